@@ -1,0 +1,69 @@
+"""What a task is: labelled examples in four sets, a score, and what the probes need to know of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled example.
+
+    `group` is what the OOD split holds out (topic, domain, document, database). `extra` carries what a
+    prompt or a metric needs beside input and output, such as a database's id and schema.
+    """
+
+    input: str
+    output: str
+    group: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How a prompt is written; every part is a `str.format` pattern over an example's fields.
+
+    A prompt is the instruction, then every demonstration (question + answer + separator), then the
+    target's question; the target's answer is what the model is trained on. `extra` keys may be used too.
+    """
+
+    question: str = "Input: {input}\nOutput:"
+    answer: str = " {output}"
+    separator: str = "\n\n"
+    instruction: str = ""
+
+
+Score = Callable[[Sequence[str], Sequence[Example]], NDArray[np.float64]]
+"""(answers, examples) -> quality of each answer in [0, 1], shape (n,)."""
+
+ChangeLabels = Callable[
+    [Example, Sequence[Example], Sequence[Example], np.random.Generator], tuple[list[Example], str]
+]
+"""(target, relevant, irrelevant, rng) -> the relevant examples with changed labels, and the answer that
+follows them. The new labels cannot be known to the weights and differ from every label in the context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A fixed task with its data.
+
+    `pool` is trained on. `id_test` is like the pool; `ood_test` holds groups that the pool lacks, and
+    `ood_pool` the labelled examples of those groups that arrive at test time (never trained on).
+    `relevant(target, example)` says whether an example tells something about the target's answer.
+    `facts` are recorded with every result: how the split was made, rows read and set aside.
+    """
+
+    name: str
+    pool: Sequence[Example]
+    id_test: Sequence[Example]
+    ood_test: Sequence[Example]
+    ood_pool: Sequence[Example]
+    score: Score
+    change_labels: ChangeLabels
+    relevant: Callable[[Example, Example], bool]
+    template: Template = Template()
+    max_new_tokens: int = 64
+    paraphrase: Callable[[Example, np.random.Generator], str] | None = None
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
