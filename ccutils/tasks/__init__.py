@@ -1,0 +1,36 @@
+"""The tasks by name."""
+
+import importlib
+import inspect
+from typing import Any
+
+from ccutils.errors import InputError
+from ccutils.tasks.base import Example, Task, Template
+
+__all__ = ["TASKS", "Example", "Task", "Template", "load_task"]
+
+TASKS = {
+    "topics": "synthetic",
+    "gloss": "synthetic",
+    "mtop": "mtop",
+    "jsonl": "jsonl",
+    "text_to_sql": "text_to_sql",
+    "translation": "translation",
+}
+"""Name of each task and the file of ccutils.tasks that holds it, as a function of the same name."""
+
+
+def load_task(name: str, *, seed: int, **options: Any) -> Task:
+    """Load a task by name; `options` are the keyword arguments of its function.
+
+    Raises InputError for a task or an option that does not exist, naming those that do.
+    """
+    if name not in TASKS:
+        raise InputError(f"task {name!r} does not exist: choose one of {', '.join(TASKS)}.")
+    loader = getattr(importlib.import_module(f"ccutils.tasks.{TASKS[name]}"), name)
+    known = [p for p in inspect.signature(loader).parameters if p != "seed"]
+    for option in options:
+        if option not in known:
+            raise InputError(f"task {name!r} has no option {option!r}: it has {', '.join(known)}.")
+    task: Task = loader(seed=seed, **options)
+    return task
