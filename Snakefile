@@ -1,0 +1,144 @@
+"""The chain as a graph. ./reproduce.sh drives it; on a cluster call Snakemake itself, for example
+snakemake --configfile profiles/paper.yaml --directory results/paper --executor slurm --jobs 20
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, workflow.basedir)
+from ccutils.profiles import make_profile
+
+threads_each = config.pop("threads", 1)
+profile = make_profile({"results": str(Path.cwd()), **config})
+MODELS = {model.strip("/").replace("/", "--"): model for model in profile.models}  # as folders name them
+GPU = 1 if profile.gpu else 0
+
+
+def notebook(name):
+    return str(profile.notebook(name))
+
+
+def job(name, **fixed):
+    """What a job's notebook is given, as JSON: when it changes, Snakemake runs the job again."""
+
+    def parameters(wildcards):
+        run = {**wildcards, **fixed}
+        if "model" in run:
+            run["model"] = MODELS[run["model"]]
+        return json.dumps(profile.values(name, **run), sort_keys=True)
+
+    return parameters
+
+
+def runs(*pattern, **more):
+    names = {"task": profile.tasks, "model": MODELS, "strategy": profile.strategies, **more}
+    return expand("/".join(pattern), **names)
+
+
+EXECUTE = sys.executable + " -m ccutils.execute {input.notebook:q} {params.job:q} {params.parameters:q}"
+RUN = "{task}/{model}/{strategy}"
+SEEDS = [seed for group in profile.seeds for seed in group]
+
+
+wildcard_constraints:
+    task="[^/]+",
+    model="[^/]+",
+    strategy="[^/]+",
+
+
+rule start:
+    input:
+        notebook=notebook("00_start_here"),
+    output:
+        "{task}/{model}/start.json",
+    params:
+        job="00_start_here/{task}-{model}",
+        parameters=job("00_start_here"),
+    threads: threads_each
+    resources:
+        gpu=GPU,
+    shell:
+        EXECUTE
+
+
+rule minimal_model:
+    input:
+        notebook=notebook("01_minimal_model"),
+    output:
+        directory("minimal_model"),
+    params:
+        job="01_minimal_model/all",
+        parameters=job("01_minimal_model"),
+    threads: threads_each
+    shell:
+        EXECUTE
+
+
+rule contexts:
+    input:
+        notebook=notebook("02_contexts"),
+    output:
+        "{task}/contexts.parquet",
+    params:
+        job="02_contexts/{task}",
+        parameters=job("02_contexts", model=next(iter(MODELS)), seeds=SEEDS),
+    threads: threads_each
+    shell:
+        EXECUTE
+
+
+# The seeds of a group share a job: where a run is short, its imports would cost as much as its training.
+for group in profile.seeds:
+    label = "-".join(map(str, group))
+
+    rule:
+        name:
+            f"ic_train_{label}".replace("-", "_")
+        input:
+            "{task}/{model}/start.json",
+            notebook=notebook("03_ic_train"),
+        output:
+            expand(RUN.replace("{", "{{").replace("}", "}}") + "/seed-{seed}/done.json", seed=group),
+        params:
+            job="03_ic_train/{task}-{model}-{strategy}-" + label,
+            parameters=job("03_ic_train", seeds=list(group)),
+        threads: threads_each
+        resources:
+            gpu=GPU,
+        shell:
+            EXECUTE
+
+    rule:
+        name:
+            f"probes_{label}".replace("-", "_")
+        input:
+            expand(RUN.replace("{", "{{").replace("}", "}}") + "/seed-{seed}/done.json", seed=group),
+            notebook=notebook("04_probes"),
+        output:
+            expand(RUN.replace("{", "{{").replace("}", "}}") + "/seed-{seed}/probes.parquet", seed=group),
+        params:
+            job="04_probes/{task}-{model}-{strategy}-" + label,
+            parameters=job("04_probes", seeds=list(group)),
+        threads: threads_each
+        resources:
+            gpu=GPU,
+        shell:
+            EXECUTE
+
+
+rule figures:
+    default_target: True
+    input:
+        "minimal_model",
+        runs("{task}/contexts.parquet"),
+        runs(RUN, "seed-{seed}/probes.parquet", seed=SEEDS),
+        notebook=notebook("05_figures"),
+    output:
+        "report.html",
+    params:
+        job="05_figures/all",
+        parameters=job("05_figures"),
+    threads: threads_each
+    shell:
+        EXECUTE

@@ -1,0 +1,227 @@
+"""Profiles: which runs of the chain a profile makes, and with which parameters each notebook runs."""
+
+import ast
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ccutils.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = ("task", "model", "strategy", "seeds", "results")
+"""Parameters that say which run a notebook belongs to: the profile's lists give them, one value a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One file of profiles/, checked.
+
+    Every task x model x strategy x group of seeds is one job of a notebook; a group of seeds shares a job.
+    `parameters` go to every notebook that declares them, `tasks[name]` overrides them for one task, and
+    `settings` (from --set) override both.
+    """
+
+    tasks: Mapping[str, Mapping[str, Any]]
+    models: tuple[str, ...]
+    strategies: tuple[str, ...]
+    seeds: tuple[tuple[int, ...], ...]
+    gpu: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    results: str = "results/own"
+    notebooks: str = "notebooks"
+
+    @property
+    def results_folder(self) -> Path:
+        return (ROOT / self.results).resolve()
+
+    @property
+    def notebooks_folder(self) -> Path:
+        return (ROOT / self.notebooks).resolve()
+
+    def notebook(self, name: str) -> Path:
+        return self.notebooks_folder / f"{name}.ipynb"
+
+    def values(self, notebook: str, **run: Any) -> dict[str, Any]:
+        """Values of the parameters of one notebook for one job; `run` holds its task, model, seeds and so on.
+
+        Parameters that the notebook does not declare are left out.
+        """
+        task = self.tasks.get(run.get("task", ""), {})
+        given = {**self.parameters, **task, **self.settings, **run}
+        declared = declared_parameters(self.notebook(notebook))
+        return {name: given[name] for name in declared if name in given}
+
+
+def read_profile(path: Path, settings: Iterable[str] = ()) -> Profile:
+    """Read a profile and apply settings written NAME=VALUE, the value in YAML.
+
+    Raises InputError for a file that is no profile, and for names that no notebook has as a parameter.
+    """
+    import yaml  # here, since the command line must be able to show its help before anything is installed
+
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"profile {path} cannot be read: {' '.join(str(error).split())}") from error
+    if not isinstance(config, dict):
+        raise InputError(f"profile {path} is not a mapping of names to values: see profiles/cpu.yaml.")
+    profile = make_profile({"results": f"results/{path.stem}", **config}, str(path))
+    return apply_settings(profile, dict(parse_setting(text) for text in settings))
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Split NAME=VALUE and read the value as YAML: 3, 0.5, [0, 1], true, a word."""
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise InputError(f"--set {text} is not NAME=VALUE: write, for example, --set k=4.")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {text}: its value is not YAML; quote it.") from error
+
+
+def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Profile:
+    """Check the shape of a profile's mapping. Raises InputError that names the key which is wrong."""
+    known = list(Profile.__dataclass_fields__)
+    for key in config:
+        if key not in known:
+            raise InputError(f"{source}: key {key!r} is unknown{nearest(key, known)}")
+    for key in ("tasks", "models", "strategies", "seeds"):
+        if not config.get(key):
+            raise InputError(f"{source}: key {key!r} is missing or empty.")
+    tasks = config["tasks"]
+    if not isinstance(tasks, Mapping) or not all(isinstance(t or {}, Mapping) for t in tasks.values()):
+        raise InputError(f"{source}: 'tasks' must be a mapping, each task to its own parameters or to {{}}.")
+    for key in ("models", "strategies"):
+        if not isinstance(config[key], list | tuple) or not all(isinstance(v, str) for v in config[key]):
+            raise InputError(f"{source}: {key!r} must be a list of names.")
+    groups = config["seeds"]
+    if not all(isinstance(g, list | tuple) and g and all(_is_seed(s) for s in g) for g in groups):
+        raise InputError(
+            f"{source}: 'seeds' must be a list of groups of whole numbers, such as [[0, 1], [2]]."
+        )
+    for key in ("parameters", "settings"):
+        if not isinstance(config.get(key, {}), Mapping):
+            raise InputError(f"{source}: {key!r} must be a mapping of parameters to values.")
+    lists = {key: tuple(config[key]) for key in ("models", "strategies")}
+    profile = Profile(
+        **{
+            **config,
+            **lists,
+            "tasks": {name: dict(own or {}) for name, own in tasks.items()},
+            "seeds": tuple(tuple(group) for group in groups),
+        }
+    )
+    parameters = all_parameters(profile)
+    for where in (profile.parameters, *profile.tasks.values()):
+        for name in where:
+            if name in RUN or name not in parameters:
+                raise InputError(
+                    f"{source}: no notebook takes a parameter {name!r} from here{nearest(name, parameters)}"
+                )
+    return profile
+
+
+def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
+    """The profile with --set's values: run names replace its lists, the rest become `settings`.
+
+    Raises InputError for a name that is a parameter of no notebook, with the nearest that are.
+    """
+    parameters = all_parameters(profile)
+    for name in settings:
+        if name not in parameters and name not in RUN:
+            raise InputError(f"--set {name}: no notebook has this parameter{nearest(name, parameters)}")
+    values = {name: value for name, value in settings.items() if name not in RUN}
+    changed = replace(profile, settings={**profile.settings, **values})
+    if "task" in settings:
+        tasks = {name: profile.tasks.get(name, {}) for name in _names("task", settings["task"])}
+        changed = replace(changed, tasks=tasks)
+    if "model" in settings:
+        changed = replace(changed, models=_names("model", settings["model"]))
+    if "strategy" in settings:
+        changed = replace(changed, strategies=_names("strategy", settings["strategy"]))
+    if "results" in settings:
+        changed = replace(changed, results=_names("results", settings["results"])[0])
+    if "seeds" in settings:
+        changed = replace(changed, seeds=_groups(profile, settings["seeds"]))
+    return changed
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    values = value if isinstance(value, list) else [value]
+    if not values or not all(isinstance(v, str) for v in values):
+        raise InputError(f"--set {name}: {value!r} is not a name or a list of names.")
+    return tuple(values)
+
+
+def _groups(profile: Profile, value: Any) -> tuple[tuple[int, ...], ...]:
+    """Seeds in groups as the profile has them: one a job where it has one a job, else all in one job."""
+    seeds = value if isinstance(value, list) else [value]
+    if not seeds or not all(_is_seed(seed) for seed in seeds):
+        raise InputError(
+            f"--set seeds: {value!r} is not a whole number or a list of them, such as [0, 1, 2]."
+        )
+    single = all(len(group) == 1 for group in profile.seeds)
+    return tuple((seed,) for seed in seeds) if single else (tuple(seeds),)
+
+
+def _is_seed(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def declared_parameters(notebook: Path) -> dict[str, Any]:
+    """Names and default values of the assignments in a notebook's cell tagged `parameters`.
+
+    A default that is not a literal reads as None. Raises InputError for a file that is no notebook or has not
+    exactly one such cell.
+    """
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"notebook {notebook} is missing or not a notebook.") from error
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        raise InputError(
+            f"notebook {notebook} has {len(tagged)} cells tagged 'parameters': it must have one."
+        )
+    found = {}
+    for line in ast.parse("".join(tagged[0]["source"])).body:
+        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+        for target in targets:
+            if isinstance(target, ast.Name):
+                found[target.id] = _literal(getattr(line, "value", None))
+    return found
+
+
+def _literal(node: ast.expr | None) -> Any:
+    try:
+        return ast.literal_eval(node) if node else None
+    except ValueError:
+        return None
+
+
+def all_parameters(profile: Profile) -> dict[str, Any]:
+    """Names and defaults of the parameters of all notebooks of the profile's folder."""
+    found: dict[str, Any] = {}
+    for path in sorted(profile.notebooks_folder.glob("[0-9]*.ipynb")):
+        found |= declared_parameters(path)
+    return found
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that refuses `name`: the nearest known names, or all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(sorted(names))}."
+
+
+def to_config(profile: Profile) -> dict[str, Any]:
+    """The profile as plain values, as `make_profile` takes them; the folders as absolute paths."""
+    folders = {"results": str(profile.results_folder), "notebooks": str(profile.notebooks_folder)}
+    return {**asdict(profile), **folders}

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Set up once, then run the chain (ccutils/reproduce.py) or, as `./reproduce.sh test`, the checks and tests.
+#
+# The environment: $CCUTILS_PYTHON if set, an interpreter you answer for; else the active virtual or conda
+# environment if it holds the locked versions; else .venv, made here from the lock.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+CPU_TORCH=https://download.pytorch.org/whl/cpu
+
+say() { printf '%s\n' "$*"; }
+refuse() { printf 'error: %s\n' "$*" >&2; exit 2; }
+
+find_python() { # the first interpreter that is new enough
+    local name
+    for name in python3 python python3.14 python3.13 python3.12 python3.11; do
+        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
+            command -v "$name"
+            return
+        fi
+    done
+    refuse "no Python from 3.11 to 3.14 found: install one, for example from https://www.python.org."
+}
+
+active_python() { # the active environment's interpreter, if it holds what the lock asks for
+    local folder=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
+    [ -n "$folder" ] && "$folder/bin/python" -m ccutils.environment "$1" 2>/dev/null && say "$folder/bin/python"
+}
+
+pip_install() { # pip, its chatter kept in .venv/install.log and shown as a count of packages
+    local total=$1
+    shift
+    if ! .venv/bin/python -m pip install --disable-pip-version-check "$@" 2>&1 | tee -a .venv/install.log |
+        awk -v total="$total" '/^Collecting /{ if (n++ % 25 == 0 && total > 1) print "      " n " of about " total ": " $2 }
+            / [0-9][0-9]+(\.[0-9]+)? MB/{ print "      " $1, $2, $3, $4 }
+            /^Installing collected/ && total > 1{ print "      writing them to .venv" } { fflush() }'
+    then
+        tail -n 20 .venv/install.log >&2
+        refuse "the set-up failed (all of it: .venv/install.log): mend what pip says above and run the same command again."
+    fi
+}
+
+install_torch() { # on Linux without an NVIDIA GPU PyTorch's own CPU build, where it can be had
+    local pin index=()
+    pin=$(grep '^torch==' "$1")
+    if nvidia-smi -L >/dev/null 2>&1; then
+        say "[2/4] $pin for CUDA (a GPU was found; some 3 GB)"
+    elif [ "$(uname -s)" != Linux ]; then
+        say "[2/4] $pin"
+    elif .venv/bin/python -c "import urllib.request as u; u.urlopen('$CPU_TORCH/', timeout=5)" 2>/dev/null; then
+        say "[2/4] $pin for the CPU (some 200 MB)"
+        index=(--extra-index-url "$CPU_TORCH")
+    else
+        say "[2/4] $pin from pip's own index, as $CPU_TORCH cannot be reached (perhaps a large CUDA build)"
+    fi
+    pip_install 10 "$pin" -c "$1" ${index[@]+"${index[@]}"}
+}
+
+set_up() { # make .venv hold the lock $1; a copy of the lock in it says that it does
+    local lock=$1 python
+    cmp -s "$lock" ".venv/$lock" && return
+    python=$(find_python)
+    say "[1/4] environment .venv with $("$python" --version)"
+    rm -f .venv/requirements*.lock
+    "$python" -m venv .venv || refuse "$python cannot make a virtual environment: install its venv module (Debian: apt install python3-venv)."
+    install_torch "$lock"
+    say "[3/4] the packages of $lock"
+    pip_install "$(grep -c '==' "$lock")" -r "$lock"
+    say "[4/4] this repository itself"
+    pip_install 1 --no-deps -e .
+    cp requirements.lock .venv/ # the test lock holds all of it
+    cp "$lock" .venv/
+    say "      done in $SECONDS s"
+}
+
+environment() { # sets PYTHON to an interpreter with the packages of the lock $1
+    PYTHON=${CCUTILS_PYTHON:-}
+    [ -n "$PYTHON" ] || PYTHON=$(active_python "$1") || { set_up "$1"; PYTHON=$PWD/.venv/bin/python; }
+}
+
+run_tests() { # every check, even if one fails; pytest's summary comes last
+    local status=0
+    "$PYTHON" -m ruff check . || status=1
+    "$PYTHON" -m ruff format --check . || status=1
+    "$PYTHON" -m mypy || status=1
+    [ $status = 0 ] || say "the checks above failed; the tests follow"
+    "$PYTHON" -m pytest "$@" || status=1
+    return $status
+}
+
+if [ "${1:-}" = test ]; then
+    shift
+    environment requirements-dev.lock
+    run_tests "$@"
+    exit
+fi
+# Help, a wrong option or profile: answered before anything is installed.
+python=${CCUTILS_PYTHON:-$(find_python)}
+"$python" -c 'import sys; from ccutils.reproduce import check_options as c; sys.exit(c(sys.argv[1:]))' "$@"
+for option in "$@"; do
+    case $option in -h | --help) exit ;; esac
+done
+environment requirements.lock
+exec "$PYTHON" -m ccutils.reproduce "$@"
