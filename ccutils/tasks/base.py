@@ -45,13 +45,20 @@ ChangeLabels = Callable[
 follows them. The new labels cannot be known to the weights and differ from every label in the context."""
 
 
+Wrong = Callable[[str, Example, Sequence[Example]], tuple[float, float]]
+"""(answer, target, irrelevant demonstrations) -> (share of the answer that is wrong, share that is both wrong and
+repeats the label of one of those demonstrations), each in [0, 1]. What the Copy-score is made of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A fixed task with its data.
+    """A fixed task with its data; the four sets share no input.
 
     `pool` is trained on. `id_test` is like the pool; `ood_test` holds groups that the pool lacks, and
     `ood_pool` the labelled examples of those groups that arrive at test time (never trained on).
-    `relevant(target, example)` says whether an example tells something about the target's answer.
+    `relevant(target, example)` says whether an example tells something about the target's answer. `wrong` and
+    `paraphrase` are optional: see `plain_wrong`; `vocabulary` holds words that the tiny base must know although
+    this seed's sets may lack them, so that all seeds share one base.
     `facts` are recorded with every result: how the split was made, rows read and set aside.
     """
 
@@ -65,5 +72,7 @@ class Task:
     relevant: Callable[[Example, Example], bool]
     template: Template = Template()
     max_new_tokens: int = 64
+    wrong: Wrong | None = None
     paraphrase: Callable[[Example, np.random.Generator], str] | None = None
+    vocabulary: Sequence[str] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)

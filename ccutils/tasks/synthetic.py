@@ -4,7 +4,8 @@ Both have a long tail (Zipf), so that the weights know the frequent part of the 
 neighbours. The OOD sets are made of topics or words that the pool lacks: only a context can teach them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ def topics(
     seed: int,
     n_topics: int = 80,
     n_novel: int = 40,
-    words_per_topic: int = 5,
+    words_per_topic: int = 6,
     input_words: int = 3,
     zipf: float = 1.0,
     pool_size: int = 1000,
@@ -35,28 +36,33 @@ def topics(
     """
     _check(n_topics=n_topics, n_novel=n_novel, input_words=input_words, pool_size=pool_size, n_test=n_test)
     if input_words > words_per_topic:
-        raise InputError(f"input_words is {input_words} but words_per_topic only {words_per_topic}: lower it.")
+        raise InputError(
+            f"input_words is {input_words} but words_per_topic only {words_per_topic}: lower it."
+        )
     rng = np.random.default_rng([seed, 1])
     n_all = n_topics + n_novel
-    names = pseudo_words(n_all * (words_per_topic + 1), rng)
-    labels = [word.upper() for word in names[:n_all]]
-    words = np.array(names[n_all:]).reshape(n_all, words_per_topic)  # (topic, word)
+    names = pseudo_words(n_all * (words_per_topic + 1))
+    labels = [word.upper() for word in rng.permutation(names[:n_all])]
+    words = rng.permutation(names[n_all:]).reshape(n_all, words_per_topic)  # (topic, word)
 
-    def draw(n: int, probabilities: NDArray[np.float64], first: int) -> list[Example]:
-        chosen = first + rng.choice(len(probabilities), size=n, p=probabilities)
-        return [
-            Example(" ".join(rng.choice(words[t], input_words, replace=False)), labels[t], group=labels[t])
-            for t in chosen
-        ]
+    def example(topic: int) -> Example:
+        return Example(
+            " ".join(rng.choice(words[topic], input_words, replace=False)), labels[topic], labels[topic]
+        )
 
     words_of = {label: list(row) for label, row in zip(labels, words, strict=True)}
-    frequency, uniform = zipf_law(n_topics, zipf), np.full(n_novel, 1 / n_novel)
+    frequency, uniform = zipf_law(n_topics, zipf), zipf_law(n_novel, 0)
+    every, novel = [example(t) for t in range(n_topics)], [example(n_topics + t) for t in range(n_novel)]
+    pool, id_test = draw_sets(lambda: example(rng.choice(n_topics, p=frequency)), every, pool_size, n_test)
+    ood_pool, ood_test = draw_sets(
+        lambda: example(n_topics + rng.choice(n_novel, p=uniform)), novel, 10 * n_novel, n_test
+    )
     return Task(
         name="topics",
-        pool=draw(pool_size, frequency, 0),
-        id_test=draw(n_test, frequency, 0),
-        ood_pool=draw(n_novel * 10, uniform, n_topics),
-        ood_test=draw(n_test, uniform, n_topics),
+        pool=pool,
+        id_test=id_test,
+        ood_test=ood_test,
+        ood_pool=ood_pool,
         score=exact_match,
         change_labels=lambda target, relevant, irrelevant, rng: change_topic(
             target, relevant, irrelevant, labels[:n_topics], rng
@@ -65,6 +71,7 @@ def topics(
         paraphrase=lambda example, rng: " ".join(
             rng.choice(words_of[example.group], input_words, replace=False)
         ),
+        vocabulary=[*names[n_all:], *labels],
         template=TEMPLATE,
         max_new_tokens=2,
         facts={"seed": seed, "n_topics": n_topics, "n_novel": n_novel, "zipf": zipf, "pool_size": pool_size},
@@ -76,47 +83,85 @@ def gloss(
     seed: int,
     n_words: int = 120,
     n_novel: int = 40,
-    sentence_words: int = 4,
+    sentence_words: int = 3,
     zipf: float = 1.0,
     pool_size: int = 1000,
     n_test: int = 200,
 ) -> Task:
-    """A sentence to a sequence, word by word from a lexicon: similarity has grades, the words two share.
+    """A sentence to its interlinear gloss, word by word from a lexicon: similarity has grades, the words shared.
 
-    Word i is drawn with probability proportional to i ** -zipf, without repeats in a sentence. The OOD sets are
+    The answer repeats each word and puts its gloss behind it, as linguists write glosses; only glosses are judged.
+    (Glosses alone need attention at fixed offsets, which a base this small did not learn in three minutes.) Word i is drawn with probability proportional to i ** -zipf, without repeats in a sentence. The OOD sets are
     sentences of novel words only. Raises InputError for sizes below 1, zipf below 0, or sentences longer than
     a lexicon.
     """
-    _check(n_words=n_words, n_novel=n_novel, sentence_words=sentence_words, pool_size=pool_size, n_test=n_test)
+    _check(
+        n_words=n_words, n_novel=n_novel, sentence_words=sentence_words, pool_size=pool_size, n_test=n_test
+    )
     if sentence_words > min(n_words, n_novel):
         raise InputError(
             f"sentence_words is {sentence_words}, more than n_words or n_novel: lower it or add words."
         )
     rng = np.random.default_rng([seed, 2])
-    names = pseudo_words(2 * (n_words + n_novel), rng)
-    source, glosses = names[: n_words + n_novel], [word.upper() for word in names[n_words + n_novel :]]
+    n_all = n_words + n_novel
+    names = pseudo_words(2 * n_all)
+    source, glosses = (
+        rng.permutation(names[:n_all]),
+        [word.upper() for word in rng.permutation(names[n_all:])],
+    )
     lexicon = dict(zip(source, glosses, strict=True))
 
-    def draw(n: int, words: list[str], probabilities: NDArray[np.float64]) -> list[Example]:
-        sentences = [rng.choice(words, sentence_words, replace=False, p=probabilities) for _ in range(n)]
-        return [Example(" ".join(s), " ".join(lexicon[w] for w in s)) for s in sentences]
+    def example(words: NDArray[np.str_]) -> Example:
+        return Example(" ".join(words), " ".join(f"{w} {lexicon[w]}" for w in words))
 
-    frequency, uniform = zipf_law(n_words, zipf), np.full(n_novel, 1 / n_novel)
+    def draw(words: NDArray[np.str_], probabilities: NDArray[np.float64]) -> Example:
+        return example(rng.choice(words, sentence_words, replace=False, p=probabilities))
+
+    def cover(words: NDArray[np.str_]) -> list[Example]:
+        return [
+            example(words[np.arange(i, i + sentence_words) % len(words)])
+            for i in range(0, len(words), sentence_words)
+        ]
+
+    frequency, uniform = zipf_law(n_words, zipf), zipf_law(n_novel, 0)
+    known, novel = source[:n_words], source[n_words:]
+    pool, id_test = draw_sets(lambda: draw(known, frequency), cover(known), pool_size, n_test)
+    ood_pool, ood_test = draw_sets(lambda: draw(novel, uniform), cover(novel), 10 * n_novel, n_test)
     return Task(
         name="gloss",
-        pool=draw(pool_size, source[:n_words], frequency),
-        id_test=draw(n_test, source[:n_words], frequency),
-        ood_pool=draw(n_novel * 10, source[n_words:], uniform),
-        ood_test=draw(n_test, source[n_words:], uniform),
-        score=word_match,
+        pool=pool,
+        id_test=id_test,
+        ood_test=ood_test,
+        ood_pool=ood_pool,
+        score=gloss_match,
         change_labels=lambda target, relevant, irrelevant, rng: change_glosses(
             target, relevant, irrelevant, glosses[:n_words], rng
         ),
         relevant=lambda target, example: not set(target.input.split()).isdisjoint(example.input.split()),
+        wrong=gloss_wrong,
         template=TEMPLATE,
-        max_new_tokens=sentence_words + 1,
+        max_new_tokens=2 * sentence_words + 1,
         facts={"seed": seed, "n_words": n_words, "n_novel": n_novel, "zipf": zipf, "pool_size": pool_size},
     )
+
+
+def draw_sets(
+    draw: Callable[[], Example], first: list[Example], n_pool: int, n_test: int
+) -> tuple[list[Example], list[Example]]:
+    """A pool that begins with `first`, and a test set none of whose inputs is in the pool (else drawn again)."""
+    if n_pool < len(first):
+        raise InputError(
+            f"pool_size is {n_pool}, but {len(first)} examples are needed to show every label once."
+        )
+    pool = first + [draw() for _ in range(n_pool - len(first))]
+    seen = {e.input for e in pool}
+    drawn = (draw() for _ in range(1000 * n_test))
+    test = list(islice((e for e in drawn if e.input not in seen), n_test))
+    if len(test) < n_test:
+        raise InputError(
+            f"pool_size {n_pool} leaves too few unseen inputs for n_test {n_test}: lower one of them."
+        )
+    return pool, test
 
 
 def exact_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
@@ -125,15 +170,25 @@ def exact_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[
     return np.array([float(a.split() == e.output.split()) for a, e in pairs], dtype=np.float64)
 
 
-def word_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Share of positions whose word is right; positions that are ANY in the expected output do not count."""
+def gloss_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
+    """Share of glosses that are right and in place; NaN where every expected gloss is ANY. Shape (n,)."""
     scores = []
     for answer, example in zip(answers, examples, strict=True):
-        given, wanted = answer.split(), example.output.split()
+        given, wanted = answer.split()[1::2], example.output.split()[1::2]
         judged = [i for i, word in enumerate(wanted) if word != ANY]
         right = sum(i < len(given) and given[i] == wanted[i] for i in judged)
         scores.append(right / len(judged) if judged else np.nan)
     return np.array(scores, dtype=np.float64)
+
+
+def gloss_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> tuple[float, float]:
+    """Share of the glosses that are wrong, and share that are wrong and a gloss of the demonstrations."""
+    given, wanted = answer.split()[1::2], target.output.split()[1::2]
+    shown = {word for e in irrelevant for word in e.output.split()[1::2]}
+    wrong = [
+        given[i] if i < len(given) else "" for i, w in enumerate(wanted) if i >= len(given) or given[i] != w
+    ]
+    return len(wrong) / len(wanted), sum(word in shown for word in wrong) / len(wanted)
 
 
 def change_topic(
@@ -157,16 +212,17 @@ def change_glosses(
     rng: np.random.Generator,
 ) -> tuple[list[Example], str]:
     """Give each of the target's words a new gloss in the relevant examples; positions not shown become ANY."""
-    taken = {word for e in (target, *relevant, *irrelevant) for word in e.output.split()}
+    taken = {word for e in (target, *relevant, *irrelevant) for word in e.output.split()[1::2]}
     words = target.input.split()
     fresh = rng.choice([g for g in glosses if g not in taken], size=len(words), replace=False)
     new = dict(zip(words, (str(g) for g in fresh), strict=True))
     changed = []
     for e in relevant:
-        pairs = zip(e.input.split(), e.output.split(), strict=True)
-        changed.append(Example(e.input, " ".join(new.get(w, g) for w, g in pairs), e.group, e.extra))
+        pairs = zip(e.input.split(), e.output.split()[1::2], strict=True)
+        output = " ".join(f"{w} {new.get(w, g)}" for w, g in pairs)
+        changed.append(Example(e.input, output, e.group, e.extra))
     shown = {word for e in relevant for word in e.input.split()}
-    return changed, " ".join(new[w] if w in shown else ANY for w in words)
+    return changed, " ".join(f"{w} {new[w] if w in shown else ANY}" for w in words)
 
 
 def zipf_law(n: int, exponent: float) -> NDArray[np.float64]:
@@ -175,15 +231,15 @@ def zipf_law(n: int, exponent: float) -> NDArray[np.float64]:
     return weights / weights.sum()
 
 
-def pseudo_words(n: int, rng: np.random.Generator) -> list[str]:
-    """`n` different pronounceable words of two or three syllables."""
+def pseudo_words(n: int) -> list[str]:
+    """`n` different pronounceable words of two or three syllables, always the same."""
     syllables = [c + v for c in CONSONANTS for v in VOWELS]
     two = [a + b for a in syllables for b in syllables]
     if n > len(two):
         two += [word + s for word in two for s in syllables]
     if n > len(two):
         raise InputError(f"the synthetic tasks have {len(two)} words and {n} were asked for: ask for fewer.")
-    return [two[i] for i in rng.permutation(len(two))[:n]]
+    return [two[i] for i in np.random.default_rng(0).permutation(len(two))[:n]]
 
 
 def _check(**sizes: int) -> None:
