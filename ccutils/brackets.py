@@ -1,0 +1,102 @@
+"""MTOP's logical forms: bracketed trees of intents and slots, parsed, compared and renamed."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+ANY = "_"
+"""As a label in an expected parse: whatever label stands here is not judged."""
+MAX_DEPTH = 100
+
+
+class ParseError(ValueError):
+    """Text that is not a logical form; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """An intent (IN:...) or slot (SL:...) over words and further nodes, in the order of the utterance."""
+
+    label: str
+    children: "tuple[str | Node, ...]"
+
+    def __str__(self) -> str:
+        return f"[{' '.join([self.label, *map(str, self.children)])} ]"
+
+
+def parse(text: str) -> Node:
+    """The tree of '[IN:X words [SL:Y words ] ]', white space aside.
+
+    Raises ParseError for anything but one balanced tree whose root is an intent: answers may be anything.
+    """
+    tokens = text.replace("]", " ] ").replace("[", " [").split()
+    stack: list[tuple[str, list[str | Node]]] = []
+    for i, token in enumerate(tokens):
+        if token.startswith("["):
+            label = token[1:]
+            if not (label.startswith(("IN:", "SL:")) and len(label) > 3) and label != ANY:
+                raise ParseError(f"{token!r} opens neither an intent nor a slot")
+            if len(stack) == MAX_DEPTH:
+                raise ParseError(f"more than {MAX_DEPTH} brackets deep")
+            stack.append((label, []))
+        elif token == "]":
+            if not stack:
+                raise ParseError("a bracket closes that was not opened")
+            label, children = stack.pop()
+            node = Node(label, tuple(children))
+            if stack:
+                stack[-1][1].append(node)
+            elif i < len(tokens) - 1:
+                raise ParseError("text behind the last bracket")
+            elif label.startswith("SL:"):
+                raise ParseError("the root is a slot")
+            else:
+                return node
+        elif not stack:
+            raise ParseError("text before the first bracket")
+        else:
+            stack[-1][1].append(token)
+    raise ParseError("a bracket is not closed" if stack else "nothing there")
+
+
+def labels(node: Node) -> Iterator[str]:
+    """Every label of the tree, root first."""
+    yield node.label
+    for child in node.children:
+        if isinstance(child, Node):
+            yield from labels(child)
+
+
+def rename(node: Node, names: Mapping[str, str]) -> Node:
+    """The tree with each label replaced by names[label], where there is one."""
+    children = tuple(rename(c, names) if isinstance(c, Node) else c for c in node.children)
+    return Node(names.get(node.label, node.label), children)
+
+
+def same(given: Node, wanted: Node) -> bool:
+    """Whether two trees are equal; a wanted label ANY equals all. Words are compared as they are."""
+    if wanted.label not in (ANY, given.label) or len(given.children) != len(wanted.children):
+        return False
+    for g, w in zip(given.children, wanted.children, strict=True):
+        if isinstance(g, Node) and isinstance(w, Node):
+            if not same(g, w):
+                return False
+        elif g != w:
+            return False
+    return True
+
+
+def words(node: Node) -> str:
+    """The words under a node, its nested nodes' included."""
+    return " ".join(words(c) if isinstance(c, Node) else c for c in node.children)
+
+
+def slots(node: Node, above: str = "") -> Counter[tuple[str, str, str]]:
+    """Every slot as (intents and slots above it, label, words): what slot F1 counts."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    if node.label.startswith("SL:"):
+        found[above, node.label, words(node)] += 1
+    for child in node.children:
+        if isinstance(child, Node):
+            found += slots(child, f"{above}/{node.label}")
+    return found

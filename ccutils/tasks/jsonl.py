@@ -1,0 +1,160 @@
+"""Any file of input and output pairs, by column names."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ccutils import metrics
+from ccutils.errors import InputError
+from ccutils.tasks.base import Example, Task, Template
+from ccutils.tasks.files import (
+    Record,
+    Report,
+    check_filled,
+    check_sizes,
+    hold_out,
+    is_hub_id,
+    keep_apart,
+    read_hub,
+    read_records,
+    require,
+    take,
+)
+
+METRICS = {"exact": metrics.text_match}
+
+
+def jsonl(
+    *,
+    seed: int,
+    path: str,
+    input_column: str = "input",
+    output_column: str = "output",
+    group_column: str | None = None,
+    test_path: str | None = None,
+    metric: str = "exact",
+    pool_size: int = 1000,
+    n_test: int = 200,
+    max_new_tokens: int = 64,
+) -> Task:
+    """Input and output pairs of a .jsonl, .json, .csv, .tsv or .parquet file, or of a Hub data set.
+
+    With `group_column`, groups drawn at random until they hold a fifth of the rows make the OOD sets; without
+    it, each output is a group where outputs repeat (a classification), else the OOD sets are empty. Tests
+    come from `test_path` where given, else a fifth of the rows is set apart. `metric` is one of METRICS.
+    Raises InputError for unknown options and unreadable files.
+    """
+    check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
+    if metric not in METRICS:
+        raise InputError(f"metric is {metric!r}: choose one of {', '.join(METRICS)}.")
+    judge = METRICS[metric]
+    report = Report()
+    columns = (input_column, output_column, *([group_column] if group_column else []))
+    rows = _examples(_read(path, "train", columns), columns, report)
+    tests = _examples(_read(test_path, "test", columns), columns, report) if test_path else []
+    report.warn("")
+    rule = f"by column {group_column!r}"
+    if group_column is None:
+        rows, tests, rule = _group_by_output(rows, tests)
+    fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, 4])
+    groups = Counter(e.group for e in [*rows, *tests])
+    held = hold_out(groups, 0.2, fixed) if rule else set()
+    known, novel = [e for e in rows if e.group not in held], [e for e in rows if e.group in held]
+    if tests:
+        id_test = [e for e in tests if e.group not in held]
+        ood_test = [e for e in tests if e.group in held]
+        id_pool, ood_pool = known, novel
+    else:
+        id_test, id_pool = _cut(known, fixed)
+        ood_test, ood_pool = _cut(novel, fixed)
+    sets, dropped = keep_apart(
+        {"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": id_pool}
+    )
+    outputs = sorted({e.output for e in sets["pool"]})
+    task = Task(
+        name="jsonl",
+        pool=take(sets["pool"], pool_size, rng),
+        id_test=take(sets["id_test"], n_test, fixed),
+        ood_test=take(sets["ood_test"], n_test, fixed),
+        ood_pool=take(sets["ood_pool"], len(sets["ood_pool"]), rng),
+        score=lambda answers, examples: judge(answers, [e.output for e in examples]),
+        change_labels=lambda target, relevant, irrelevant, rng: change_output(
+            target, relevant, irrelevant, outputs, rng
+        ),
+        relevant=lambda target, e: target.output == e.output,
+        template=Template(),
+        max_new_tokens=max_new_tokens,
+        facts={
+            "seed": seed,
+            "source": path,
+            "split_rule": (
+                f"OOD: groups {rule}, {len(held)} of {len(groups)} held out"
+                if rule
+                else "no OOD sets: no groups"
+            ),
+            **report.facts(),
+            **dropped,
+        },
+    )
+    check_filled("jsonl", {"pool": task.pool, "id_test": task.id_test}, f"give {path} more rows")
+    return task
+
+
+def _read(path: str, split: str, columns: Sequence[str]) -> list[Record]:
+    if not is_hub_id(path):
+        return read_records(Path(path), columns)
+    records = read_hub(path, split)
+    require(records, columns, path)
+    return records
+
+
+def _examples(records: Sequence[Record], columns: Sequence[str], report: Report) -> list[Example]:
+    """Rows as examples; a row with an empty or non-text value is set aside."""
+    examples = []
+    report.read += len(records)
+    for record in records:
+        values = [record.text(column) for column in columns]
+        empty = [column for column, value in zip(columns, values, strict=True) if not value]
+        if empty:
+            report.set_aside(record, f"no text in column {empty[0]!r}")
+        else:
+            examples.append(Example(values[0], values[1], values[2] if len(values) > 2 else ""))
+    return examples
+
+
+def _group_by_output(rows: list[Example], tests: list[Example]) -> tuple[list[Example], list[Example], str]:
+    """Outputs as groups where there are at most half as many as rows; else no groups."""
+    outputs = {e.output for e in [*rows, *tests]}
+    if 2 <= len(outputs) <= (len(rows) + len(tests)) / 2:
+        by_output = ([replace(e, group=e.output) for e in part] for part in (rows, tests))
+        return *by_output, "of equal output"  # type: ignore[return-value]
+    return rows, tests, ""
+
+
+def _cut(examples: Sequence[Example], rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
+    """A fifth of the examples for testing, and the rest."""
+    order = rng.permutation(len(examples))
+    n = round(len(examples) / 5)
+    return [examples[i] for i in order[:n]], [examples[i] for i in order[n:]]
+
+
+def change_output(
+    target: Example,
+    relevant: Sequence[Example],
+    irrelevant: Sequence[Example],
+    outputs: Sequence[str],
+    rng: np.random.Generator,
+) -> tuple[list[Example], str]:
+    """Give the relevant examples one other output of the pool, which neither target nor context has."""
+    taken = {e.output for e in (target, *relevant, *irrelevant)}
+    free = [output for output in outputs if output not in taken]
+    if not free:
+        raise InputError(
+            f"all {len(outputs)} outputs of the pool are in one context, so none is free as a changed label: "
+            "use fewer demonstrations, or leave out the ICL-score."
+        )
+    new = str(rng.choice(free))
+    return [replace(e, output=new) for e in relevant], new

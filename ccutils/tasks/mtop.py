@@ -1,0 +1,287 @@
+"""MTOP: a spoken request to its logical form, or to its intent alone, with held-out domains as OOD sets."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ccutils import metrics
+from ccutils.brackets import ANY, ParseError, labels, parse, rename
+from ccutils.errors import InputError
+from ccutils.tasks.base import Example, Score, Task, Template
+from ccutils.tasks.files import (
+    Record,
+    Report,
+    check_filled,
+    check_sizes,
+    is_hub_id,
+    keep_apart,
+    read_hub,
+    read_lines,
+    read_records,
+    take,
+)
+
+TEMPLATES = {
+    "parse": Template(
+        instruction="Write the logical form of each request: its intent, and the slots it fills.\n\n",
+        question="Request: {input}\nLogical form:",
+    ),
+    "intent": Template(question="{input} =", answer=" {output}", separator="\n"),
+}
+SCORES: dict[str, Callable[[Sequence[str], Sequence[str]], metrics.Scores]] = {
+    "exact": metrics.parse_match,
+    "intent": metrics.intent_match,
+    "slot_f1": metrics.slot_f1,
+}
+COLUMNS = (
+    "id",
+    "intent",
+    "slot",
+    "utterance",
+    "domain",
+    "locale",
+    "dcp_form",
+    "tokens",
+)  # of the original TSV
+TEST_SEED = 0  # the test sets are the same for every seed
+
+
+def mtop(
+    *,
+    seed: int,
+    path: str = "WillHeld/mtop",
+    language: str = "en",
+    answer: str = "parse",
+    metric: str = "exact",
+    ood_domains: Sequence[str] = ("people", "timer"),
+    pool_size: int = 1000,
+    n_test: int = 500,
+    test_split: str = "test",
+) -> Task:
+    """MTOP in one of its languages (the paper uses es, de and fr).
+
+    `path` is a folder with the original train.txt, eval.txt, test.txt (or one folder of these a language), a
+    folder with train.jsonl, dev.jsonl, test.jsonl, or a Hub id. `answer` is "parse" or "intent"; `metric`
+    judges parses: "exact", "intent" or "slot_f1". `test_split` is "test", or "dev" to choose settings on. The
+    pool has `pool_size` train utterances, redrawn with each seed; requests of `ood_domains` are in the OOD
+    sets alone. Raises InputError for unknown options and unreadable data.
+    """
+    check_sizes(pool_size=pool_size, n_test=n_test)
+    for name, value, known in (
+        ("answer", answer, list(TEMPLATES)),
+        ("metric", metric, list(SCORES)),
+        ("test_split", test_split, ["test", "dev"]),
+    ):
+        if value not in known:
+            raise InputError(f"{name} is {value!r}: choose one of {', '.join(known)}.")
+    report = Report()
+    raw = {split: read_split(path, language, split) for split in ("train", "dev", "test")}
+    domains = domains_of_intents([record for records in raw.values() for record in records])
+    known_domains = set(domains.values())
+    for domain in ood_domains:
+        if domain not in known_domains:
+            raise InputError(
+                f"ood_domains has {domain!r}, which {path} lacks: it has {', '.join(sorted(known_domains))}."
+            )
+    read = {split: examples(raw[split], language, answer, domains, report) for split in ("train", test_split)}
+    report.read = sum(len(raw[split]) for split in read)
+    report.warn("not a logical form")
+    report.warn("locale")
+
+    def part(split: str, ood: bool) -> list[Example]:
+        return [e for e in read[split] if (e.group in ood_domains) == ood]
+
+    sets, dropped = keep_apart(
+        {
+            "id_test": part(test_split, False),
+            "ood_test": part(test_split, True),
+            "ood_pool": part("train", True),
+            "pool": part("train", False),
+        }
+    )
+    fixed, rng = np.random.default_rng(TEST_SEED), np.random.default_rng([seed, 3])
+    pool = take(sets["pool"], pool_size, rng)
+    intents = sorted({e.extra["intent"] for e in sets["pool"]})
+    names = sorted({label for e in sets["pool"] for label in labels(parse(e.extra["parse"]))})
+    task = Task(
+        name="mtop",
+        pool=pool,
+        id_test=take(sets["id_test"], n_test, fixed),
+        ood_test=take(sets["ood_test"], n_test, fixed),
+        ood_pool=take(sets["ood_pool"], len(sets["ood_pool"]), rng),
+        score=_score(answer, metric),
+        change_labels=(
+            (lambda target, relevant, irrelevant, rng: change_parse(target, relevant, irrelevant, names, rng))
+            if answer == "parse"
+            else lambda target, relevant, irrelevant, rng: change_intent(
+                target, relevant, irrelevant, intents, rng
+            )
+        ),
+        relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
+        template=TEMPLATES[answer],
+        max_new_tokens=160 if answer == "parse" else 16,
+        facts={
+            "seed": seed,
+            "source": path,
+            "language": language,
+            "split_rule": f"pool from train without {', '.join(ood_domains)}, which make the OOD sets; "
+            f"tests from {test_split}; an intent's domain is that of the rows which name both",
+            **report.facts(),
+            **dropped,
+            "pool_size": len(pool),
+        },
+    )
+    check_filled(
+        "mtop",
+        {"pool": task.pool, "id_test": task.id_test, "ood_test": task.ood_test, "ood_pool": task.ood_pool},
+        f"check language ({language!r}) and ood_domains",
+    )
+    return task
+
+
+def read_split(path: str, language: str, split: str) -> list[Record]:
+    """Rows of one split, in whichever of the known forms `path` holds."""
+    original = "eval" if split == "dev" else split  # the name in the original release and its Hub copies
+    if is_hub_id(path):
+        return read_hub(path, f"{original}_{language}")
+    for folder in (Path(path) / language, Path(path)):
+        if (folder / f"{original}.txt").is_file():
+            return read_original(folder / f"{original}.txt")
+        if (folder / f"{split}.jsonl").is_file():
+            return read_records(folder / f"{split}.jsonl")
+    raise InputError(
+        f"path {path!r} holds neither {original}.txt nor {split}.jsonl, nor a folder {language!r} with them: "
+        "give MTOP's folder or a Hub id."
+    )
+
+
+def read_original(path: Path) -> list[Record]:
+    """MTOP's own tab-separated files, which have eight columns and no header."""
+    records = []
+    for number, line in enumerate(read_lines(path), 1):
+        cells = line.split("\t")
+        if len(cells) != len(COLUMNS):
+            raise InputError(f"{path}, line {number}: {len(cells)} columns, not {len(COLUMNS)}; mend it.")
+        records.append(Record(dict(zip(COLUMNS, cells, strict=True)), f"{path}, line {number}"))
+    if not records:
+        raise InputError(f"{path} is empty: it must hold at least one row.")
+    return records
+
+
+def field(record: Record, name: str) -> str:
+    """A field by any of its names; one Hub copy has each column twice, with and without a leading space."""
+    names = {"utterance": ("utterance", "question"), "dcp_form": ("dcp_form", "logical_form")}.get(
+        name, (name,)
+    )
+    return record.text(*(spaced for n in names for spaced in (n, f" {n}")))
+
+
+def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
+    """The domain of each intent, from the rows that name both; an intent seen in several has the commonest.
+
+    Needed because some copies name the domain in the test split only.
+    """
+    seen: dict[str, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        intent, domain = field(record, "intent").removeprefix("IN:"), field(record, "domain")
+        if intent and domain:
+            seen[intent][domain] += 1
+    if not seen:
+        raise InputError("no row of MTOP names its intent and domain: the OOD sets are made of domains.")
+    return {intent: max(sorted(counts), key=counts.__getitem__) for intent, counts in seen.items()}
+
+
+def examples(
+    records: Sequence[Record], language: str, answer: str, domains: dict[str, str], report: Report
+) -> list[Example]:
+    """The rows that make an example; the report is told of the others."""
+    made = (example(record, language, answer, domains, report) for record in records)
+    return [e for e in made if e is not None]
+
+
+def example(
+    record: Record, language: str, answer: str, domains: dict[str, str], report: Report
+) -> Example | None:
+    """The row as an example, or None after telling the report why not.
+
+    A row without a domain whose intent no row places is set aside: it may belong to a held-out domain.
+    """
+    utterance, form, locale = (field(record, name) for name in ("utterance", "dcp_form", "locale"))
+    if not utterance or not form:
+        report.set_aside(record, "no utterance" if form else "no logical form")
+        return None
+    if locale and not locale.lower().startswith(language.lower()):
+        report.set_aside(record, f"locale {locale} is not {language}")
+        return None
+    try:
+        tree = parse(form)
+    except ParseError as error:
+        report.set_aside(record, f"not a logical form: {error}")
+        return None
+    intent = tree.label.removeprefix("IN:")
+    domain = field(record, "domain") or domains.get(intent, "")
+    if not domain:
+        report.set_aside(record, "no row names the domain of its intent")
+        return None
+    output = str(tree) if answer == "parse" else intent
+    return Example(utterance, output, domain, {"intent": intent, "parse": str(tree)})
+
+
+def _score(answer: str, metric: str) -> Score:
+    judge = SCORES[metric] if answer == "parse" else metrics.text_match
+    return lambda answers, examples: judge(answers, [e.output for e in examples])
+
+
+def change_intent(
+    target: Example,
+    relevant: Sequence[Example],
+    irrelevant: Sequence[Example],
+    intents: Sequence[str],
+    rng: np.random.Generator,
+) -> tuple[list[Example], str]:
+    """Rename each intent of the relevant examples to one that neither target nor context has.
+
+    The renaming is one-to-one; the answer that follows is the target's intent renamed.
+    """
+    shown = sorted({e.output for e in relevant} | {target.output})
+    new = _fresh(shown, {e.output for e in irrelevant} | set(shown), intents, rng)
+    return [replace(e, output=new[e.output]) for e in relevant], new[target.output]
+
+
+def change_parse(
+    target: Example,
+    relevant: Sequence[Example],
+    irrelevant: Sequence[Example],
+    names: Sequence[str],
+    rng: np.random.Generator,
+) -> tuple[list[Example], str]:
+    """Rename every intent and slot of the relevant examples one-to-one, intents to intents, slots to slots.
+
+    New names occur neither in the target nor in the context. The answer that follows is the target's parse
+    renamed; labels that no relevant example shows become ANY and are not judged.
+    """
+    shown = sorted({label for e in relevant for label in labels(parse(e.output))})
+    taken = {label for e in (target, *relevant, *irrelevant) for label in labels(parse(e.output))}
+    new: dict[str, str] = {}
+    for prefix in ("IN:", "SL:"):
+        of_kind = [label for label in shown if label.startswith(prefix)]
+        new |= _fresh(of_kind, taken, [name for name in names if name.startswith(prefix)], rng)
+    changed = [replace(e, output=str(rename(parse(e.output), new))) for e in relevant]
+    goal = parse(target.output)
+    hidden = {label: ANY for label in labels(goal) if label not in new}
+    return changed, str(rename(goal, {**hidden, **new}))
+
+
+def _fresh(
+    old: Sequence[str], taken: set[str], names: Sequence[str], rng: np.random.Generator
+) -> dict[str, str]:
+    free = [name for name in names if name not in taken]
+    if len(free) < len(old):
+        raise InputError(
+            f"{len(old)} labels of a context must be renamed and only {len(free)} of the pool are free: "
+            "use fewer demonstrations or a larger pool."
+        )
+    return dict(zip(old, map(str, rng.choice(free, len(old), replace=False)), strict=True)) if old else {}

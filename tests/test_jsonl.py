@@ -1,0 +1,94 @@
+"""A user's own file of inputs and outputs."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ccutils.errors import InputError
+from ccutils.tasks.base import Example
+from ccutils.tasks.jsonl import change_output, jsonl
+
+
+def write(folder, rows, name="mine.jsonl"):
+    path = folder / name
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def rows(n=100, labels=5):
+    return [{"text": f"Frage {i}", "label": f"L{i % labels}", "source": f"s{i % 10}"} for i in range(n)]
+
+
+def columns(**more):
+    return {"input_column": "text", "output_column": "label", **more}
+
+
+def test_labels_are_groups_where_they_repeat(tmp_path):
+    task = jsonl(seed=0, path=write(tmp_path, rows()), **columns())
+    assert {e.output for e in task.ood_test} == {e.output for e in task.ood_pool}
+    assert not {e.output for e in task.ood_test} & {e.output for e in task.pool}
+    assert len(task.pool) + len(task.id_test) + len(task.ood_test) + len(task.ood_pool) == 100
+    assert task.score(["L0", "zzz"], [Example("", "L0"), Example("", "L1")]).tolist() == [1, 0]
+
+
+def test_groups_by_column(tmp_path):
+    task = jsonl(seed=0, path=write(tmp_path, rows()), **columns(group_column="source"))
+    assert len({e.group for e in [*task.ood_test, *task.ood_pool]}) == 2
+    assert not {e.group for e in task.ood_test} & {e.group for e in [*task.pool, *task.id_test]}
+
+
+def test_without_groups_there_is_no_ood_set(tmp_path):
+    unique = [{"text": f"x {i}", "label": f"y {i}"} for i in range(50)]
+    task = jsonl(seed=0, path=write(tmp_path, unique), **columns())
+    assert len(task.id_test) == 10 and len(task.pool) == 40
+    assert not task.ood_test and "no OOD" in task.facts["split_rule"]
+
+
+def test_a_test_file_of_ones_own(tmp_path):
+    path, tests = (
+        write(tmp_path, rows()),
+        write(tmp_path, [{"text": "frage 7!", "label": "L2"}, *rows(3)], "t.jsonl"),
+    )
+    task = jsonl(seed=0, path=path, test_path=tests, **columns(group_column=None))
+    assert task.facts["near_duplicates_dropped_pool"] + task.facts["near_duplicates_dropped_ood_pool"] == 4
+
+
+def test_csv_and_empty_cells(tmp_path):
+    frame = pd.DataFrame(rows())
+    frame.loc[3, "label"] = None
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    with pytest.warns(UserWarning, match=r"no text in column 'label': 1 rows: .*x.csv, line 5"):
+        task = jsonl(seed=0, path=str(tmp_path / "x.csv"), **columns())
+    assert task.facts["rows_set_aside"] == 1
+
+
+def test_seeds(tmp_path):
+    path = write(tmp_path, rows())
+    a, again, b = (jsonl(seed=s, path=path, pool_size=30, **columns()) for s in (1, 1, 2))
+    assert a.pool == again.pool != b.pool and a.id_test == b.id_test
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "said"),
+    [
+        (rows(), {}, "no column 'input': its columns are label, source, text"),
+        (rows(), columns(group_column="topic"), "no column 'topic'"),
+        (rows(), columns(pool_size=-1), "pool_size is -1"),
+        (rows(), columns(metric="good"), "metric is 'good'"),
+        ([], columns(), "is empty"),
+        (rows(2), columns(), "no examples left|groups"),
+    ],
+)
+def test_bad_input(tmp_path, content, options, said):
+    with pytest.raises(InputError, match=said):
+        jsonl(seed=0, path=write(tmp_path, content), **options)
+
+
+def test_a_changed_output_is_new_to_target_and_context():
+    target, relevant, other = Example("a", "A"), [Example("b", "A")], [Example("c", "B")]
+    changed, follows = change_output(target, relevant, other, ["A", "B", "C"], np.random.default_rng(0))
+    assert (changed[0].output, follows) == ("C", "C")
+    with pytest.raises(InputError, match="all 2 outputs"):
+        change_output(target, relevant, other, ["A", "B"], np.random.default_rng(0))
