@@ -36,7 +36,11 @@ def runs(*pattern, **more):
     return expand("/".join(pattern), **names)
 
 
-EXECUTE = sys.executable + " -m ccutils.execute {input.notebook:q} {params.job:q} {params.parameters:q}"
+# Not the interpreter's own path: a rule whose text changes runs again, and another environment is no reason to.
+EXECUTE = (
+    '"${{CCUTILS_PYTHON:-python}}" -m ccutils.execute'
+    " {input.notebook:q} {params.job:q} {params.parameters:q}"
+)
 RUN = "{task}/{model}/{strategy}"
 SEEDS = [seed for group in profile.seeds for seed in group]
 

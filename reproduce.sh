@@ -29,10 +29,12 @@ active_python() { # the active environment's interpreter, if it holds what the l
 pip_install() { # pip, its chatter kept in .venv/install.log and shown as a count of packages
     local total=$1
     shift
-    if ! .venv/bin/python -m pip install --disable-pip-version-check "$@" 2>&1 | tee -a .venv/install.log |
-        awk -v total="$total" '/^Collecting /{ if (n++ % 25 == 0 && total > 1) print "      " n " of about " total ": " $2 }
-            / [0-9][0-9]+(\.[0-9]+)? MB/{ print "      " $1, $2, $3, $4 }
-            /^Installing collected/ && total > 1{ print "      writing them to .venv" } { fflush() }'
+    if ! .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off "$@" 2>&1 |
+        tee -a .venv/install.log | awk -v total="$total" '
+            /^(Collecting|Processing) / && n++ % 25 == 0 { print "      " n " of about " total ": " $2 }
+            /^ *Downloading .*\([0-9][0-9][0-9.]* MB\)/ { print "      downloading " $2, $3, $4 }
+            /^Installing collected/ { print "      writing them" }
+            { fflush() }'
     then
         tail -n 20 .venv/install.log >&2
         refuse "the set-up failed (all of it: .venv/install.log): mend what pip says above and run the same command again."

@@ -179,6 +179,9 @@ def main(arguments: list[str]) -> int:
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(json.dumps({"job": job, "status": error.status, "message": str(error)}))
         return error.status
+    except KeyboardInterrupt:
+        say(f"stopped  {job}")
+        return 130
     say(f"finished {job} in {seconds:.0f} s")
     return 0
 

@@ -106,6 +106,9 @@ def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Prof
         raise InputError(
             f"{source}: 'seeds' must be a list of groups of whole numbers, such as [[0, 1], [2]]."
         )
+    seeds = [seed for group in groups for seed in group]
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"{source}: 'seeds' holds a seed twice.")
     for key in ("parameters", "settings"):
         if not isinstance(config.get(key, {}), Mapping):
             raise InputError(f"{source}: {key!r} must be a mapping of parameters to values.")
@@ -209,7 +212,10 @@ def _literal(node: ast.expr | None) -> Any:
 def all_parameters(profile: Profile) -> dict[str, Any]:
     """Names and defaults of the parameters of all notebooks of the profile's folder."""
     found: dict[str, Any] = {}
-    for path in sorted(profile.notebooks_folder.glob("[0-9]*.ipynb")):
+    paths = sorted(profile.notebooks_folder.glob("[0-9]*.ipynb"))
+    if not paths:
+        raise InputError(f"folder {profile.notebooks_folder} holds no notebooks.")
+    for path in paths:
         found |= declared_parameters(path)
     return found
 

@@ -9,21 +9,22 @@ import fcntl
 import json
 import os
 import re
-import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from ccutils.checks import check_profile, check_results_folder
 from ccutils.errors import InputError
 from ccutils.execute import BAD_INPUT, list_gpus, say
 from ccutils.profiles import ROOT, Profile, nearest, read_profile, to_config
 
 PROFILES = ROOT / "profiles"
-FREE_BYTES = 200 * 2**20  # below this a run would fail half-way
 STEPS = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
 UP_TO_DATE = "Nothing to be done"
 
@@ -99,25 +100,6 @@ def profile_path(name: str) -> Path:
     return path
 
 
-def check_results_folder(folder: Path) -> None:
-    """Make the results folder and write to it. Raises InputError if it is read-only or full."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(b"x" * 4096)
-        free = shutil.disk_usage(folder).free
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(
-            f"results folder {folder} cannot be written to ({reason}): choose another, --set results=FOLDER."
-        ) from error
-    if free < FREE_BYTES:
-        raise InputError(
-            f"results folder {folder} has {free >> 20} MB left and a run needs {FREE_BYTES >> 20}: "
-            "free some, or choose another, --set results=FOLDER."
-        )
-
-
 @contextmanager
 def alone(folder: Path) -> Iterator[int]:
     """Hold the results folder for this run; the lock dies with its holders, so none is ever stale."""
@@ -126,71 +108,99 @@ def alone(folder: Path) -> Iterator[int]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
-                f"another run is at work in {folder}: wait for it, or choose another by --set results=FOLDER."
+                f"another run is at work in {folder}: wait for it, or choose another, --set results=FOLDER."
             ) from error
         yield lock.fileno()
 
 
+def snakemake_command(profile: Profile, options: argparse.Namespace, config: str) -> list[str]:
+    """Snakemake's command line; `alone` makes its own locks needless."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(profile.results_folder), "--configfile", config]
+    command += ["--cores", str(options.cores), "--resources", f"gpu={max(1, len(list_gpus()))}"]
+    command += ["--rerun-incomplete", "--keep-going", "--nolock", "--scheduler", "greedy"]
+    return command + (["--dry-run", "--quiet", "rules", "host"] if options.dry_run else [])
+
+
 def run_snakemake(profile: Profile, options: argparse.Namespace, lock: int) -> tuple[int, str]:
-    """Run the chain, showing its jobs' own lines and Snakemake's count; return its status and its log."""
+    """Run the chain, showing the jobs' own lines and Snakemake's count of them; return its status and log.
+
+    The jobs print to standard output, Snakemake to standard error, but its dry run to standard output.
+    """
     jobs = min(options.jobs or options.cores, options.cores)
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    lines = []
     with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
         json.dump({**to_config(profile), "threads": options.cores // jobs}, config)
         config.flush()
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--directory", str(profile.results_folder), "--configfile", config.name]
-        command += ["--cores", str(options.cores), "--resources", f"gpu={max(1, len(list_gpus()))}"]
-        command += ["--rerun-incomplete", "--keep-going", "--scheduler", "greedy"]
-        command += ["--nolock"]  # `alone` sees to that
-        command += ["--dry-run", "--quiet", "rules", "host"] if options.dry_run else []
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         process = subprocess.Popen(
-            command,
+            snakemake_command(profile, options, config.name),
             stdout=subprocess.PIPE if options.dry_run else None,
             stderr=subprocess.STDOUT if options.dry_run else subprocess.PIPE,
             text=True,
             pass_fds=[lock],
-            env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+            start_new_session=True,  # so that an interruption reaches it and its jobs once, through us
+            env={**os.environ, "PYTHONPATH": path, "CCUTILS_PYTHON": sys.executable},
         )
         stream = process.stdout if options.dry_run else process.stderr
         assert stream is not None
-        lines = []
-        for line in stream:
-            lines.append(line)
-            if STEPS.match(line):
-                say(line.strip())
+        try:
+            for line in stream:
+                lines.append(line)
+                if STEPS.match(line):
+                    say(line.strip())
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate()
+            raise
         return process.wait(), "".join(lines)
+
+
+def plan(log: str) -> str:
+    """What a dry run said: how many jobs of which rule, and why; without its advice on options."""
+    table = log[log.rfind("Job stats") :].split("Some jobs were triggered")[0]
+    lines = (line for line in table.splitlines() if not line.strip().startswith(("(check", "This was a dry")))
+    return "\n".join(lines).strip()
 
 
 def read_failures(results: Path) -> list[dict[str, str | int]]:
     return [json.loads(path.read_text()) for path in sorted((results / "logs").rglob("*.failed"))]
 
 
+def tell_failures(failures: Sequence[dict[str, str | int]], results: Path) -> int:
+    """Say again at the end what failed, and return the exit status."""
+    say(f"\n{len(failures)} job(s) failed. What is finished is kept; the same command goes on from there.")
+    for note in failures:
+        say(f"  {note['job']}: {note['message']}\n    log: {shown(results / 'logs')}/{note['job']}.log")
+    return BAD_INPUT if all(note["status"] == BAD_INPUT for note in failures) else 1
+
+
 def run(options: argparse.Namespace) -> int:
     """Check everything, run the chain, tell the outcome. Raises InputError before anything has started."""
+    start = time.monotonic()
     profile = read_profile(profile_path(options.profile), options.set)
+    check_profile(profile, dry_run=options.dry_run)
     results = profile.results_folder
     check_results_folder(results)
+    report = shown(results / "report.html")
     with alone(results) as lock:
         for path in (results / "logs").rglob("*.failed"):
             path.unlink()
         say(f"profile {options.profile}, results in {shown(results)}, {options.cores} cores")
         status, log = run_snakemake(profile, options, lock)
         failures = read_failures(results)
-    if UP_TO_DATE in log:
-        say(f"Nothing to do: everything is up to date. The report: {shown(results / 'report.html')}")
-    elif failures:
-        say(f"\n{len(failures)} notebook(s) failed; what is finished is kept, and the same command goes on:")
-        for note in failures:
-            say(f"  {note['job']}: {note['message']}\n    log: {shown(results / 'logs')}/{note['job']}.log")
-        return BAD_INPUT if all(note["status"] == BAD_INPUT for note in failures) else 1
-    elif status:
+    if failures:
+        return tell_failures(failures, results)
+    if status:
         say(f"Snakemake failed:\n{log[-3000:]}")
+        return 1
+    if UP_TO_DATE in log:
+        say(f"Nothing to do: everything is up to date. The report: {report}")
     elif options.dry_run:
-        say(log[log.rfind("Job stats") :].strip())
+        say(plan(log))
     else:
-        say(f"Done. The report: {shown(results / 'report.html')}")
-    return status
+        say(f"Done in {time.monotonic() - start:.0f} s. The report: {report}")
+    return 0
 
 
 def shown(path: Path) -> str:
@@ -210,6 +220,7 @@ def check_options(arguments: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status: 0 done, 2 bad input, 1 any other failure."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
     try:
         return run(parse(arguments))
     except InputError as error:

@@ -1,0 +1,85 @@
+"""What can be checked of a profile before anything starts, so that bad input costs nothing."""
+
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ccutils.errors import InputError
+from ccutils.execute import list_gpus
+from ccutils.profiles import Profile
+
+FREE_BYTES = 200 * 2**20  # below this a run would fail half-way
+TRAIN = "03_ic_train"
+
+
+def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
+    """Raise InputError for a model, task, strategy or option that would fail later, or for a missing GPU."""
+    for model in profile.models:
+        check_model(model)
+    for task in profile.tasks:
+        check_task(profile, task)
+    if profile.gpu and not dry_run:
+        check_gpu()
+
+
+def check_model(model: str) -> None:
+    """Check a model's directory; "tiny" always is there, and Hub ids are tried by the notebooks."""
+    if model != "tiny":
+        from ccutils import models  # here, since it takes seconds to import
+
+        models.check_model(model)
+
+
+def check_task(profile: Profile, name: str) -> None:
+    """Load the task as the notebooks will and make each strategy for its pool."""
+    from ccutils.contexts import Strategy
+    from ccutils.tasks import load_task
+
+    values = job_values(profile, name)
+    task = load_task(name, seed=profile.seeds[0][0], **values.get("task_options", {}))
+    for strategy in profile.strategies:
+        Strategy(strategy, **{key: values[key] for key in ("k", "p", "epsilon") if key in values})
+    if values.get("k", 1) > len(task.pool):
+        raise InputError(
+            f"k is {values['k']}, above the {len(task.pool)} examples of {name}'s pool: lower it."
+        )
+
+
+def job_values(profile: Profile, task: str) -> dict[str, Any]:
+    """The training notebook's parameters for a task, its own defaults included."""
+    from ccutils.profiles import declared_parameters
+
+    return {**declared_parameters(profile.notebook(TRAIN)), **profile.values(TRAIN, task=task)}
+
+
+def check_gpu() -> None:
+    """Raise InputError if there is no GPU, or if this environment's torch cannot use one."""
+    if not list_gpus():
+        raise InputError(
+            "this profile needs an NVIDIA GPU and nvidia-smi finds none: use --profile cpu here."
+        )
+    if version("torch").endswith("+cpu"):
+        raise InputError(
+            "this environment has torch for the CPU only: delete .venv and start again on this machine."
+        )
+
+
+def check_results_folder(folder: Path) -> None:
+    """Make the results folder and write to it. Raises InputError if it is read-only or full."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x" * 4096)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f"results folder {folder} cannot be written to ({reason}): choose another, --set results=FOLDER."
+        ) from error
+    if free < FREE_BYTES:
+        raise InputError(
+            f"results folder {folder} has {free >> 20} MB left and a run needs {FREE_BYTES >> 20}: "
+            "free some, or choose another, --set results=FOLDER."
+        )

@@ -1,0 +1,120 @@
+"""Profiles: their shape, --set, and what each notebook is given."""
+
+from pathlib import Path
+
+import pytest
+from stub_chain import make_chain, make_notebook
+
+from ccutils.errors import InputError
+from ccutils.profiles import declared_parameters, make_profile, read_profile, to_config
+
+ROOT = Path(__file__).parents[1]
+ONE_LINE = r"^[^\n]+$"
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Path:
+    return make_chain(tmp_path)
+
+
+def test_a_notebook_gets_what_it_declares_and_task_and_settings_override(stub: Path) -> None:
+    stub.write_text(stub.read_text().replace("{topics: {}}", "{topics: {k: 2}, gloss: {}}"))
+    profile = read_profile(stub)
+    assert profile.values("03_ic_train", task="gloss", seeds=[0]) == {"task": "gloss", "seeds": [0], "k": 4}
+    assert profile.values("03_ic_train", task="topics")["k"] == 2
+    assert profile.values("05_figures", task="topics") == {}
+    assert read_profile(stub, ["k=3"]).values("03_ic_train", task="topics")["k"] == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "attribute", "value"),
+    [
+        ("task=gloss", "tasks", {"gloss": {}}),
+        ("strategy=[none, similar]", "strategies", ("none", "similar")),
+        ("model=org/name", "models", ("org/name",)),
+        ("seeds=[3, 4]", "seeds", ((3, 4),)),
+        ("seeds=5", "seeds", ((5,),)),
+        ("results=/tmp/elsewhere", "results", "/tmp/elsewhere"),
+        ("steps=20", "settings", {"steps": 20}),
+        ("fail=a=b", "settings", {"fail": "a=b"}),
+    ],
+)
+def test_set(stub: Path, setting: str, attribute: str, value: object) -> None:
+    assert getattr(read_profile(stub, [setting]), attribute) == value
+
+
+def test_seeds_stay_one_a_job_where_the_profile_has_them_so(stub: Path) -> None:
+    stub.write_text(stub.read_text().replace("[[0, 1]]", "[[0], [1]]"))
+    assert read_profile(stub, ["seeds=[3, 4]"]).seeds == ((3,), (4,))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("stesp=3", "--set stesp: no notebook has this parameter; did you mean steps"),
+        ("steps", "--set steps is not NAME=VALUE"),
+        ("=3", "is not NAME=VALUE"),
+        ("steps=[1", "its value is not YAML"),
+        ("seeds=[a]", "'a'"),
+        ("seeds=[-1]", "whole number"),
+        ("task=3", "not a name"),
+    ],
+)
+def test_set_refuses(stub: Path, setting: str, words: str) -> None:
+    with pytest.raises(InputError, match=ONE_LINE) as error:
+        read_profile(stub, [setting])
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("tasks:", "taks:", "key 'taks' is unknown; did you mean tasks"),
+        ("models: [tiny]", "", "'models' is missing"),
+        ("models: [tiny]", "models: [3]", "'models' must be a list of names"),
+        ("[[0, 1]]", "[0, 1]", "'seeds' must be a list of groups"),
+        ("[[0, 1]]", "[[0, 1], [1]]", "a seed twice"),
+        ("{topics: {}}", "[topics]", "'tasks' must be a mapping"),
+        ("{k: 4}", "{kk: 4}", "parameter 'kk'"),
+        ("{k: 4}", "{seeds: [4]}", "parameter 'seeds'"),
+        ("{k: 4}", "{k: 4", "cannot be read"),
+    ],
+)
+def test_a_wrong_profile_is_refused_with_its_name(stub: Path, old: str, new: str, words: str) -> None:
+    assert old in stub.read_text()
+    stub.write_text(stub.read_text().replace(old, new))
+    with pytest.raises(InputError, match=ONE_LINE) as error:
+        read_profile(stub)
+    assert words in str(error.value)
+    assert str(stub) in str(error.value)
+
+
+def test_a_profile_that_is_not_utf8_is_refused(stub: Path) -> None:
+    stub.write_bytes(b"tasks: \xff\xfe")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_profile(stub)
+
+
+def test_config_survives_the_way_to_snakemake(stub: Path) -> None:
+    profile = read_profile(stub, ["steps=20", "task=gloss"])
+    assert to_config(make_profile(to_config(profile))) == to_config(profile)
+
+
+def test_declared_parameters_reads_literals_and_annotations(tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    make_notebook(path, 'k: int = 3  # why\nnames = ["a",\n  "b"]\nx = len(names)\nif k:\n    y = 1', "")
+    assert declared_parameters(path) == {"k": 3, "names": ["a", "b"], "x": None}
+
+
+def test_declared_parameters_refuses_what_is_no_notebook(tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"a\.ipynb"):
+        declared_parameters(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
+def test_profiles_of_the_repository_fit_the_notebooks(path: Path) -> None:
+    profile = read_profile(path)
+    assert profile.results == f"results/{path.stem}"
+    assert profile.gpu == (path.stem not in ("cpu", "smoke"))
