@@ -1,11 +1,16 @@
 """Quality of answers: every function takes lists and returns a score in [0, 1] for each item, shape (n,)."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
 
 from ccutils.brackets import Node, ParseError, parse, same, slots
+from ccutils.errors import InputError
 
 Scores = NDArray[np.float64]
 
@@ -54,3 +59,68 @@ def _each_parse(
 
 def _each(score: Callable[[str, str], float], answers: Sequence[str], references: Sequence[str]) -> Scores:
     return np.array([score(a, r) for a, r in zip(answers, references, strict=True)], dtype=np.float64)
+
+
+def chrf(answers: Sequence[str], references: Sequence[str]) -> Scores:
+    """Sentence chrF++ (characters to 6, words to 2) by sacrebleu, divided by 100."""
+    judge = CHRF(word_order=2)
+    return _each(lambda a, r: float(judge.sentence_score(a, [r]).score) / 100, answers, references)
+
+
+def bleu(answers: Sequence[str], references: Sequence[str]) -> Scores:
+    """Sentence BLEU by sacrebleu (effective order, exponential smoothing), divided by 100."""
+    judge = BLEU(effective_order=True)
+    return _each(lambda a, r: float(judge.sentence_score(a, [r]).score) / 100, answers, references)
+
+
+def corpus_chrf(answers: Sequence[str], references: Sequence[str]) -> float:
+    """chrF++ of a whole test set, from 0 to 100 as papers report it; not the mean of `chrf`."""
+    return float(CHRF(word_order=2).corpus_score(list(answers), [list(references)]).score)
+
+
+def corpus_bleu(answers: Sequence[str], references: Sequence[str]) -> float:
+    """BLEU of a whole test set, from 0 to 100 as papers report it; not the mean of `bleu`."""
+    return float(BLEU().corpus_score(list(answers), [list(references)]).score)
+
+
+COMET = "Unbabel/wmt22-comet-da"  # ours: which COMET model the paper used is not known
+
+
+def comet(
+    answers: Sequence[str],
+    references: Sequence[str],
+    sources: Sequence[str],
+    model: str = COMET,
+    batch_size: int = 16,
+) -> Scores:
+    """COMET of each translation, as the model gives it: about 0 to 1, not clipped.
+
+    Raises InputError where unbabel-comet is not installed or the model cannot be had.
+    """
+    items = zip(sources, answers, references, strict=True)
+    rows = [{"src": s, "mt": a, "ref": r} for s, a, r in items]
+    if not rows:
+        return np.zeros(0)
+    judge, gpus = load_comet(model)
+    return np.array(judge.predict(rows, batch_size=batch_size, gpus=gpus).scores, dtype=np.float64)
+
+
+@lru_cache(maxsize=1)
+def load_comet(model: str) -> tuple[Any, int]:
+    """The COMET model, loaded once, and the number of GPUs to run it on."""
+    try:
+        from comet import download_model, load_from_checkpoint
+    except ImportError:
+        raise InputError(
+            "metric 'comet' needs the package unbabel-comet: pip install unbabel-comet, or choose 'chrf'."
+        ) from None
+    import torch
+
+    try:
+        checkpoint = download_model(model)
+    except Exception as error:  # the library raises many kinds: no network, no such id, no licence
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"COMET model {model!r} could not be loaded ({reason}): check the name, network and licence."
+        ) from None
+    return load_from_checkpoint(checkpoint), int(torch.cuda.is_available())
