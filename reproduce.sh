@@ -10,13 +10,15 @@ CPU_TORCH=https://download.pytorch.org/whl/cpu
 say() { printf '%s\n' "$*"; }
 refuse() { printf 'error: %s\n' "$*" >&2; exit 2; }
 
-find_python() { # the first interpreter that is new enough
-    local name
-    for name in python3 python python3.14 python3.13 python3.12 python3.11; do
-        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
-            command -v "$name"
-            return
-        fi
+find_python() { # the first interpreter that will do; 3.14 last, as one package must be compiled for it
+    local name below
+    for below in 14 15; do
+        for name in python3 python python3.13 python3.12 python3.11 python3.14; do
+            if "$name" -c "import sys; sys.exit(not (3, 11) <= sys.version_info < (3, $below))" 2>/dev/null; then
+                command -v "$name"
+                return
+            fi
+        done
     done
     refuse "no Python from 3.11 to 3.14 found: install one, for example from https://www.python.org."
 }

@@ -128,6 +128,7 @@ def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Prof
                 raise InputError(
                     f"{source}: no notebook takes a parameter {name!r} from here{nearest(name, parameters)}"
                 )
+            check_kind(f"{source}: {name}", where[name], parameters[name])
     return profile
 
 
@@ -141,6 +142,8 @@ def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
         if name not in parameters and name not in RUN:
             raise InputError(f"--set {name}: no notebook has this parameter{nearest(name, parameters)}")
     values = {name: value for name, value in settings.items() if name not in RUN}
+    for name, value in values.items():
+        check_kind(f"--set {name}", value, parameters[name])
     changed = replace(profile, settings={**profile.settings, **values})
     if "task" in settings:
         tasks = {name: profile.tasks.get(name, {}) for name in _names("task", settings["task"])}
@@ -172,6 +175,17 @@ def _groups(profile: Profile, value: Any) -> tuple[tuple[int, ...], ...]:
         )
     single = all(len(group) == 1 for group in profile.seeds)
     return tuple((seed,) for seed in seeds) if single else (tuple(seeds),)
+
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
+
+
+def check_kind(where: str, value: Any, default: Any) -> None:
+    """Raise InputError if a value is of another kind than the notebook's default; None stands for any."""
+    kind = type(default)
+    if value is None or kind not in KINDS or type(value) is kind or (kind is float and type(value) is int):
+        return
+    raise InputError(f"{where} is {value!r} but must be {KINDS[kind]}, such as {default!r}.")
 
 
 def _is_seed(value: Any) -> bool:

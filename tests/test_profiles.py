@@ -36,6 +36,7 @@ def test_a_notebook_gets_what_it_declares_and_task_and_settings_override(stub: P
         ("seeds=5", "seeds", ((5,),)),
         ("results=/tmp/elsewhere", "results", "/tmp/elsewhere"),
         ("steps=20", "settings", {"steps": 20}),
+        ("p=1", "settings", {"p": 1}),
         ("fail=a=b", "settings", {"fail": "a=b"}),
     ],
 )
@@ -58,6 +59,9 @@ def test_seeds_stay_one_a_job_where_the_profile_has_them_so(stub: Path) -> None:
         ("seeds=[a]", "'a'"),
         ("seeds=[-1]", "whole number"),
         ("task=3", "not a name"),
+        ("steps=ten", "--set steps is 'ten' but must be a whole number, such as 10."),
+        ("steps=true", "must be a whole number"),
+        ("p=half", "--set p is 'half' but must be a number, such as 0.5."),
     ],
 )
 def test_set_refuses(stub: Path, setting: str, words: str) -> None:
@@ -77,6 +81,7 @@ def test_set_refuses(stub: Path, setting: str, words: str) -> None:
         ("{topics: {}}", "[topics]", "'tasks' must be a mapping"),
         ("{k: 4}", "{kk: 4}", "parameter 'kk'"),
         ("{k: 4}", "{seeds: [4]}", "parameter 'seeds'"),
+        ("{k: 4}", "{k: four}", "k is 'four' but must be a whole number"),
         ("{k: 4}", "{k: 4", "cannot be read"),
     ],
 )
