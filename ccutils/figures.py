@@ -33,7 +33,7 @@ DASHES = {
 }
 SHAPES = {
     "base": "cross",
-    "none": "stroke",
+    "none": "triangle-down",
     "random": "square",
     "similar": "triangle-up",
     "batch_mix": "diamond",

@@ -1,0 +1,110 @@
+"""What one hopes to see at the end of training, each hope as a rule, and what the rows say of it.
+
+The hopes restate the paper's claims in the project's scores; the thresholds of the rules are ours.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from ccutils.scores import CHOICE, COPY, ICL, IWL, Score, final_rows, half_width
+
+HIGH = 0.5  # a high score is at least this
+LOW = 0.25  # a low score is at most this
+NEAR = 0.1  # near zero, or near another strategy's score, is within this
+MOST = 0.5  # most of a score is at least this share of it
+
+CAME_OUT, DID_NOT, OPEN = "came out", "did not come out", "not decided by these seeds"
+MOOT = "moot: base has none to keep or lose"
+VERDICTS = (CAME_OUT, DID_NOT, OPEN, MOOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A hope about `strategy`, and its rule: its score, minus `share` of that of `against`, kept to `bound`.
+
+    Where base's own score is not above `needs`, there is nothing to keep or lose and the rule is moot.
+    """
+
+    strategy: str
+    hope: str
+    score: Score
+    sign: Literal["at least", "at most", "below"]
+    bound: float
+    against: str = ""
+    share: float = 1.0
+    needs: float = -1.0
+
+    @property
+    def rule(self) -> str:
+        """The rule as a sentence."""
+        if not self.against:
+            return f"{self.score.name} is {self.sign} {self.bound:g}"
+        share = "" if self.share == 1 else f"{self.share:g} × "
+        return f"{self.score.name} minus {share}that of {self.against} is {self.sign} {self.bound:g}"
+
+    def holds(self, low: float, high: float) -> str:
+        """The verdict on an interval: all of it on one side of the bound, or not decided."""
+        if pd.isna(low) or pd.isna(high):
+            return OPEN
+        inside = {"at least": low >= self.bound, "at most": high <= self.bound, "below": high < self.bound}
+        outside = {"at least": high < self.bound, "at most": low > self.bound, "below": low >= self.bound}
+        return CAME_OUT if inside[self.sign] else DID_NOT if outside[self.sign] else OPEN
+
+
+CLAIMS = (
+    Claim("random", "IWL-score high", IWL, "at least", HIGH),
+    Claim("random", "ICL-score near zero", ICL, "at most", NEAR, needs=NEAR),
+    Claim("similar", "Copy-score high", COPY, "at least", HIGH),
+    Claim("similar", "IWL-score near zero", IWL, "at most", NEAR),
+    Claim("similar", "chooses the relevant example worse than base", CHOICE, "below", 0, "base", needs=NEAR),
+    Claim("contrastive", "IWL-score near that of random", IWL, "at least", -NEAR, "random"),
+    Claim("contrastive", "keeps most of base's ICL-score", ICL, "at least", 0, "base", MOST, needs=NEAR),
+    Claim("contrastive", "Copy-score low", COPY, "at most", LOW),
+)
+
+
+COLUMNS = ["task", "model", "strategy", "hope", "rule", "score", "base", "value"]
+COLUMNS += ["measure", "low", "high", "seeds", "verdict"]
+
+
+def judge(rows: pd.DataFrame, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
+    """A line for each task, model and claim whose strategy was run.
+
+    Columns: task, model, strategy, hope, rule, score, base and value (means over seeds), measure with low and
+    high (what the rule bounds: its mean and 95% t interval over seeds, differences taken seed by seed),
+    seeds, verdict. With fewer than two seeds nothing is decided.
+    """
+    final = final_rows(rows)
+    lines = []
+    for (task, model), part in final.groupby(["task", "model"]):
+        for claim in claims:
+            if claim.strategy in set(part["strategy"]):
+                lines.append({"task": task, "model": model, **_judge(claim, part)})
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def _judge(claim: Claim, part: pd.DataFrame) -> dict[str, object]:
+    by_seed = claim.score.of(part).pivot(index="seed", columns="strategy", values="value")
+    by_seed = by_seed.reindex(columns=sorted({"base", claim.strategy, claim.against} - {""}))
+    measure = by_seed[claim.strategy]
+    if claim.against:
+        measure = measure - claim.share * by_seed[claim.against]
+    measure = measure.dropna()
+    half = half_width(list(measure))
+    low, high = measure.mean() - half, measure.mean() + half
+    base = by_seed["base"].mean()
+    return {
+        "strategy": claim.strategy,
+        "hope": claim.hope,
+        "rule": claim.rule,
+        "score": claim.score.name,
+        "base": base,
+        "value": by_seed[claim.strategy].mean(),
+        "measure": measure.mean(),
+        "low": low,
+        "high": high,
+        "seeds": len(measure),
+        "verdict": MOOT if base <= claim.needs else claim.holds(low, high),
+    }
