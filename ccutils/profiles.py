@@ -112,12 +112,13 @@ def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Prof
     for key in ("parameters", "settings"):
         if not isinstance(config.get(key, {}), Mapping):
             raise InputError(f"{source}: {key!r} must be a mapping of parameters to values.")
-    lists = {key: tuple(config[key]) for key in ("models", "strategies")}
     profile = Profile(
         **{
             **config,
-            **lists,
-            "tasks": {name: dict(own or {}) for name, own in tasks.items()},
+            "models": tuple(from_root(model) for model in config["models"]),
+            "strategies": tuple(config["strategies"]),
+            "tasks": {name: from_root(dict(own or {})) for name, own in tasks.items()},
+            "parameters": from_root(dict(config.get("parameters", {}))),
             "seeds": tuple(tuple(group) for group in groups),
         }
     )
@@ -141,7 +142,7 @@ def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
     for name in settings:
         if name not in parameters and name not in RUN:
             raise InputError(f"--set {name}: no notebook has this parameter{nearest(name, parameters)}")
-    values = {name: value for name, value in settings.items() if name not in RUN}
+    values = {name: from_root(value) for name, value in settings.items() if name not in RUN}
     for name, value in values.items():
         check_kind(f"--set {name}", value, parameters[name])
     changed = replace(profile, settings={**profile.settings, **values})
@@ -149,7 +150,7 @@ def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
         tasks = {name: profile.tasks.get(name, {}) for name in _names("task", settings["task"])}
         changed = replace(changed, tasks=tasks)
     if "model" in settings:
-        changed = replace(changed, models=_names("model", settings["model"]))
+        changed = replace(changed, models=tuple(map(from_root, _names("model", settings["model"]))))
     if "strategy" in settings:
         changed = replace(changed, strategies=_names("strategy", settings["strategy"]))
     if "results" in settings:
@@ -157,6 +158,19 @@ def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
     if "seeds" in settings:
         changed = replace(changed, seeds=_groups(profile, settings["seeds"]))
     return changed
+
+
+def from_root(value: Any) -> Any:
+    """A path that exists, read from the repository's folder, as an absolute one: notebooks run in their own.
+
+    Only texts with a slash or a suffix can be paths, so that a folder called `tiny` changes nothing.
+    """
+    if isinstance(value, dict):
+        return {name: from_root(item) for name, item in value.items()}
+    if not isinstance(value, str) or not ("/" in value or Path(value).suffix):
+        return value
+    path = (ROOT / value).resolve()
+    return str(path) if path.exists() else value
 
 
 def _names(name: str, value: Any) -> tuple[str, ...]:

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from stub_chain import make_notebook
 
+from ccutils import execute
 from ccutils.errors import InputError
 from ccutils.execute import failure, last_words, list_gpus, one_gpu
 
@@ -75,6 +77,17 @@ def test_last_words_sees_the_state_of_a_progress_bar(tmp_path: Path) -> None:
     assert last_words(log) == "20%|##  |"
     log.write_text("")
     assert last_words(log) == "starting"
+
+
+def test_a_long_job_tells_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(execute, "HEARTBEAT", 0.01)
+    log = tmp_path / "log"
+    log.write_text("step 3 of 10")
+    with execute.heartbeat("a/job", log, time.monotonic() - 60):
+        time.sleep(0.2)
+    assert "  a/job: 60 s, step 3 of 10\n" in capsys.readouterr().out
 
 
 def test_each_job_holds_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

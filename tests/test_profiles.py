@@ -37,6 +37,9 @@ def test_a_notebook_gets_what_it_declares_and_task_and_settings_override(stub: P
         ("results=/tmp/elsewhere", "results", "/tmp/elsewhere"),
         ("steps=20", "settings", {"steps": 20}),
         ("p=1", "settings", {"p": 1}),
+        ("fail=./LICENSE", "settings", {"fail": str(ROOT / "LICENSE")}),
+        ("fail=tests", "settings", {"fail": "tests"}),
+        ("model=./tests", "models", (str(ROOT / "tests"),)),
         ("fail=a=b", "settings", {"fail": "a=b"}),
     ],
 )
