@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import unicodedata
 import warnings
 from collections import Counter
@@ -172,12 +173,27 @@ def read_hub(name: str, split: str, config: str | None = None) -> list[Record]:
     try:
         rows = datasets.load_dataset(name, config, split=split)
     except Exception as error:  # the library raises many kinds: no network, no such id, no licence, no split
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"data set {name!r}, split {split!r}, could not be loaded ({reason}): check the id, the network, "
-            "and whether its licence must be accepted, or give a local path."
-        ) from None
+        raise no_hub(f"data set {name!r}, split {split!r},", error) from None
     return list(records_of(rows, f"{name} ({split})"))
+
+
+def hub_splits(name: str, config: str | None = None) -> list[str]:
+    """Names of a Hub data set's splits. Raises InputError as `read_hub` does."""
+    import datasets
+
+    try:
+        return list(datasets.get_dataset_split_names(name, config))
+    except Exception as error:  # as above
+        raise no_hub(f"data set {name!r}", error) from None
+
+
+def no_hub(what: str, error: Exception) -> InputError:
+    """The error for what the Hub did not give."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return InputError(
+        f"{what} could not be loaded ({reason}): check the id, the network, and whether its licence must be "
+        "accepted, or give a local path."
+    )
 
 
 def normalise(text: str) -> str:
@@ -211,6 +227,24 @@ def keep_apart(sets: Mapping[str, Sequence[Example]]) -> tuple[dict[str, list[Ex
 def take(examples: Sequence[Example], size: int, rng: np.random.Generator) -> list[Example]:
     """`size` of the examples in random order, or all of them where there are fewer."""
     return [examples[i] for i in rng.permutation(len(examples))[:size]]
+
+
+def divide(
+    train: Sequence[Example], test: Sequence[Example], rng: np.random.Generator
+) -> tuple[list[Example], list[Example]]:
+    """Test set and pool: as given where both are, else a fifth of what there is and the rest."""
+    if train and test:
+        return list(test), list(train)
+    there = [*train, *test]
+    order = rng.permutation(len(there))
+    n = round(len(there) / 5)
+    return [there[i] for i in order[:n]], [there[i] for i in order[n:]]
+
+
+def common_words(texts: Iterable[str], n: int = 4200) -> list[str]:
+    """The `n` most frequent words, the same for all seeds, so that they share one tiny base."""
+    counts = Counter(word for text in texts for word in re.findall(r"\w+(?:[.'’_-]\w+)*|[^\w\s]", text))
+    return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:n]]
 
 
 def hold_out(groups: Mapping[str, int], share: float, rng: np.random.Generator, least: int = 1) -> set[str]:

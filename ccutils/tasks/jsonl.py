@@ -15,6 +15,8 @@ from ccutils.tasks.files import (
     Report,
     check_filled,
     check_sizes,
+    common_words,
+    divide,
     hold_out,
     is_hub_id,
     keep_apart,
@@ -23,8 +25,9 @@ from ccutils.tasks.files import (
     require,
     take,
 )
+from ccutils.tasks.sequences import wrong_by
 
-METRICS = {"exact": metrics.text_match}
+METRICS = {"exact": metrics.text_match, "chrf": metrics.chrf, "bleu": metrics.bleu}
 
 
 def jsonl(
@@ -62,29 +65,33 @@ def jsonl(
     fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, 4])
     groups = Counter(e.group for e in [*rows, *tests])
     held = hold_out(groups, 0.2, fixed) if rule else set()
-    known, novel = [e for e in rows if e.group not in held], [e for e in rows if e.group in held]
-    if tests:
-        id_test = [e for e in tests if e.group not in held]
-        ood_test = [e for e in tests if e.group in held]
-        id_pool, ood_pool = known, novel
-    else:
-        id_test, id_pool = _cut(known, fixed)
-        ood_test, ood_pool = _cut(novel, fixed)
+    id_test, id_pool = divide(
+        [e for e in rows if e.group not in held], [e for e in tests if e.group not in held], fixed
+    )
+    ood_test, ood_pool = divide(
+        [e for e in rows if e.group in held], [e for e in tests if e.group in held], fixed
+    )
     sets, dropped = keep_apart(
         {"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": id_pool}
     )
     outputs = sorted({e.output for e in sets["pool"]})
+
+    def score(answers: Sequence[str], examples: Sequence[Example]) -> metrics.Scores:
+        return judge(answers, [e.output for e in examples])
+
     task = Task(
         name="jsonl",
         pool=take(sets["pool"], pool_size, rng),
         id_test=take(sets["id_test"], n_test, fixed),
         ood_test=take(sets["ood_test"], n_test, fixed),
         ood_pool=take(sets["ood_pool"], len(sets["ood_pool"]), rng),
-        score=lambda answers, examples: judge(answers, [e.output for e in examples]),
+        score=score,
         change_labels=lambda target, relevant, irrelevant, rng: change_output(
             target, relevant, irrelevant, outputs, rng
         ),
         relevant=lambda target, e: target.output == e.output,
+        wrong=wrong_by(score),
+        vocabulary=common_words(t for e in [*rows, *tests] for t in (e.output, e.input)),
         template=Template(),
         max_new_tokens=max_new_tokens,
         facts={
@@ -132,13 +139,6 @@ def _group_by_output(rows: list[Example], tests: list[Example]) -> tuple[list[Ex
         by_output = ([replace(e, group=e.output) for e in part] for part in (rows, tests))
         return *by_output, "of equal output"  # type: ignore[return-value]
     return rows, tests, ""
-
-
-def _cut(examples: Sequence[Example], rng: np.random.Generator) -> tuple[list[Example], list[Example]]:
-    """A fifth of the examples for testing, and the rest."""
-    order = rng.permutation(len(examples))
-    n = round(len(examples) / 5)
-    return [examples[i] for i in order[:n]], [examples[i] for i in order[n:]]
 
 
 def change_output(

@@ -16,6 +16,7 @@ from ccutils.tasks.files import (
     Report,
     check_filled,
     check_sizes,
+    common_words,
     is_hub_id,
     keep_apart,
     read_hub,
@@ -23,6 +24,7 @@ from ccutils.tasks.files import (
     read_records,
     take,
 )
+from ccutils.tasks.sequences import wrong_by
 
 TEMPLATES = {
     "parse": Template(
@@ -106,13 +108,19 @@ def mtop(
     pool = take(sets["pool"], pool_size, rng)
     intents = sorted({e.extra["intent"] for e in sets["pool"]})
     names = sorted({label for e in sets["pool"] for label in labels(parse(e.extra["parse"]))})
+    names_of_answers = (
+        sorted({e.output for part in read.values() for e in part}) if answer == "intent" else []
+    )
+    score = _score(answer, metric)
     task = Task(
         name="mtop",
         pool=pool,
         id_test=take(sets["id_test"], n_test, fixed),
         ood_test=take(sets["ood_test"], n_test, fixed),
         ood_pool=take(sets["ood_pool"], len(sets["ood_pool"]), rng),
-        score=_score(answer, metric),
+        score=score,
+        wrong=wrong_by(score),
+        vocabulary=[*names_of_answers, *common_words(e.input for part in read.values() for e in part)],
         change_labels=(
             (lambda target, relevant, irrelevant, rng: change_parse(target, relevant, irrelevant, names, rng))
             if answer == "parse"

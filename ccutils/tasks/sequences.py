@@ -1,0 +1,30 @@
+"""What the Copy-score counts where answers are sequences (ours): see `near` and `wrong_by`."""
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+from ccutils.tasks.base import Example, Score, Wrong
+
+NEAR = 0.9
+"""From this share of equal words on, one answer nearly equals another."""
+
+
+def near(one: str, other: str) -> bool:
+    """Whether twice the matching words (in order) are NEAR of the words of both texts together, or more."""
+    matcher = SequenceMatcher(None, one.split(), other.split(), autojunk=False)
+    return matcher.real_quick_ratio() >= NEAR and matcher.quick_ratio() >= NEAR and matcher.ratio() >= NEAR
+
+
+def wrong_by(score: Score) -> Wrong:
+    """How wrong an answer is, by the task's own score, and whether it is a copy.
+
+    An answer is wrong by 1 minus its score. All of that counts as copied where the answer nearly equals the
+    label of an irrelevant demonstration, unless it is as near to the target's own answer.
+    """
+
+    def wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> tuple[float, float]:
+        share = 1.0 - float(score([answer], [target])[0])
+        copied = any(near(answer, e.output) for e in irrelevant) and not near(answer, target.output)
+        return share, share if copied else 0.0
+
+    return wrong

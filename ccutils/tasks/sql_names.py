@@ -1,0 +1,47 @@
+"""Names in SQL: which tables and columns a query uses, its template, renaming; literals stay."""
+
+import re
+from collections.abc import Collection
+
+RENAMED = "_renamed"
+"""What a changed label puts behind the name of a table or column; no schema has such names."""
+
+TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|\w+|[^\w\s]|\s+")
+
+
+def bare(token: str) -> str:
+    """A token without the quotes of a name, in lower case; string literals keep theirs."""
+    return token[1:-1].lower() if len(token) > 1 and token[0] in '"`[' else token.lower()
+
+
+def names_used(sql: str, known: Collection[str]) -> frozenset[str]:
+    """The `known` names (in lower case) that a query uses."""
+    return frozenset(name for name in map(bare, TOKEN.findall(sql)) if name in known)
+
+
+def template(sql: str, known: Collection[str]) -> str:
+    """The query with its literals blanked: queries of one template ask the same of different values."""
+    blanked = []
+    for token in TOKEN.findall(sql.rstrip("; \n")):
+        name = bare(token)
+        literal = token[0] in "'0123456789" or (token[0] == '"' and name not in known)
+        if token.strip():
+            blanked.append("?" if literal else name)
+    return " ".join(blanked)
+
+
+def rename(sql: str, name: str) -> str:
+    """The query with `name` (in lower case) renamed wherever it stands as a name."""
+    tokens = []
+    for token in TOKEN.findall(sql):
+        if bare(token) == name:
+            quoted = token[0] in '"`['
+            token = f"{token[:-1]}{RENAMED}{token[-1]}" if quoted else token + RENAMED
+        tokens.append(token)
+    return "".join(tokens)
+
+
+def undo(sql: str) -> tuple[str, frozenset[str]]:
+    """The query with the renaming undone, and the names that had been renamed, in lower case."""
+    renamed = {name.removesuffix(RENAMED) for name in map(bare, TOKEN.findall(sql)) if name.endswith(RENAMED)}
+    return re.sub(rf"{RENAMED}\b", "", sql, flags=re.IGNORECASE), frozenset(renamed)
