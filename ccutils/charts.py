@@ -23,7 +23,6 @@ SETS = {"id": "in domain (ID)", "ood": "out of domain (OOD)"}
 SHARE = alt.Scale(domain=[0, 1])
 CENTRED = alt.Axis(labelFlush=False, tickCount=5)
 SIMILARITY = "similarity to the most similar context example (0 to 1)"
-CLICK = "Interactive: click a strategy in the legend to bring it out; shift-click for more than one."
 
 
 def quality_by_similarity(rows: pd.DataFrame) -> Any:
@@ -49,7 +48,7 @@ def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
         row=alt.Row("panel:N", title=None),
         column=alt.Column("where:N", title=None, sort=list(SETS.values())),
         spacing=30,
-        title=alt.TitleParams(title, subtitle=[explain(data), CLICK]),
+        title=alt.TitleParams(title, subtitle=explain(data)),
     )
 
 
@@ -65,7 +64,7 @@ def scores_over_training(rows: pd.DataFrame) -> Any:
     axis = alt.Axis(tickCount=5, labelFlush=False)
     x = alt.X("step:Q", title="optimiser steps", axis=axis, scale=alt.Scale(domainMax=data["step"].max()))
     chart = _curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=SHARE))
-    subtitle = ["Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"]), CLICK]
+    subtitle = "Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"])
     return chart.properties(width=250, height=170).facet(
         row=alt.Row("panel:N", title=None),
         column=alt.Column("score:N", title=None, sort=list(names.values())),
@@ -91,7 +90,7 @@ def _curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
         return alt.when(click).then(alt.value(shown)).otherwise(alt.value(shown / 8))
 
     # The legend's symbols would otherwise be pale like the bands and frayed by the dashes.
-    legend = alt.Legend(symbolOpacity=1, symbolDash=[1, 0])
+    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)
     colour = alt.Color("strategy:N", title="strategy", scale=colour_scale(names), legend=legend)
     dash = alt.StrokeDash("strategy:N", title="strategy", scale=dash_scale(names))
     shape = alt.Shape("strategy:N", title="strategy", scale=shape_scale(names))
@@ -143,7 +142,7 @@ def scores_chart(rows: pd.DataFrame) -> Any:
     )
     numbers = grid.mark_text(fontSize=11).encode(text="text:N")
     size = {"width": 110 * table["score"].nunique(), "height": alt.Step(24)}
-    subtitle = explain(table, "±: half the width of the")
+    subtitle = explain(table, "±")
     chart: Any = alt.layer(cells, numbers).properties(**size)
     title = alt.TitleParams("Scores at the last step (0 to 1)", subtitle=subtitle)
     return chart.facet(row=alt.Row("panel:N", title=None), title=title)
@@ -194,17 +193,26 @@ def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
 
 
 def panels(data: pd.DataFrame) -> "pd.Series[str]":
-    """A name for each line's task and, where there are several, its model (the last part of its name)."""
+    """A name for each line's task and, where there are several, its model."""
     if data["model"].nunique() == 1:
         return data["task"]
-    return data["task"] + ", " + data["model"].str.rstrip("/").str.split("/").str[-1]
+    return data["task"] + ", " + data["model"].map(short)
 
 
-def explain(data: pd.DataFrame, what: str = "bands:") -> str:
-    """One sentence that says what the intervals of `over_seeds` in a figure are."""
+def short(model: str) -> str:
+    """The last part of a model's name or folder."""
+    return model.rstrip("/").rpartition("/")[2]
+
+
+def explain(data: pd.DataFrame, what: str = "bands") -> str:
+    """What a figure's reader must know of its data: which model, how many seeds, what its intervals are."""
+    models = sorted({short(model) for model in data["model"]})
     few, many = int(data["seeds"].min()), int(data["seeds"].max())
+    start = f"Model {models[0]}. " if len(models) == 1 else ""
     if many == 1:
-        return f"One seed; {what} 95% bootstrap interval over its items."
+        return f"{start}One seed" + (
+            f"; {what}: 95% bootstrap interval over its items." if what == "bands" else "."
+        )
     count = f"{many}" if few == many else f"{few} to {many}"
-    alone = " (where there is one seed, bootstrap interval over its items)" if few == 1 else ""
-    return f"Means over {count} seeds; {what} 95% t interval over seeds{alone}."
+    alone = " (of one seed, bootstrap interval over its items)" if few == 1 and what == "bands" else ""
+    return f"{start}Means over {count} seeds; {what}: 95% t interval over seeds{alone}."

@@ -43,6 +43,9 @@ SHAPES = {
 EMBED = {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}
 """The menu of an interactive figure: save as SVG or PNG; nothing that opens a site."""
 
+# Altair's limit guards against raw data in a figure; ours are aggregated first, and long runs need the room.
+alt.data_transformers.disable_max_rows()
+
 
 @alt.theme.register("ccutils", enable=True)
 def looks() -> alt.theme.ThemeConfig:

@@ -122,7 +122,8 @@ def read_contexts(results: Path) -> pd.DataFrame | None:
         tables = [pd.read_parquet(path, columns=columns) for path in paths]
     except ValueError as error:
         raise InputError(
-            f"{paths[0].parent}: contexts.parquet lacks a column of {', '.join(columns)}."
+            f"a contexts.parquet below {results} lacks one of the columns {', '.join(columns)}: run notebook "
+            "02_contexts again."
         ) from error
     return pd.concat(tables, ignore_index=True)
 
@@ -209,7 +210,7 @@ def hopes_html(table: pd.DataFrame) -> list[str]:
         hope=table["strategy"] + ": " + table["hope"],
         change=[f"{score}: {base:.2f} → {value:.2f}" for score, base, value in changes],
         rule=table["rule"],
-        measure=[f"{mean:.2f} ({low:.2f} to {high:.2f})" for mean, low, high in measures],
+        measure=[f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in measures],
         verdict=table["verdict"].map(lambda verdict: f"{MARKS[verdict]} {verdict}"),
     )
     for column, word in (("change", "not measured"), ("measure", "none")):

@@ -1,0 +1,92 @@
+"""The report, made of fabricated rows: whole, offline, and with no number typed in."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up import fabricate, write_results
+
+from ccutils.errors import InputError
+from ccutils.report import READINGS, draw, read_contexts, read_parameters, save_all, write_report
+from ccutils.scores import find_rows
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page with their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_a_figure_is_drawn_where_there_are_rows_for_it() -> None:
+    rows = fabricate()
+    assert [figure.name for figure in draw(rows)] == [
+        name for name in READINGS if name != "context_structure"
+    ]
+    assert "quality_by_similarity" not in [f.name for f in draw(rows[rows["probe"] != "similarity"])]
+    assert "scores_over_training" not in [f.name for f in draw(rows[rows["step"] == 0])]
+    names = [figure.name for figure in draw(fabricate(models=("org/big", "small")))]
+    assert "quality_by_relevance-org--big" in names and "quality_by_relevance-small" in names
+
+
+def test_the_report_is_one_page_that_fetches_nothing(tmp_path: Path) -> None:
+    write_results(tmp_path, fabricate(tasks=("fake<b>",)))
+    contexts = pd.DataFrame({"task": ["fake"], "strategy": ["random"], "seed": [0], "best": [0.3]})
+    contexts.to_parquet(tmp_path / "contexts.parquet")
+    (tmp_path / "minimal_model").mkdir()
+    (tmp_path / "minimal_model" / "flow.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    rows = find_rows(tmp_path)
+    figures = draw(rows, read_contexts(tmp_path))
+    text = write_report(tmp_path, rows, figures).read_text(encoding="utf-8")
+
+    tags = Tags()
+    tags.feed(text)
+    assert sum(tag == "figure" for tag, _ in tags.found) == len(READINGS) + 1
+    for tag, attributes in tags.found:
+        for name in ("src", "href"):
+            link = attributes.get(name) or ""
+            assert (tag == "a" and link == "minimal_model/flow.html") or not link or link.startswith("data:")
+    assert "default-src 'none'" in text and "vegaEmbed" in text
+    assert "fake&lt;b&gt;" in text and "fake<b>" not in text
+    assert all(reading in text for reading in READINGS.values())
+    specifications = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
+    assert [json.loads(s)["$schema"] for s in specifications]
+
+
+def test_the_report_states_hopes_scores_and_parameters(tmp_path: Path) -> None:
+    rows = fabricate()
+    end = rows["step"] == 20
+    rows.loc[end & (rows["strategy"] == "random") & (rows["probe"] == "icl"), "value"] = 0.01
+    write_results(tmp_path, rows)
+    text = write_report(tmp_path, find_rows(tmp_path), []).read_text(encoding="utf-8")
+    assert "ICL-score: 0.50 → 0.01" in text and "✓ came out" in text
+    assert "0.01 ± 0.00" in text  # the table of scores
+    assert "Of 8 hopes:" in text and "seeds: 0, 1, 2; last step: 20." in text
+    assert dict(read_parameters(tmp_path).itertuples(index=False)) == {
+        "facts.pool": "7",
+        "k": "2",
+        "strategy": "contrastive; random; similar",
+    }
+
+
+def test_figures_are_saved_in_three_formats(tmp_path: Path) -> None:
+    figures = [figure for figure in draw(fabricate(seeds=(0,))) if figure.name == "scores_at_the_end"]
+    paths = save_all(figures, tmp_path)
+    assert [path.name for path in paths] == [f"scores_at_the_end.{kind}" for kind in ("svg", "png", "html")]
+    assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_contexts_are_optional_but_must_be_whole(tmp_path: Path) -> None:
+    assert read_contexts(tmp_path) is None
+    pd.DataFrame({"task": ["fake"]}).to_parquet(tmp_path / "contexts.parquet")
+    with pytest.raises(
+        InputError, match="lacks one of the columns task, strategy, seed, best: run notebook 02"
+    ):
+        read_contexts(tmp_path)
