@@ -10,8 +10,8 @@ import pytest
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
 from ccutils.tasks.files import normalise
-from ccutils.tasks.sql_names import names_used, rename, template, undo
-from ccutils.tasks.text_to_sql import change_name, relevant, scorer, text_to_sql
+from ccutils.tasks.sql_names import change_name, names_used, relevant, rename, template, undo
+from ccutils.tasks.text_to_sql import scorer, text_to_sql
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "geoquery_sql"
 real = pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")

@@ -187,6 +187,16 @@ def hub_splits(name: str, config: str | None = None) -> list[str]:
         raise no_hub(f"data set {name!r}", error) from None
 
 
+def hub_configs(name: str) -> list[str]:
+    """Names of a Hub data set's configurations. Raises InputError as `read_hub` does."""
+    import datasets
+
+    try:
+        return list(datasets.get_dataset_config_names(name))
+    except Exception as error:  # as above
+        raise no_hub(f"data set {name!r}", error) from None
+
+
 def no_hub(what: str, error: Exception) -> InputError:
     """The error for what the Hub did not give."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,7 +1,13 @@
 """Names in SQL: which tables and columns a query uses, its template, renaming; literals stay."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ccutils.errors import InputError
+from ccutils.tasks.base import Example
 
 RENAMED = "_renamed"
 """What a changed label puts behind the name of a table or column; no schema has such names."""
@@ -45,3 +51,36 @@ def undo(sql: str) -> tuple[str, frozenset[str]]:
     """The query with the renaming undone, and the names that had been renamed, in lower case."""
     renamed = {name.removesuffix(RENAMED) for name in map(bare, TOKEN.findall(sql)) if name.endswith(RENAMED)}
     return re.sub(rf"{RENAMED}\b", "", sql, flags=re.IGNORECASE), frozenset(renamed)
+
+
+def relevant(target: Example, e: Example) -> bool:
+    """Whether an example's query uses the same tables and columns of the same database (ours)."""
+    return (target.extra["db_id"], target.extra["names"]) == (e.extra["db_id"], e.extra["names"])
+
+
+def change_name(
+    target: Example,
+    relevant: Sequence[Example],
+    irrelevant: Sequence[Example],
+    rng: np.random.Generator,
+) -> tuple[list[Example], str]:
+    """Rename one table or column of the target's query in the relevant examples' queries (ours).
+
+    It is one that the most relevant examples use and, among those, the fewest irrelevant ones. The answer
+    that follows is the target's query with that name renamed too. The schema in the prompt keeps the old
+    name.
+    """
+
+    def users(name: str, rows: Sequence[Example]) -> int:
+        return sum(name in e.extra["names"].split("\n") for e in rows)
+
+    names = sorted(set(target.extra["names"].split("\n")) - {""})
+    shared = [name for name in names if users(name, relevant)]
+    if not shared:
+        raise InputError(
+            f"no relevant example shares a table or column with {target.extra['place']}: none can be renamed."
+        )
+    best = max((users(n, relevant), -users(n, irrelevant)) for n in shared)
+    choice = [n for n in shared if (users(n, relevant), -users(n, irrelevant)) == best]
+    name = str(rng.choice(choice))
+    return [replace(e, output=rename(e.output, name)) for e in relevant], rename(target.output, name)

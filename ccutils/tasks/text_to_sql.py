@@ -32,7 +32,7 @@ from ccutils.tasks.files import (
     require,
 )
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.sql_names import names_used, rename, template, undo
+from ccutils.tasks.sql_names import change_name, names_used, relevant, template, undo
 
 FILES = {
     "train": ("train.jsonl", "train.json", "train_spider.json", "train/train.json"),
@@ -130,7 +130,7 @@ def text_to_sql(
         facts={
             "seed": seed,
             "source": path,
-            "split_rule": f"OOD: {len(held)} of {len(groups)} {'templates of queries' if single else 'databases'}"
+            "split_rule": f"OOD: {len(held)} of {len(groups)} {'templates' if single else 'databases'}"
             + (", those without train rows" if new else ", drawn at random"),
             "semantics": f"{semantics}: {SEMANTICS[semantics]}",
             **report.facts(),
@@ -270,36 +270,3 @@ def scorer(metric: str, semantics: str) -> Any:
         return same_names * execution_match(answer_sql, gold_sql, where, semantics)
 
     return score
-
-
-def relevant(target: Example, e: Example) -> bool:
-    """Whether an example's query uses the same tables and columns of the same database (ours)."""
-    return (target.extra["db_id"], target.extra["names"]) == (e.extra["db_id"], e.extra["names"])
-
-
-def change_name(
-    target: Example,
-    relevant: Sequence[Example],
-    irrelevant: Sequence[Example],
-    rng: np.random.Generator,
-) -> tuple[list[Example], str]:
-    """Rename one table or column of the target's query in the relevant examples' queries (ours).
-
-    It is one that the most relevant examples use and, among those, the fewest irrelevant ones. The answer
-    that follows is the target's query with that name renamed too. The schema in the prompt keeps the old
-    name.
-    """
-
-    def users(name: str, rows: Sequence[Example]) -> int:
-        return sum(name in e.extra["names"].split("\n") for e in rows)
-
-    names = sorted(set(target.extra["names"].split("\n")) - {""})
-    shared = [name for name in names if users(name, relevant)]
-    if not shared:
-        raise InputError(
-            f"no relevant example shares a table or column with {target.extra['place']}: none can be renamed."
-        )
-    best = max((users(n, relevant), -users(n, irrelevant)) for n in shared)
-    choice = [n for n in shared if (users(n, relevant), -users(n, irrelevant)) == best]
-    name = str(rng.choice(choice))
-    return [replace(e, output=rename(e.output, name)) for e in relevant], rename(target.output, name)

@@ -1,0 +1,299 @@
+"""Translation: a sentence to its translation; NTREX's own files, or pairs from the Hub."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from ccutils import metrics
+from ccutils.errors import InputError
+from ccutils.tasks.base import Example, Score, Task, Template
+from ccutils.tasks.files import (
+    Record,
+    Report,
+    check_filled,
+    check_sizes,
+    common_words,
+    divide,
+    hold_out,
+    hub_configs,
+    is_hub_id,
+    keep_apart,
+    read_hub,
+    read_lines,
+    take,
+)
+from ccutils.tasks.sequences import wrong_by
+
+LANGUAGES = {
+    "en": ("English", "eng"),
+    "de": ("German", "deu"),
+    "lt": ("Lithuanian", "lit"),
+    "hi": ("Hindi", "hin"),
+    "ta": ("Tamil", "tam"),
+}
+"""Code, name in prompts, and code in NTREX's file names. The paper's four targets, and English."""
+METRICS: dict[str, Score] = {
+    "chrf": lambda answers, rows: metrics.chrf(answers, [e.output for e in rows]),
+    "bleu": lambda answers, rows: metrics.bleu(answers, [e.output for e in rows]),
+    "comet": lambda answers, rows: metrics.comet(answers, [e.output for e in rows], [e.input for e in rows]),
+}
+INVENTED = ("zorvax", "quimbel", "drathok", "vexlim", "borqua", "yintrop", "gluvash", "pelzorn", "krimvat")
+"""Words that no language has, for changed labels."""
+LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u0900-\u0dff])"  # Tamil and Hindi write vowels as combining marks
+RARE = 0.02  # a content word is in at most this share of the sentences
+LETTERS = 4  # and has at least so many letters
+DICE = 0.5  # at least: how often two words come together, for a pair of the glossary
+MOST = 20_000  # rows of a source that are used, drawn at random: enough for any pool here, and quick
+
+
+def translation(
+    *,
+    seed: int,
+    path: str,
+    source: str = "en",
+    target: str = "de",
+    ood_path: str | None = None,
+    group: str = "document",
+    ood_share: float = 0.2,
+    metric: str = "chrf",
+    pool_size: int = 1000,
+    n_test: int = 300,
+    max_new_tokens: int = 256,
+) -> Task:
+    """Sentences in `source` to sentences in `target`, codes of LANGUAGES.
+
+    `path` is a folder of NTREX (newstest2019-src.eng.txt, newstest2019-ref.deu.txt, DOCUMENT_IDS.tsv) or a
+    Hub id with a column `translation`, or `src` and `tgt`. OOD are whole documents, or with `group` "outlet"
+    whole news outlets, drawn at random until they hold `ood_share` of the sentences; or all of `ood_path`
+    where given (a Hub set's train split has no documents and needs it). `metric` is "chrf", "bleu" or
+    "comet". Raises InputError for unknown options and unreadable or misaligned data.
+    """
+    check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
+    for option, value, known in (
+        ("source", source, list(LANGUAGES)),
+        ("target", target, [code for code in LANGUAGES if code != source]),
+        ("group", group, ["document", "outlet"]),
+        ("metric", metric, list(METRICS)),
+    ):
+        if value not in known:
+            raise InputError(f"{option} is {value!r}: choose one of {', '.join(known)}.")
+    if not 0 < ood_share < 1:
+        raise InputError(f"ood_share is {ood_share}: it must lie between 0 and 1.")
+    report = Report()
+    fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, 6])
+    rows = examples(read_pairs(path, source, target), group, report)
+    if ood_path is not None:
+        novel, rule = examples(read_pairs(ood_path, source, target), group, report), f"all of {ood_path}"
+    else:
+        counts = Counter(e.group for e in rows)
+        if len(counts) < 2:
+            raise InputError(f"{path} names no documents: give `ood_path`, data of another domain.")
+        held = hold_out(counts, ood_share, fixed)
+        novel, rule = [e for e in rows if e.group in held], f"{len(held)} of {len(counts)} {group}s"
+        rows = [e for e in rows if e.group not in held]
+    report.warn("")
+    (id_test, pool), (ood_test, ood_pool) = divide(rows, [], fixed), divide(novel, [], fixed)
+    sets, dropped = keep_apart({"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": pool})
+    lexicon = glossary([*rows, *novel])
+    sets = {name: with_pairs(part, lexicon) for name, part in sets.items()}
+    check_filled("translation", sets, f"give {path} more sentences, or another ood_share")
+    invented = free_words([*rows, *novel])
+    score = scorer(METRICS[metric])
+    return Task(
+        name="translation",
+        pool=take(sets["pool"], pool_size, rng),
+        id_test=take(sets["id_test"], n_test, fixed),
+        ood_test=take(sets["ood_test"], n_test, fixed),
+        ood_pool=take(sets["ood_pool"], pool_size, rng),
+        score=score,
+        wrong=wrong_by(score),
+        change_labels=lambda target, relevant, irrelevant, rng: change_word(
+            target, relevant, irrelevant, invented, rng
+        ),
+        relevant=lambda target, e: bool(shared(target, e)),
+        template=Template(
+            instruction=f"Translate from {LANGUAGES[source][0]} to {LANGUAGES[target][0]}.\n\n",
+            question=f"{LANGUAGES[source][0]}: {{input}}\n{LANGUAGES[target][0]}:",
+        ),
+        max_new_tokens=max_new_tokens,
+        vocabulary=common_words(text for e in [*rows, *novel] for text in (e.input, e.output)),
+        facts={
+            "seed": seed,
+            "source": path,
+            "languages": f"{source}-{target}",
+            "split_rule": f"OOD: {rule}",
+            **report.facts(),
+            **dropped,
+        },
+    )
+
+
+def read_pairs(path: str, source: str, target: str) -> list[Record]:
+    """Rows with `source`, `target` and, where known, `document`."""
+    if is_hub_id(path):
+        return read_hub_pairs(path, source, target)
+    names = {
+        "source": "newstest2019-{}.{}.txt".format("src" if source == "en" else "ref", LANGUAGES[source][1]),
+        "target": "newstest2019-{}.{}.txt".format("src" if target == "en" else "ref", LANGUAGES[target][1]),
+        "document": "DOCUMENT_IDS.tsv",
+    }
+    files = {}
+    for column, name in names.items():
+        places = [folder / name for folder in (Path(path), Path(path) / "NTREX-128", Path(path).parent)]
+        found = [file for file in places if file.is_file()]
+        if not found:
+            raise InputError(f"path {path!r} has no {name}: give NTREX's folder or a Hub id.")
+        files[column] = found[0]
+    lines = {column: read_lines(file) for column, file in files.items()}
+    if len({len(part) for part in lines.values()}) > 1:
+        counts = ", ".join(f"{files[column].name} has {len(part)}" for column, part in lines.items())
+        raise InputError(f"{path}: files are not aligned by line ({counts} lines): mend or fetch them again.")
+    columns = zip(*lines.values(), strict=True)
+    return [
+        Record(dict(zip(lines, values, strict=True)), f"{files['target']}, line {number}")
+        for number, values in enumerate(columns, 1)
+    ]
+
+
+def read_hub_pairs(path: str, source: str, target: str) -> list[Record]:
+    """Pairs of a Hub set's train split; its configuration is named by both languages, or by one."""
+    configs = hub_configs(path)
+    names = (f"{source}-{target}", f"{target}-{source}", target if source == "en" else source)
+    config = next((name for name in names if name in configs), None)
+    if config is None:
+        raise InputError(
+            f"data set {path!r} has no configuration {' or '.join(names)}: it has {', '.join(configs[:20])}."
+        )
+    records = []
+    for record in read_hub(path, "train", config):
+        pair = record.values.get("translation")
+        if not isinstance(pair, dict):  # src is English in the sets that have these columns
+            english = source == "en"
+            one, other = ("src", "tgt") if english else ("tgt", "src")
+            pair = {source: record.values.get(one), target: record.values.get(other)}
+        records.append(Record({"source": pair.get(source), "target": pair.get(target)}, record.place))
+    if not any(record.text("source") and record.text("target") for record in records):
+        raise InputError(f"data set {path!r} has no text in column 'translation', nor in 'src' and 'tgt'.")
+    return records
+
+
+def examples(records: Sequence[Record], group: str, report: Report) -> list[Example]:
+    """Rows as examples; those without text on one side are set aside."""
+    made = []
+    report.read += len(records)
+    for record in some(records):
+        one, other, document = (record.text(name) for name in ("source", "target", "document"))
+        if not one or not other:
+            report.set_aside(record, "no sentence" if other else "no translation")
+            continue
+        made.append(Example(one, other, document if group == "document" else document.rpartition(".")[0]))
+    return made
+
+
+def some(records: Sequence[Record]) -> list[Record]:
+    """At most MOST of the records, the same ones always."""
+    order = np.random.default_rng(0).permutation(len(records))[:MOST]
+    return [records[i] for i in sorted(order)]
+
+
+def words(text: str) -> set[str]:
+    """Words in lower case: runs of LETTER."""
+    return set(re.findall(rf"{LETTER}+", text.lower()))
+
+
+def glossary(rows: Sequence[Example]) -> dict[str, str]:
+    """Content words of the source and, for each, the word of the target that most often comes with it.
+
+    A pair must be in two sentences at least and reach DICE; content words are long enough and rare.
+    """
+    sides = [[words(e.input) for e in rows], [words(e.output) for e in rows]]
+    most = max(2.0, RARE * len(rows))
+    counts = [Counter(word for sentence in side for word in sentence) for side in sides]
+    content = [{w for w, n in c.items() if 2 <= n <= most and len(w) >= LETTERS} for c in counts]
+    together = Counter(
+        pair
+        for one, other in zip(*sides, strict=True)
+        for pair in product(one & content[0], other & content[1])
+    )
+    best: dict[str, tuple[float, str]] = {}
+    for (one, other), n in together.items():
+        dice = 2 * n / (counts[0][one] + counts[1][other])
+        if n >= 2 and dice >= DICE:
+            best[one] = max(best.get(one, (0.0, "")), (dice, other))
+    return {one: other for one, (_, other) in best.items()}
+
+
+def with_pairs(rows: Sequence[Example], known: dict[str, str]) -> list[Example]:
+    """The examples with the pairs of the glossary that they hold, as source=target."""
+    made = []
+    for e in rows:
+        there = words(e.output)
+        pairs = [f"{w}={known[w]}" for w in sorted(words(e.input)) if w in known and known[w] in there]
+        made.append(replace(e, extra={**e.extra, "pairs": " ".join(pairs)}))
+    return made
+
+
+def shared(one: Example, other: Example) -> set[str]:
+    """Pairs that both hold. An example is relevant to a target where there is one (ours)."""
+    return set(one.extra["pairs"].split()) & set(other.extra["pairs"].split())
+
+
+def free_words(rows: Sequence[Example]) -> list[str]:
+    """Invented words that are in none of the texts."""
+    there = set().union(*(words(text) for e in rows for text in (e.input, e.output)))
+    return [word for word in INVENTED if word not in there]
+
+
+def scorer(judge: Score) -> Score:
+    """The task's score; a changed label (see `change_word`) is followed where its invented word is."""
+
+    def score(answers: Sequence[str], rows: Sequence[Example]) -> metrics.Scores:
+        invented = [words(e.output) & set(INVENTED) for e in rows]
+        plain = [i for i, new in enumerate(invented) if not new]
+        scores = np.array([new <= words(a) for a, new in zip(answers, invented, strict=True)], np.float64)
+        if plain:
+            scores[plain] = judge([answers[i] for i in plain], [rows[i] for i in plain])
+        return scores
+
+    return score
+
+
+def change_word(
+    target: Example,
+    relevant: Sequence[Example],
+    irrelevant: Sequence[Example],
+    invented: Sequence[str],
+    rng: np.random.Generator,
+) -> tuple[list[Example], str]:
+    """Replace one word of the target's translation by an invented one in the relevant examples (ours).
+
+    Its pair in the glossary is one that the most relevant examples hold and, among those, the fewest
+    irrelevant ones. The answer that follows is the target's translation with the invented word in its place.
+    """
+
+    def users(pair: str, rows: Sequence[Example]) -> int:
+        return sum(pair in e.extra["pairs"].split() for e in rows)
+
+    candidates = [pair for pair in target.extra["pairs"].split() if users(pair, relevant)]
+    if not candidates or not invented:
+        raise InputError(
+            f"no word of {target.output[:40]!r} can be changed: no relevant example has one too."
+        )
+    best = max((users(pair, relevant), -users(pair, irrelevant)) for pair in candidates)
+    pair = rng.choice([p for p in candidates if (users(p, relevant), -users(p, irrelevant)) == best])
+    old, new = str(pair).split("=")[1], str(rng.choice(invented))
+    return [replace(e, output=put(e.output, old, new)) for e in relevant], put(target.output, old, new)
+
+
+def put(text: str, old: str, new: str) -> str:
+    """The text with one word replaced wherever it stands alone, capital letter kept."""
+
+    def one(match: re.Match[str]) -> str:
+        return new.capitalize() if match[0][0].isupper() else new
+
+    return re.sub(rf"(?<!{LETTER}){re.escape(old)}(?!{LETTER})", one, text, flags=re.IGNORECASE)
