@@ -150,9 +150,7 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
     """`scores_table` for reading: a line for each task, model and strategy, a column for each score."""
     text = [write_number(value, half) for value, half in zip(table["value"], table["half"], strict=True)]
     lines = table.assign(text=text).pivot(index=["task", "model", "strategy"], columns="score", values="text")
-    seeds = table.groupby(["task", "model", "strategy"])["seeds"].max()
+    facts = table.groupby(["task", "model", "strategy"])[["step", "seeds"]].max()
     index = pd.MultiIndex.from_frame(table[["task", "model", "strategy"]].drop_duplicates())
     columns = [score.name for score in SCORES if score.name in lines]
-    return (
-        lines[columns].assign(seeds=seeds).reindex(index).fillna("–").reset_index().rename_axis(columns=None)
-    )
+    return lines[columns].join(facts).reindex(index).fillna("–").reset_index().rename_axis(columns=None)

@@ -72,7 +72,7 @@ def test_the_table_takes_each_score_from_its_own_rows_in_order() -> None:
     assert wide.loc["contrastive", "ICL-score"] == "0.90 ± 0.00"
     assert wide.loc["random", "ICL-score"] == "0.50 ± 0.25"
     assert wide.loc["random", "quality OOD, all relevant"] == "0.80 ± 0.00"
-    assert wide.loc["random", "seeds"] == 3
+    assert wide["step"].tolist() == [0, 20, 20] and wide["seeds"].tolist() == [3, 3, 3]
 
 
 def test_what_was_not_measured_is_left_out_and_shown_as_a_dash() -> None:
