@@ -9,6 +9,7 @@ import numpy as np
 
 from ccutils import metrics
 from ccutils.errors import InputError
+from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.tasks.base import Example, Task, Template
 from ccutils.tasks.files import (
     Record,
@@ -39,6 +40,7 @@ def jsonl(
     group_column: str | None = None,
     test_path: str | None = None,
     metric: str = "exact",
+    language: str = "en",
     pool_size: int = 1000,
     n_test: int = 200,
     max_new_tokens: int = 64,
@@ -47,8 +49,9 @@ def jsonl(
 
     With `group_column`, groups drawn at random until they hold a fifth of the rows make the OOD sets; without
     it, each output is a group where outputs repeat (a classification), else the OOD sets are empty. Tests
-    come from `test_path` where given, else a fifth of the rows is set apart. `metric` is one of METRICS.
-    Raises InputError for unknown options and unreadable files.
+    come from `test_path` where given, else a fifth of the rows is set apart. `metric` is one of METRICS;
+    `language` that of the inputs, for paraphrases. Raises InputError for unknown options and unreadable
+    files.
     """
     check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
     if metric not in METRICS:
@@ -90,6 +93,7 @@ def jsonl(
             target, relevant, irrelevant, outputs, rng
         ),
         relevant=lambda target, e: target.output == e.output,
+        paraphrase=lambda e, rng: rewrite(e.input, e.output, STRENGTH, language, rng),
         wrong=wrong_by(score),
         vocabulary=common_words(t for e in [*rows, *tests] for t in (e.output, e.input)),
         template=Template(),

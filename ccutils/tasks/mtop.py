@@ -10,6 +10,7 @@ import numpy as np
 from ccutils import metrics
 from ccutils.brackets import ANY, ParseError, labels, parse, rename
 from ccutils.errors import InputError
+from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.files import (
     Record,
@@ -129,6 +130,7 @@ def mtop(
             )
         ),
         relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
+        paraphrase=lambda e, rng: rewrite(e.input, e.output, STRENGTH, language, rng),
         template=TEMPLATES[answer],
         max_new_tokens=160 if answer == "parse" else 16,
         facts={

@@ -13,6 +13,7 @@ import numpy as np
 
 from ccutils.errors import InputError
 from ccutils.metrics import Scores
+from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.sql import Limits, Outcome, execute
 from ccutils.sql_metrics import SEMANTICS, execution_match, text_match
 from ccutils.tasks.base import Example, Task, Template
@@ -121,6 +122,7 @@ def text_to_sql(
         wrong=wrong_by(score),
         change_labels=change_name,
         relevant=relevant,
+        paraphrase=lambda e, rng: rewrite(e.input, e.output, STRENGTH, "en", rng),
         template=question,
         max_new_tokens=max_new_tokens,
         vocabulary=[

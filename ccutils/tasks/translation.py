@@ -11,6 +11,7 @@ import numpy as np
 
 from ccutils import metrics
 from ccutils.errors import InputError
+from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.files import (
     Record,
@@ -36,7 +37,7 @@ LANGUAGES = {
     "hi": ("Hindi", "hin"),
     "ta": ("Tamil", "tam"),
 }
-"""Code, name in prompts, and code in NTREX's file names. The paper's four targets, and English."""
+"""Code, name in prompts, and code in NTREX's file names: the paper's four targets, and English."""
 METRICS: dict[str, Score] = {
     "chrf": lambda answers, rows: metrics.chrf(answers, [e.output for e in rows]),
     "bleu": lambda answers, rows: metrics.bleu(answers, [e.output for e in rows]),
@@ -116,6 +117,7 @@ def translation(
             target, relevant, irrelevant, invented, rng
         ),
         relevant=lambda target, e: bool(shared(target, e)),
+        paraphrase=lambda e, rng: rewrite(e.input, e.output, STRENGTH, source, rng, frames=False),
         template=Template(
             instruction=f"Translate from {LANGUAGES[source][0]} to {LANGUAGES[target][0]}.\n\n",
             question=f"{LANGUAGES[source][0]}: {{input}}\n{LANGUAGES[target][0]}:",

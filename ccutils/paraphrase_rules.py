@@ -1,0 +1,182 @@
+"""Paraphrases without a model: other words, frames and spellings that leave what the label needs (ours)."""
+
+import math
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+
+SYNONYMS: dict[str, dict[str, tuple[str, ...]]] = {
+    "en": {
+        "what is": ("what's",),
+        "what's": ("what is",),
+        "what are": ("tell me",),
+        "give me": ("show me", "list"),
+        "show me": ("give me", "list"),
+        "tell me": ("let me know", "say"),
+        "how many": ("what number of",),
+        "number of": ("count of",),
+        "which": ("what",),
+        "largest": ("biggest",),
+        "biggest": ("largest",),
+        "big": ("large",),
+        "start": ("begin",),
+        "delete": ("remove", "erase"),
+        "remove": ("delete",),
+        "create": ("make",),
+        "set up": ("create",),
+        "want": ("would like",),
+        "need": ("require",),
+        "can you": ("could you", "would you"),
+        "said": ("stated",),
+        "about": ("regarding",),
+        "also": ("as well",),
+        "however": ("but",),
+    },
+    "de": {"gib mir": ("zeig mir",), "zeig mir": ("gib mir",), "kannst du": ("könntest du",)},
+    "es": {"dame": ("muéstrame",), "muéstrame": ("dame",), "puedes": ("podrías",)},
+    "fr": {"donne-moi": ("montre-moi",), "montre-moi": ("donne-moi",), "peux-tu": ("pourrais-tu",)},
+}
+"""Phrases and others that may stand for them, by language."""
+FRAMES: dict[str, tuple[str, ...]] = {
+    "en": ("please {}", "{} please", "well, {}", "ok, {}"),
+    "de": ("bitte {}", "{} bitte", "also {}"),
+    "es": ("por favor {}", "{} por favor", "a ver, {}"),
+    "fr": ("s'il te plaît {}", "{} s'il te plaît", "alors {}"),
+    "hi": ("कृपया {}",),
+    "lt": ("prašau {}",),
+    "ta": ("தயவுசெய்து {}",),
+}
+DROPPED: dict[str, frozenset[str]] = {
+    "en": frozenset({"the", "a", "an", "please"}),
+    "de": frozenset({"der", "die", "das", "bitte"}),
+    "es": frozenset({"el", "la", "los", "las"}),
+    "fr": frozenset({"le", "la", "les"}),
+}
+"""Words whose loss leaves a sentence its meaning."""
+
+STRENGTH = 0.5  # unless told otherwise
+
+Edit = Callable[[list[str]], None]
+
+
+def bare(word: str) -> str:
+    """A word in lower case without the punctuation around it."""
+    return re.sub(r"^\W+|\W+$", "", word.lower())
+
+
+def needed(text: str, label: str) -> list[str]:
+    """Phrases of `text` that a paraphrase must keep word for word.
+
+    Those are the words that the label has too (a slot's value, a literal, a name), runs of them together
+    where the label has them together, and whatever holds a digit. In lower case, without punctuation.
+    """
+    there = [w for w in re.findall(r"[^\s\[\]()'\"=;,<>]+", label.lower())]
+    there = [bare(w) for w in there]
+    pairs, known = set(pairwise(there)), set(there)
+    phrases: list[list[str]] = []
+    linked = False
+    for word in map(bare, text.split()):
+        keep = bool(word) and (word in known or any(c.isdigit() for c in word))
+        if keep and linked and (phrases[-1][-1], word) in pairs:
+            phrases[-1].append(word)
+        elif keep:
+            phrases.append([word])
+        linked = keep
+    return [" ".join(phrase) for phrase in phrases]
+
+
+def keeps(text: str, phrases: list[str]) -> bool:
+    """Whether a text holds every phrase, word for word."""
+    padded = f" {' '.join(w for w in map(bare, text.split()) if w)} "
+    return all(f" {phrase} " in padded for phrase in phrases)
+
+
+def rewrite(
+    text: str, label: str, strength: float, language: str, rng: np.random.Generator, frames: bool = True
+) -> str:
+    """The text in other words, keeping what the label needs.
+
+    `strength` 0 returns the text itself; up to 0.5 a growing share of the mild edits is made (synonyms,
+    dropped articles, the last punctuation, a frame where `frames`); beyond it all of those and a growing
+    share of misspelt words.
+    """
+    words = text.split()
+    kept = {w for phrase in needed(text, label) for w in phrase.split()}
+    free = [bool(bare(w)) and bare(w) not in kept for w in words]
+    mild = mild_edits(words, free, language, rng, frames)
+    chosen = some(mild, min(1.0, 2 * strength), rng)
+    if strength > 0.5:
+        typos = [
+            misspell(i, rng)
+            for i, w in enumerate(words)
+            if free[i] and w.isalpha() and w.isascii() and len(w) > 3
+        ]
+        chosen = some(typos, 2 * strength - 1, rng) + chosen
+    for edit in chosen:
+        edit(words)
+    return " ".join(" ".join(words).split())
+
+
+def some(edits: list[Edit], share: float, rng: np.random.Generator) -> list[Edit]:
+    """A share of the edits, rounded up, at random; in their own order, since frames come last."""
+    n = math.ceil(share * len(edits))
+    return [edits[i] for i in sorted(rng.permutation(len(edits))[:n])]
+
+
+def mild_edits(
+    words: list[str], free: list[bool], language: str, rng: np.random.Generator, frames: bool
+) -> list[Edit]:
+    """Every mild edit that the text allows; no two touch the same word, but for the frame around them all."""
+    edits: list[Edit] = []
+    i = 0
+    while i < len(words):
+        for length in (2, 1):
+            phrase = " ".join(bare(w) for w in words[i : i + length])
+            others = SYNONYMS.get(language, {}).get(phrase, ())
+            if others and i + length <= len(words) and all(free[i : i + length]):
+                edits.append(put(i, length, str(rng.choice(others))))
+                i += length
+                break
+        else:
+            if free[i] and bare(words[i]) in DROPPED.get(language, ()) and len(words) > 2:
+                edits.append(put(i, 1, ""))
+            i += 1
+    if words and words[-1][-1] in ".?!।":
+        edits.append(lambda w: w.__setitem__(-1, w[-1].rstrip(".?!।")))
+    if words and frames and language in FRAMES:
+        frame = str(rng.choice(FRAMES[language]))
+        edits.append(lambda w: around(w, frame))
+    return edits
+
+
+def put(start: int, length: int, new: str) -> Edit:
+    """Replace some words by others, keeping their places and the punctuation around them."""
+
+    def edit(words: list[str]) -> None:
+        before = re.match(r"^\W*", words[start])
+        after = re.search(r"\W*$", words[start + length - 1])
+        head, tail = (before[0] if before else ""), (after[0] if after else "")
+        capital = words[start][len(head) :][:1].isupper()
+        words[start : start + length] = [""] * length
+        words[start] = f"{head}{new[:1].upper() + new[1:] if capital else new}{tail}"
+
+    return edit
+
+
+def misspell(at: int, rng: np.random.Generator) -> Edit:
+    """Swap two neighbouring letters inside a word."""
+
+    def edit(words: list[str]) -> None:
+        word = words[at]
+        i = int(rng.integers(1, len(word) - 2))
+        words[at] = word[:i] + word[i + 1] + word[i] + word[i + 2 :]
+
+    return edit
+
+
+def around(words: list[str], frame: str) -> None:
+    """Put a frame around all the words, as one text in place of the first."""
+    text = frame.format(" ".join(w for w in words if w))
+    words[:] = [text]
