@@ -19,7 +19,7 @@ from ccutils.tasks.files import read_records, require
 
 KINDS = ("none", "rules", "model", "file", "task")
 """none: the input itself. rules: see paraphrase_rules. model: a language model by directory or Hub id. file:
-JSON lines with `input` and `paraphrase` (or a list, `paraphrases`). task: the task's own (synthetic tasks)."""
+JSON lines with `input` and `paraphrase` (or `paraphrases`, a list). task: what the task itself has."""
 INSTRUCTION = "Say the following in other words, in one line. Keep names, numbers and all of its meaning.\n\n"
 LONGEST = 3  # a model's paraphrase may be this many times as long as the input
 VERSION = 1  # of the cache: raise it when the rules change

@@ -114,6 +114,7 @@ def test_the_tasks_own(tmp_path):
 @pytest.fixture(scope="module")
 def small_model(tmp_path_factory) -> str:
     """An ordinary model directory; untrained, so that it says anything."""
+    import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -134,6 +135,7 @@ def small_model(tmp_path_factory) -> str:
         eos_token_id=1,
         bos_token_id=None,
     )
+    torch.manual_seed(0)
     LlamaForCausalLM(config).save_pretrained(folder)
     return str(folder)
 
