@@ -1,0 +1,202 @@
+"""Which demonstrations a target gets in training. Drawing is a pure function of (seed, epoch, target).
+
+That there are these strategies is the paper's; their details are ours where its text is not known to us.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ccutils.errors import InputError
+from ccutils.neighbours import Neighbours, duplicate_groups
+
+STRATEGIES = ("none", "random", "similar", "contrastive", "batch_mix")
+RANDOM, SIMILAR, PARAPHRASE = 0, 1, 2
+KINDS = ("random", "similar", "paraphrase")
+"""Names of the values of Contexts.kinds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How contexts are made of the pool.
+
+    none: no demonstration. random: k drawn from the pool. similar: the k nearest. contrastive: one slot is
+    a paraphrase of the target with probability `epsilon`, its nearest example with probability `p`, else
+    random; the other k - 1 are random. batch_mix: all k nearest with probability `p`, else all random (an
+    ablation). The order of the slots is always shuffled. Raises InputError for values out of range.
+    """
+
+    name: str
+    k: int
+    p: float = 0.5
+    epsilon: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.name not in STRATEGIES:
+            known = ", ".join(STRATEGIES)
+            raise InputError(f"strategy {self.name!r} does not exist: choose one of {known}.")
+        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
+            raise InputError(f"k is {self.k!r}: it must be a whole number of at least 1.")
+        for name, value in (("p", self.p), ("epsilon", self.epsilon)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise InputError(f"{name} is {value!r}: it must be a probability, from 0 to 1.")
+        if self.p + self.epsilon > 1 + 1e-9:
+            raise InputError(
+                f"p + epsilon is {self.p} + {self.epsilon}, above 1: lower one, both are about what "
+                "the same slot holds."
+            )
+
+    @property
+    def neighbours(self) -> int:
+        """How many neighbours of each target it needs."""
+        if self.name == "similar" or (self.name == "batch_mix" and self.p > 0):
+            return self.k
+        return 1 if self.name == "contrastive" and self.p > 0 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """Demonstrations of n targets, in the order of the prompt: pool rows (n, k) and their kinds (n, k).
+
+    Where the kind is PARAPHRASE the row is the target itself, to be shown with a paraphrase as its input.
+    """
+
+    rows: NDArray[np.int32]
+    kinds: NDArray[np.uint8]
+
+
+class ContextSampler:
+    """Draws contexts for targets of the pool.
+
+    `inputs` are the pool's inputs, `neighbours` those of the pool within itself (None where the strategy
+    needs none). A context never holds its target nor a duplicate of it (same input but for case and
+    spaces), except as PARAPHRASE: it would give the label away or contradict it. It never holds the same
+    row twice. Raises InputError where some target has too few examples left.
+    """
+
+    def __init__(
+        self, strategy: Strategy, neighbours: Neighbours | None, inputs: Sequence[str], seed: int
+    ) -> None:
+        self.strategy = strategy
+        self.seed = seed
+        groups = duplicate_groups(inputs)
+        # With duplicates side by side, "not the target's group" is one gap in a row of numbers.
+        self.order = np.argsort(groups, kind="stable")  # place -> pool row
+        self.place = np.argsort(self.order, kind="stable")  # pool row -> place
+        sizes = np.bincount(groups)
+        self.size = sizes[groups]  # (pool,) of the row's group
+        self.start = (np.cumsum(sizes) - sizes)[groups]  # (pool,) first place of the row's group
+        self.nearest = self._check(neighbours, groups, inputs)
+
+    def _check(
+        self, neighbours: Neighbours | None, groups: NDArray[np.int64], inputs: Sequence[str]
+    ) -> NDArray[np.int32]:
+        """The neighbours that the strategy needs: (pool, needed)."""
+        n, k, needed = len(inputs), self.strategy.k, self.strategy.neighbours
+        if self.strategy.name != "none" and n:
+            worst = int(np.argmax(self.size))
+            if n - self.size[worst] < k:
+                raise InputError(
+                    f"pool example {worst} ({inputs[worst][:40]!r}) has {n - self.size[worst]} examples in "
+                    f"the pool of {n} besides itself and its duplicates, and k is {k}: lower k or enlarge it."
+                )
+        if needed == 0:
+            return np.empty((n, 0), dtype=np.int32)
+        if neighbours is None or neighbours.rows.shape[1] < needed:
+            found = 0 if neighbours is None else neighbours.rows.shape[1]
+            raise InputError(
+                f"strategy {self.strategy.name!r} with k = {k} needs {needed} neighbours of each example and "
+                f"has {found}: find more."
+            )
+        rows = neighbours.rows[:, :needed]
+        if len(rows) != n or (n and not 0 <= rows.min() <= rows.max() < n):
+            raise InputError(f"the neighbours are not those of this pool of {n} examples: find them again.")
+        if np.any(groups[rows] == groups[:, None]):
+            raise InputError(
+                "the neighbours hold the target itself or a duplicate of it: find them with pool_neighbours."
+            )
+        return rows
+
+    def sample(self, epoch: int, targets: NDArray[Any]) -> Contexts:
+        """Contexts of the targets (pool rows, shape (n,)) in this epoch, whatever else is asked with them.
+
+        Raises InputError for a target outside the pool.
+        """
+        targets = np.asarray(targets).astype(np.int64)
+        if targets.size and not 0 <= targets.min() <= targets.max() < len(self.order):
+            raise InputError(f"a target lies outside the pool of {len(self.order)} examples.")
+        n, k, s = len(targets), self.strategy.k, self.strategy
+        if s.name == "none":
+            return Contexts(np.empty((n, 0), dtype=np.int32), np.empty((n, 0), dtype=np.uint8))
+        key = hash_key(self.seed, epoch, targets)  # (n,)
+        kinds = np.full((n, k), RANDOM, dtype=np.uint8)
+        if s.name == "similar":
+            kinds[:] = SIMILAR
+        elif s.name == "batch_mix":
+            kinds[uniform(key, 0) < s.p] = SIMILAR
+        elif s.name == "contrastive":
+            u = uniform(key, 0)
+            kinds[u < s.p + s.epsilon, 0] = SIMILAR
+            kinds[u < s.epsilon, 0] = PARAPHRASE
+        rows = self._draw(key, targets, kinds)
+        order = np.argsort(np.stack([draw(key, 1 + j) for j in range(k)], axis=1), axis=1)
+        return Contexts(np.take_along_axis(rows, order, axis=1), np.take_along_axis(kinds, order, axis=1))
+
+    def _draw(
+        self, key: NDArray[np.uint64], targets: NDArray[np.int64], kinds: NDArray[np.uint8]
+    ) -> NDArray[np.int32]:
+        """Rows (n, k) of slots of these kinds, similar ones first, random ones without replacement.
+
+        Places are counted without the target's group. A draw is a number among the places not yet taken;
+        stepping over the taken ones, from the lowest, turns it into a place: exact, and nothing is rejected.
+        """
+        n, k = kinds.shape
+        start, size = self.start[targets], self.size[targets]
+        free = len(self.order) - size  # (n,) admissible examples
+        rows = np.empty((n, k), dtype=np.int32)
+        taken = np.empty((n, 0), dtype=np.int64)  # (n, slots so far), sorted; `free` stands for none
+        for slot in range(k):
+            similar, alike = kinds[:, slot] == SIMILAR, kinds[:, slot] == PARAPHRASE
+            left = free - np.count_nonzero(taken < free[:, None], axis=1)
+            place = (draw(key, 1 + k + slot) % left.astype(np.uint64)).astype(np.int64)
+            for column in taken.T:
+                place += place >= column
+            if similar.any():
+                near = self.place[self.nearest[targets, slot][similar]]
+                place[similar] = near - np.where(near >= start[similar], size[similar], 0)
+            rows[:, slot] = self.order[place + np.where(place >= start, size, 0)]
+            rows[alike, slot] = targets[alike]
+            place[alike] = free[alike]
+            taken = np.sort(np.column_stack([taken, place]), axis=1)
+        return rows
+
+
+def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The output function of splitmix64 (Steele, Lea and Flood 2014): a bijection that scrambles 64 bits."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's step
+
+
+def hash_key(seed: int, epoch: int, targets: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """One 64-bit key for each target, a function of the three numbers alone: (n,)."""
+    key = np.zeros(len(targets), dtype=np.uint64)
+    for number in (np.full(len(targets), seed), np.full(len(targets), epoch), targets):
+        key = mix((key ^ number.astype(np.uint64)) + np.uint64(GOLDEN))
+    return key
+
+
+def draw(key: NDArray[np.uint64], counter: int) -> NDArray[np.uint64]:
+    """The counter-th 64 random bits of each key."""
+    return mix(key + np.uint64((counter + 1) * GOLDEN % 2**64))
+
+
+def uniform(key: NDArray[np.uint64], counter: int) -> NDArray[np.float64]:
+    """The same as a number in [0, 1)."""
+    return (draw(key, counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -1,0 +1,217 @@
+"""Three ways to say how alike two texts are: BM25, TF-IDF vectors, sentence-transformers vectors."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+
+from ccutils.errors import InputError
+
+BACKENDS = ("bm25", "tfidf", "st:<name>")
+"""BM25 by bm25s; TF-IDF, reduced by SVD, in FAISS; a sentence-transformers model by name, in FAISS."""
+
+DIMENSIONS = 256  # of TF-IDF vectors after the SVD
+K1, B = 1.5, 0.75  # BM25's usual constants, those of bm25s
+
+
+def make_backend(texts: Sequence[str], name: str) -> "Backend":
+    """The backend of that name over a pool of texts. Raises InputError for a name that does not exist."""
+    if name == "bm25":
+        return Bm25(texts)
+    if name == "tfidf":
+        return TfIdf(texts)
+    if name.startswith("st:") and name != "st:":
+        return SentenceTransformer(texts, name.removeprefix("st:"))
+    raise InputError(f"similarity {name!r} does not exist: choose one of {', '.join(BACKENDS)}.")
+
+
+class _Table(dict[int, int | None]):
+    """What becomes of each code point in `words`; filled as characters are met."""
+
+    def __missing__(self, code: int) -> int | None:
+        category = unicodedata.category(chr(code))
+        if category[0] in "LMN":  # M: the vowel signs of Tamil and Hindi belong to the word
+            self[code] = code
+        elif category == "Cf" and code != 0x200B:  # joiners inside a word; U+200B separates words
+            self[code] = None
+        else:
+            self[code] = ord(" ")
+        return self[code]
+
+
+_TABLE = _Table()
+
+
+def words(text: str) -> list[str]:
+    """Case-folded runs of letters, marks and numbers, in any script that writes spaces; no stemming.
+
+    Scripts without spaces (Thai, Chinese) need a sentence-transformers backend.
+    """
+    return unicodedata.normalize("NFKC", text).casefold().translate(_TABLE).split()
+
+
+class Backend(Protocol):
+    """How texts are compared. Scores here are not yet cut to [0, 1]."""
+
+    def represent(self, texts: Sequence[str]) -> Any:
+        """Texts in a form that can be sliced by row."""
+
+    def nearest(self, queries: Any, k: int) -> tuple[NDArray[np.int64] | None, NDArray[np.float32]]:
+        """At least k nearest pool rows (n, m) and scores (n, m); rows None where all the pool is scored."""
+
+    def pairs(self, queries: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Scores of each query with its own row of `rows` (n, m): (n, m)."""
+
+    def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
+        """Scores of n queries with n texts that need not be in the pool: (n,)."""
+
+
+class Bm25:
+    """BM25 (Lucene's variant), divided by the score the query would have with a copy of itself (ours).
+
+    A word that the pool lacks counts in that self score with the weight of the rarest, so a query of mostly
+    unknown words is like nothing in the pool. bm25s scores each word of each pool text once; a query's scores
+    are then a sparse product.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        import bm25s
+
+        tokens = [words(text) for text in texts]
+        self.vocabulary = {word: i for i, word in enumerate(sorted({w for text in tokens for w in text}))}
+        if not self.vocabulary:
+            raise InputError("similarity 'bm25' finds no word in any pool text: choose another similarity.")
+        index = bm25s.BM25(k1=K1, b=B, method="lucene", backend="numpy")
+        ids = [[self.vocabulary[w] for w in text] for text in tokens]
+        index.index((ids, self.vocabulary), create_empty_token=False, show_progress=len(texts) > 20_000)
+        parts = (index.scores["data"], index.scores["indices"], index.scores["indptr"])
+        self.weights = csr_matrix(parts, shape=(len(self.vocabulary), len(texts)))  # (word, text)
+        self.by_text = self.weights.T.tocsr()  # (text, word)
+        held = Counter(word for text in tokens for word in set(text))
+        self.idf = {word: self._idf(n, len(texts)) for word, n in held.items()}
+        self.unknown = self._idf(0, len(texts))
+        self.mean_length = sum(map(len, tokens)) / len(tokens)
+
+    @staticmethod
+    def _idf(holders: int, texts: int) -> float:
+        return float(np.log(1 + (texts - holders + 0.5) / (holders + 0.5)))
+
+    def represent(self, texts: Sequence[str]) -> Any:
+        """How often each text holds each word, over the text's self score: sparse (n, words)."""
+        rows, columns, values = [], [], []
+        for row, text in enumerate(texts):
+            tokens = words(text)
+            scale = self._score(tokens, tokens)
+            for word, count in Counter(tokens).items():
+                if word in self.vocabulary:
+                    rows.append(row)
+                    columns.append(self.vocabulary[word])
+                    values.append(count / scale)
+        shape = (len(texts), len(self.vocabulary))
+        return csr_matrix((np.array(values, dtype=np.float32), (rows, columns)), shape=shape)
+
+    def nearest(self, queries: Any, k: int) -> tuple[None, NDArray[np.float32]]:
+        return None, (queries @ self.weights).toarray()
+
+    def pairs(self, queries: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        n, m = rows.shape
+        products = queries[np.repeat(np.arange(n), m)].multiply(self.by_text[rows.ravel()])
+        return np.asarray(products.sum(axis=1), dtype=np.float32).reshape(n, m)
+
+    def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
+        scores = []
+        for query, text in zip(queries, texts, strict=True):
+            a = words(query)
+            scores.append(self._score(a, words(text)) / (self._score(a, a) or 1.0))
+        return np.array(scores, dtype=np.float32)
+
+    def _score(self, query: list[str], text: list[str]) -> float:
+        """BM25 of one pair, not divided; for texts outside the pool."""
+        counts = Counter(text)
+        norm = K1 * (1 - B + B * len(text) / self.mean_length)
+        return sum(self.idf.get(w, self.unknown) * counts[w] / (norm + counts[w]) for w in query if counts[w])
+
+
+class Dense:
+    """Cosine of vectors of length 1, exactly, by FAISS; negative cosines count as similarity 0 (ours)."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        import faiss
+
+        self.texts = texts
+        self.vectors = self.encode(texts)  # (n, d)
+        self.index = faiss.IndexFlatIP(self.vectors.shape[1])
+        self.index.add(self.vectors)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of length 1 (or 0 where a text has nothing known): (n, d)."""
+        raise NotImplementedError
+
+    def represent(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.vectors if texts is self.texts else self.encode(texts)
+
+    def nearest(self, queries: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        scores, rows = self.index.search(queries, k)
+        return rows, scores
+
+    def pairs(self, queries: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = np.einsum("nd,nmd->nm", queries, self.vectors[rows])
+        return found
+
+    def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = np.einsum("nd,nd->n", self.encode(queries), self.encode(texts))
+        return found
+
+
+class TfIdf(Dense):
+    """TF-IDF over `words`, reduced to at most DIMENSIONS by a truncated SVD of the pool (seeded)."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self.vectorizer = TfidfVectorizer(analyzer=words, dtype=np.float32)
+        try:
+            counts = self.vectorizer.fit_transform(texts)
+        except ValueError as error:  # an empty vocabulary
+            raise InputError(
+                "similarity 'tfidf' finds no word in any pool text: choose another similarity."
+            ) from error
+        self.svd = TruncatedSVD(min(DIMENSIONS, *counts.shape), random_state=0).fit(counts)
+        super().__init__(texts)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return unit(self.svd.transform(self.vectorizer.transform(texts)))
+
+
+class SentenceTransformer(Dense):
+    """Vectors of a sentence-transformers model, given by its Hub id or folder."""
+
+    def __init__(self, texts: Sequence[str], name: str) -> None:
+        try:
+            import sentence_transformers
+        except ImportError as error:
+            raise InputError(
+                f"similarity 'st:{name}' needs sentence-transformers: pip install sentence-transformers."
+            ) from error
+        try:
+            self.model = sentence_transformers.SentenceTransformer(name)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"similarity 'st:{name}': no folder or Hub model of that name can be loaded: "
+                "check the name and the network."
+            ) from error
+        super().__init__(texts)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return unit(self.model.encode(list(texts), show_progress_bar=len(texts) > 1000))
+
+
+def unit(vectors: Any) -> NDArray[np.float32]:
+    """Rows of length 1; a row of zeros stays zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.ascontiguousarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)
