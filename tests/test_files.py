@@ -83,6 +83,8 @@ def test_text_takes_the_first_column_that_is_filled():
     record = Record({"x": None, " x": " Hallo ", "n": 3, "nan": float("nan"), "list": ["a"]}, "row 1")
     assert record.text("x", " x") == "Hallo"
     assert record.text("n") == "3"
+    assert Record({"x": " one\n  two \r\nthree "}, "").text("x") == "one two three"
+    assert Record({"x": "two  spaces"}, "").text("x") == "two  spaces"
     assert record.text("nan") == record.text("list") == record.text("missing") == ""
 
 
@@ -114,6 +116,18 @@ def test_a_hub_set_without_network_is_one_sentence(monkeypatch):
     monkeypatch.setattr(datasets, "load_dataset", refuse)
     with pytest.raises(InputError, match=r"'a/b'.*Couldn't reach the Hub.*local path\.$"):
         read_hub("a/b", "train")
+
+
+def test_of_a_large_hub_set_some_rows_are_drawn(monkeypatch):
+    """`datasets` itself selects, so that the others are never read into memory."""
+    import datasets
+
+    rows = datasets.Dataset.from_dict({"n": list(range(1000))})
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, *, split: rows)
+    drawn, again = (read_hub("a/b", "train", most=10) for _ in range(2))
+    assert drawn == again and len({r.values["n"] for r in drawn}) == 10
+    assert all(r.place == f"a/b (train), row {r.values['n'] + 1}" for r in drawn)
+    assert len(read_hub("a/b", "train")) == 1000
 
 
 def test_normalise_keeps_vowel_signs_and_drops_the_rest():

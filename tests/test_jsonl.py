@@ -2,13 +2,12 @@
 
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
-from ccutils.tasks.jsonl import change_output, jsonl
+from ccutils.tasks.jsonl import jsonl
 
 
 def write(folder, rows, name="mine.jsonl"):
@@ -84,11 +83,3 @@ def test_seeds(tmp_path):
 def test_bad_input(tmp_path, content, options, said):
     with pytest.raises(InputError, match=said):
         jsonl(seed=0, path=write(tmp_path, content), **options)
-
-
-def test_a_changed_output_is_new_to_target_and_context():
-    target, relevant, other = Example("a", "A"), [Example("b", "A")], [Example("c", "B")]
-    changed, follows = change_output(target, relevant, other, ["A", "B", "C"], np.random.default_rng(0))
-    assert (changed[0].output, follows) == ("C", "C")
-    with pytest.raises(InputError, match="all 2 outputs"):
-        change_output(target, relevant, other, ["A", "B"], np.random.default_rng(0))

@@ -3,16 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from ccutils.brackets import parse
 from ccutils.errors import InputError
 from ccutils.tasks import load_task
-from ccutils.tasks.base import Example
 from ccutils.tasks.files import normalise
-from ccutils.tasks.mtop import change_intent, change_parse, mtop
+from ccutils.tasks.mtop import mtop
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "mtop_en"
 real = pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")
@@ -75,8 +72,36 @@ def test_the_hub_copy_has_each_column_twice(tmp_path, monkeypatch):
     import datasets
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_: ["train_de", "eval_de", "test_de"])
     hub, local = load("WillHeld/mtop"), load(write_original(tmp_path))
     assert hub.pool == local.pool and hub.ood_test == local.ood_test
+
+
+def test_a_hub_copy_with_all_languages_in_one_split(tmp_path, monkeypatch):
+    """Columns as the copies documented with a `lang` column have them."""
+    import datasets
+
+    names = {
+        "utterance": "question",
+        "dcp_form": "logical_form",
+        "locale": "lang",
+        "id": "idx",
+        "slot": "spans",
+    }
+
+    def load_dataset(name, config, *, split):
+        frame = pd.DataFrame(rows("eval" if split == "validation" else split)).rename(columns=names)
+        french = frame.assign(lang="fr_XX", question="bonjour " + frame["question"])
+        return pd.concat([frame, french]).to_dict("records")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_: ["train", "validation", "test"])
+    with pytest.warns(UserWarning, match="locale fr_XX is not de: 42 rows"):
+        hub = load("tasksource/mtop")
+    assert hub.pool == load(write_original(tmp_path)).pool
+    monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_: ["train", "validation"])
+    with pytest.raises(InputError, match="no test split for 'de': it has train, validation"):
+        load("tasksource/mtop")
 
 
 def test_bad_rows_are_set_aside_with_file_and_line(tmp_path):
@@ -143,40 +168,3 @@ def test_missing_domains_are_told(tmp_path):
         )
     with pytest.raises(InputError, match="domain"):
         mtop(seed=0, path=str(tmp_path))
-
-
-def request(form: str) -> Example:
-    return Example("words", form, "", {"intent": parse(form).label.removeprefix("IN:"), "parse": form})
-
-
-def test_following_a_renamed_parse_worked_by_hand():
-    """The relevant example shows ALARM and TIME but not NAME; DATE is the other one's, so it is taken."""
-    target = request("[IN:ALARM [SL:TIME at 7 ] [SL:NAME tea ] ]")
-    relevant = [request("[IN:ALARM [SL:TIME at 9 ] ]")]
-    irrelevant = [request("[IN:MUSIC [SL:DATE today ] ]")]
-    names = ["IN:ALARM", "IN:MUSIC", "IN:NEWS", "SL:TIME", "SL:NAME", "SL:DATE", "SL:PLACE"]
-    changed, follows = change_parse(target, relevant, irrelevant, names, np.random.default_rng(0))
-    assert [e.output for e in changed] == ["[IN:NEWS [SL:PLACE at 9 ] ]"]
-    assert changed[0].input == relevant[0].input
-    assert follows == "[IN:NEWS [SL:PLACE at 7 ] [_ tea ] ]"
-    from ccutils.metrics import parse_match
-
-    answers = [
-        "[IN:NEWS [SL:PLACE at 7 ] [SL:NAME tea ] ]",
-        target.output,
-        "[IN:NEWS [SL:TIME at 7 ] [SL:NAME tea ] ]",
-    ]
-    assert parse_match(answers, [follows] * 3).tolist() == [1, 0, 0]
-
-
-def test_following_a_renamed_intent_worked_by_hand():
-    target, relevant, other = Example("a", "ALARM"), [Example("b", "ALARM")], [Example("c", "MUSIC")]
-    changed, follows = change_intent(
-        target, relevant, other, ["ALARM", "MUSIC", "NEWS"], np.random.default_rng(0)
-    )
-    assert [e.output for e in changed] == ["NEWS"] and follows == "NEWS"
-
-
-def test_too_few_free_names_is_told():
-    with pytest.raises(InputError, match="only 0"):
-        change_intent(Example("a", "A"), [], [Example("c", "B")], ["A", "B"], np.random.default_rng(0))

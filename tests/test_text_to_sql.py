@@ -10,7 +10,16 @@ import pytest
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
 from ccutils.tasks.files import normalise
-from ccutils.tasks.sql_names import change_name, names_used, relevant, rename, template, undo
+from ccutils.tasks.sql_names import (
+    change_name,
+    names_used,
+    relevant,
+    rename,
+    spaced,
+    template,
+    undo,
+    unspaced,
+)
 from ccutils.tasks.text_to_sql import scorer, text_to_sql
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "geoquery_sql"
@@ -73,13 +82,17 @@ def test_rows_that_cannot_be_used_are_set_aside_with_their_place(tmp_path):
     database(tmp_path / "a.sqlite")
     (tmp_path / "b.sqlite").write_text("not a database " * 100)
     queries = [f"SELECT {'name' if i % 2 else 'population'}, {i} FROM city" for i in range(40)]
-    good = [{"question": f"q {i}", "query": sql, "db_id": "a"} for i, sql in enumerate(queries)]
+    good = [
+        {"question": f"q {i}", "query": sql.replace(" FROM", "\nFROM"), "db_id": "a"}
+        for i, sql in enumerate(queries)
+    ]
     bad = [
         {"question": "runs not", "query": "SELECT nonsense FROM city", "db_id": "a"},
         {"question": "none", "query": "SELECT 1", "db_id": "nowhere"},
         {"question": "broken", "query": "SELECT 1", "db_id": "b"},
         {"question": "", "query": "SELECT 1", "db_id": "a"},
         {"question": "no SQL", "query": None, "db_id": "a"},
+        {"question": "comment", "query": "SELECT name -- all\nFROM city", "db_id": "a"},
     ]
     lines = [json.dumps(row) for row in [*bad, *good]]
     (tmp_path / "train.jsonl").write_text("\n".join(lines))
@@ -92,9 +105,10 @@ def test_rows_that_cannot_be_used_are_set_aside_with_their_place(tmp_path):
         ("'b' cannot be read", 3),
         ("no question", 4),
         ("no SQL", 5),
+        ("comment on one of several lines", 6),
     ):
         assert any(words in message and f"line {line}" in message for message in said.split("\n")), words
-    assert task.facts["rows_set_aside"] == 5 and task.facts["rows_read"] == 45
+    assert task.facts["rows_set_aside"] == 6 and task.facts["rows_read"] == 46
 
 
 @pytest.mark.parametrize(
@@ -181,6 +195,27 @@ def test_renaming_and_its_undoing():
     assert rename(sql, "population") == "SELECT City.`population_renamed` FROM city WHERE name = 'population'"
     assert undo(rename(sql, "city")) == (sql, {"city"})
     assert undo(sql) == (sql, frozenset())
+
+
+def test_spaces_between_all_tokens():
+    sql = "SELECT city.name FROM city WHERE n>=1.5 AND name='new york' AND x<>\"a\";"
+    wide = spaced(sql)
+    assert wide == "SELECT city . name FROM city WHERE n >= 1.5 AND name = ' new york ' AND x <> \" a \" ;"
+    back = "SELECT city . name FROM city WHERE n >= 1.5 AND name = 'new york' AND x <> \"a\" ;"
+    assert unspaced(wide) == back
+    assert unspaced("SELECT ' it") == "SELECT ' it" and unspaced("''") == "''"
+
+
+@real
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_spaced_gold_queries_return_the_same():
+    task = text_to_sql(seed=0, path=str(DATA), spaces=True)
+    plain = text_to_sql(seed=0, path=str(DATA))
+    for name in ("pool", "id_test", "ood_test", "ood_pool"):
+        wide, narrow = getattr(task, name), getattr(plain, name)
+        assert [e.input for e in wide] == [e.input for e in narrow]
+        assert task.score([e.output for e in wide], narrow).min() == 1.0
+        assert plain.score([e.output for e in narrow], narrow).min() == 1.0
 
 
 def question(sql: str, path: Path) -> Example:

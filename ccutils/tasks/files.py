@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,15 @@ class Record:
     place: str
 
     def text(self, *columns: str) -> str:
-        """The first of `columns` that holds text, stripped; '' where none does."""
+        """The first of `columns` that holds text, stripped; '' where none does.
+
+        Line breaks become spaces: in prompts a line break ends an answer.
+        """
         for column in columns:
             value = self.values.get(column)
             if isinstance(value, str | int | float) and str(value).strip() and value == value:
-                return str(value).strip()
+                lines = str(value).strip().splitlines()
+                return lines[0] if len(lines) == 1 else " ".join(" ".join(lines).split())
         return ""
 
 
@@ -160,21 +165,30 @@ def _parquet(path: Path) -> Iterator[Record]:
     yield from records_of(frame.to_dict("records"), str(path))
 
 
-def records_of(rows: Iterable[Mapping[Any, Any]], source: str) -> Iterator[Record]:
-    """Records of rows already in memory (a frame's, a Hub data set's)."""
-    for number, row in enumerate(rows, 1):
+def records_of(
+    rows: Iterable[Mapping[Any, Any]], source: str, numbers: Iterable[int] | None = None
+) -> Iterator[Record]:
+    """Records of rows already in memory (a frame's, a Hub set's), numbered from 1 unless told."""
+    for number, row in zip(numbers if numbers is not None else count(1), rows, strict=False):
         yield Record({str(column): value for column, value in row.items()}, f"{source}, row {number}")
 
 
-def read_hub(name: str, split: str, config: str | None = None) -> list[Record]:
-    """Rows of one split of a Hub data set. Raises InputError where it cannot be had, saying what to check."""
+def read_hub(name: str, split: str, config: str | None = None, most: int | None = None) -> list[Record]:
+    """Rows of one split of a Hub data set, or `most` of them drawn at random, the same ones always.
+
+    Raises InputError where it cannot be had, saying what to check.
+    """
     import datasets  # seconds to import, and not needed for local files
 
     try:
         rows = datasets.load_dataset(name, config, split=split)
     except Exception as error:  # the library raises many kinds: no network, no such id, no licence, no split
         raise no_hub(f"data set {name!r}, split {split!r},", error) from None
-    return list(records_of(rows, f"{name} ({split})"))
+    source = f"{name} ({split})"
+    if most is None or len(rows) <= most:
+        return list(records_of(rows, source))
+    chosen = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
+    return list(records_of(rows.select(chosen), source, (int(i) + 1 for i in chosen)))
 
 
 def hub_splits(name: str, config: str | None = None) -> list[str]:

@@ -26,6 +26,7 @@ from ccutils.tasks.files import (
     require,
     take,
 )
+from ccutils.tasks.relabel import change_output
 from ccutils.tasks.sequences import wrong_by
 
 METRICS = {"exact": metrics.text_match, "chrf": metrics.chrf, "bleu": metrics.bleu}
@@ -143,22 +144,3 @@ def _group_by_output(rows: list[Example], tests: list[Example]) -> tuple[list[Ex
         by_output = ([replace(e, group=e.output) for e in part] for part in (rows, tests))
         return *by_output, "of equal output"  # type: ignore[return-value]
     return rows, tests, ""
-
-
-def change_output(
-    target: Example,
-    relevant: Sequence[Example],
-    irrelevant: Sequence[Example],
-    outputs: Sequence[str],
-    rng: np.random.Generator,
-) -> tuple[list[Example], str]:
-    """Give the relevant examples one other output of the pool, which neither target nor context has."""
-    taken = {e.output for e in (target, *relevant, *irrelevant)}
-    free = [output for output in outputs if output not in taken]
-    if not free:
-        raise InputError(
-            f"all {len(outputs)} outputs of the pool are in one context, so none is free as a changed label: "
-            "use fewer demonstrations, or leave out the ICL-score."
-        )
-    new = str(rng.choice(free))
-    return [replace(e, output=new) for e in relevant], new

@@ -2,13 +2,12 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ccutils import metrics
-from ccutils.brackets import ANY, ParseError, labels, parse, rename
+from ccutils.brackets import ParseError, labels, parse
 from ccutils.errors import InputError
 from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.tasks.base import Example, Score, Task, Template
@@ -18,6 +17,7 @@ from ccutils.tasks.files import (
     check_filled,
     check_sizes,
     common_words,
+    hub_splits,
     is_hub_id,
     keep_apart,
     read_hub,
@@ -25,6 +25,7 @@ from ccutils.tasks.files import (
     read_records,
     take,
 )
+from ccutils.tasks.relabel import change_output, change_parse
 from ccutils.tasks.sequences import wrong_by
 
 TEMPLATES = {
@@ -49,6 +50,8 @@ COLUMNS = (
     "dcp_form",
     "tokens",
 )  # of the original TSV
+ALIASES = {"utterance": ("question",), "dcp_form": ("logical_form",), "locale": ("lang",)}
+"""What other copies call them."""
 TEST_SEED = 0  # the test sets are the same for every seed
 
 
@@ -125,7 +128,7 @@ def mtop(
         change_labels=(
             (lambda target, relevant, irrelevant, rng: change_parse(target, relevant, irrelevant, names, rng))
             if answer == "parse"
-            else lambda target, relevant, irrelevant, rng: change_intent(
+            else lambda target, relevant, irrelevant, rng: change_output(
                 target, relevant, irrelevant, intents, rng
             )
         ),
@@ -156,7 +159,14 @@ def read_split(path: str, language: str, split: str) -> list[Record]:
     """Rows of one split, in whichever of the known forms `path` holds."""
     original = "eval" if split == "dev" else split  # the name in the original release and its Hub copies
     if is_hub_id(path):
-        return read_hub(path, f"{original}_{language}")
+        names = {"train": ("train",), "dev": ("validation", "eval", "dev"), "test": ("test",)}[split]
+        there = hub_splits(path)  # a split for each language, or all languages in one
+        found = next((n for n in (f"{original}_{language}", *names) if n in there), None)
+        if found is None:
+            raise InputError(
+                f"data set {path!r} has no {split} split for {language!r}: it has {', '.join(there)}."
+            )
+        return read_hub(path, found)
     for folder in (Path(path) / language, Path(path)):
         if (folder / f"{original}.txt").is_file():
             return read_original(folder / f"{original}.txt")
@@ -183,9 +193,7 @@ def read_original(path: Path) -> list[Record]:
 
 def field(record: Record, name: str) -> str:
     """A field by any of its names; one Hub copy has each column twice, with and without a leading space."""
-    names = {"utterance": ("utterance", "question"), "dcp_form": ("dcp_form", "logical_form")}.get(
-        name, (name,)
-    )
+    names = (name, *ALIASES.get(name, ()))
     return record.text(*(spaced for n in names for spaced in (n, f" {n}")))
 
 
@@ -243,55 +251,3 @@ def example(
 def _score(answer: str, metric: str) -> Score:
     judge = SCORES[metric] if answer == "parse" else metrics.text_match
     return lambda answers, examples: judge(answers, [e.output for e in examples])
-
-
-def change_intent(
-    target: Example,
-    relevant: Sequence[Example],
-    irrelevant: Sequence[Example],
-    intents: Sequence[str],
-    rng: np.random.Generator,
-) -> tuple[list[Example], str]:
-    """Rename each intent of the relevant examples to one that neither target nor context has.
-
-    The renaming is one-to-one; the answer that follows is the target's intent renamed.
-    """
-    shown = sorted({e.output for e in relevant} | {target.output})
-    new = _fresh(shown, {e.output for e in irrelevant} | set(shown), intents, rng)
-    return [replace(e, output=new[e.output]) for e in relevant], new[target.output]
-
-
-def change_parse(
-    target: Example,
-    relevant: Sequence[Example],
-    irrelevant: Sequence[Example],
-    names: Sequence[str],
-    rng: np.random.Generator,
-) -> tuple[list[Example], str]:
-    """Rename every intent and slot of the relevant examples one-to-one, intents to intents, slots to slots.
-
-    New names occur neither in the target nor in the context. The answer that follows is the target's parse
-    renamed; labels that no relevant example shows become ANY and are not judged.
-    """
-    shown = sorted({label for e in relevant for label in labels(parse(e.output))})
-    taken = {label for e in (target, *relevant, *irrelevant) for label in labels(parse(e.output))}
-    new: dict[str, str] = {}
-    for prefix in ("IN:", "SL:"):
-        of_kind = [label for label in shown if label.startswith(prefix)]
-        new |= _fresh(of_kind, taken, [name for name in names if name.startswith(prefix)], rng)
-    changed = [replace(e, output=str(rename(parse(e.output), new))) for e in relevant]
-    goal = parse(target.output)
-    hidden = {label: ANY for label in labels(goal) if label not in new}
-    return changed, str(rename(goal, {**hidden, **new}))
-
-
-def _fresh(
-    old: Sequence[str], taken: set[str], names: Sequence[str], rng: np.random.Generator
-) -> dict[str, str]:
-    free = [name for name in names if name not in taken]
-    if len(free) < len(old):
-        raise InputError(
-            f"{len(old)} labels of a context must be renamed and only {len(free)} of the pool are free: "
-            "use fewer demonstrations or a larger pool."
-        )
-    return dict(zip(old, map(str, rng.choice(free, len(old), replace=False)), strict=True)) if old else {}

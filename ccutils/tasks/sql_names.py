@@ -47,6 +47,21 @@ def rename(sql: str, name: str) -> str:
     return "".join(tokens)
 
 
+def spaced(sql: str) -> str:
+    """The query with spaces between all its tokens, for tokenizers of whole words; quotes stand alone."""
+    parts = []
+    for token in re.findall(r"<=|>=|<>|!=|==|\|\||\d+\.\d+|" + TOKEN.pattern, sql):
+        parts.append(
+            f"{token[0]} {token[1:-1]} {token[-1]}" if token[0] in "'\"" and len(token) > 1 else token
+        )
+    return " ".join(" ".join(parts).split())
+
+
+def unspaced(sql: str) -> str:
+    """A query whose quoted texts have lost the spaces at their edges that `spaced` gave them."""
+    return re.sub(r"(['\"]) ?(.*?) ?\1", r"\1\2\1", sql)
+
+
 def undo(sql: str) -> tuple[str, frozenset[str]]:
     """The query with the renaming undone, and the names that had been renamed, in lower case."""
     renamed = {name.removesuffix(RENAMED) for name in map(bare, TOKEN.findall(sql)) if name.endswith(RENAMED)}

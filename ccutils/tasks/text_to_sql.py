@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -16,7 +15,7 @@ from ccutils.metrics import Scores
 from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.sql import Limits, Outcome, execute
 from ccutils.sql_metrics import SEMANTICS, execution_match, text_match
-from ccutils.tasks.base import Example, Task, Template
+from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.files import (
     Record,
     Report,
@@ -33,7 +32,7 @@ from ccutils.tasks.files import (
     require,
 )
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.sql_names import change_name, names_used, relevant, template, undo
+from ccutils.tasks.sql_names import change_name, names_used, relevant, spaced, template, undo, unspaced
 
 FILES = {
     "train": ("train.jsonl", "train.json", "train_spider.json", "train/train.json"),
@@ -58,6 +57,7 @@ def text_to_sql(
     schema: str = "names",
     metric: str = "execution",
     semantics: str = "bird",
+    spaces: bool = False,
     ood_share: float = 0.2,
     pool_size: int = 1000,
     n_test: int = 300,
@@ -67,8 +67,9 @@ def text_to_sql(
 
     `databases` is the folder (searched below, too) of <db_id>.sqlite files; by default `path`. `schema` in
     prompts: "names" of tables and columns, "ddl", or "none". `metric` is "execution" (see `semantics`) or
-    "exact". OOD are whole databases (those of the dev rows alone, else drawn at random until they hold
-    `ood_share` of the rows); with a single database, query templates so drawn. Gold queries that do not run
+    "exact". `spaces` writes SQL with spaces between all tokens, for tokenizers of whole words (the tiny
+    base's). OOD are whole databases: those of the dev rows alone, else drawn at random until they hold
+    `ood_share` of the rows; with a single database, query templates so drawn. Gold queries that do not run
     are set aside. Raises InputError for unknown options and unreadable data.
     """
     check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
@@ -107,7 +108,9 @@ def text_to_sql(
     drawn = {name: take_running(sets[name], size, at, report) for name, (size, at) in draws.items()}
     report.warn("")
     check_filled("text_to_sql", drawn, f"give {path} more rows, or another ood_share")
-    score = scorer(metric, semantics)
+    if spaces:
+        drawn = {name: [replace(e, output=spaced(e.output)) for e in part] for name, part in drawn.items()}
+    score = scorer(metric, semantics, spaces)
     question = MANY_DATABASES if schema != "none" else ONE_DATABASE
     if single and schema != "none":
         only = next(iter(described.values()))[0]
@@ -126,7 +129,7 @@ def text_to_sql(
         template=question,
         max_new_tokens=max_new_tokens,
         vocabulary=[
-            *sorted({e.output for e in [*rows, *tests]}),
+            *sorted({spaced(e.output) if spaces else e.output for e in [*rows, *tests]}),
             *common_words(e.input for e in [*rows, *tests]),
         ],
         facts={
@@ -210,9 +213,11 @@ def examples(
     made = []
     report.read += len(records)
     for record in records:
-        question, sql, db_id = record.text("question"), record.text(*SQL_COLUMNS), record.text("db_id")
+        question, sql, db_id = (record.text(*c) for c in (("question",), SQL_COLUMNS, ("db_id",)))
         if not question or not sql:
             report.set_aside(record, "no question" if sql else "no SQL")
+        elif "--" in sql and any("\n" in str(record.values.get(c)) for c in SQL_COLUMNS):
+            report.set_aside(record, "SQL with a comment on one of several lines")
         elif db_id not in described:
             why = "cannot be read" if db_id in files else "is not among the databases"
             report.set_aside(record, f"db_id {db_id!r} {why}")
@@ -258,12 +263,14 @@ def take_running(
     return taken
 
 
-def scorer(metric: str, semantics: str) -> Any:
+def scorer(metric: str, semantics: str, spaces: bool = False) -> Score:
     """The task's score. A changed label (see `change_name`) is followed where the answer renames the same
     names and, with the renaming undone, is as good as the gold query."""
 
     def score(answers: Sequence[str], rows: Sequence[Example]) -> Scores:
         given, wanted = [undo(a) for a in answers], [undo(e.output) for e in rows]
+        if spaces:
+            given, wanted = ([(unspaced(sql), names) for sql, names in part] for part in (given, wanted))
         same_names = np.array([g[1] == w[1] for g, w in zip(given, wanted, strict=True)], dtype=np.float64)
         answer_sql, gold_sql = [sql for sql, _ in given], [sql for sql, _ in wanted]
         if metric == "exact":

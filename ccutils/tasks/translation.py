@@ -49,7 +49,7 @@ LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u0900-\u0dff])"  # Tamil and Hindi write v
 RARE = 0.02  # a content word is in at most this share of the sentences
 LETTERS = 4  # and has at least so many letters
 DICE = 0.5  # at least: how often two words come together, for a pair of the glossary
-MOST = 20_000  # rows of a source that are used, drawn at random: enough for any pool here, and quick
+MOST = 20_000  # rows of a Hub set that are used, drawn at random: some have tens of millions
 
 
 def translation(
@@ -172,7 +172,7 @@ def read_hub_pairs(path: str, source: str, target: str) -> list[Record]:
             f"data set {path!r} has no configuration {' or '.join(names)}: it has {', '.join(configs[:20])}."
         )
     records = []
-    for record in read_hub(path, "train", config):
+    for record in read_hub(path, "train", config, MOST):
         pair = record.values.get("translation")
         if not isinstance(pair, dict):  # src is English in the sets that have these columns
             english = source == "en"
@@ -188,19 +188,13 @@ def examples(records: Sequence[Record], group: str, report: Report) -> list[Exam
     """Rows as examples; those without text on one side are set aside."""
     made = []
     report.read += len(records)
-    for record in some(records):
+    for record in records:
         one, other, document = (record.text(name) for name in ("source", "target", "document"))
         if not one or not other:
             report.set_aside(record, "no sentence" if other else "no translation")
             continue
         made.append(Example(one, other, document if group == "document" else document.rpartition(".")[0]))
     return made
-
-
-def some(records: Sequence[Record]) -> list[Record]:
-    """At most MOST of the records, the same ones always."""
-    order = np.random.default_rng(0).permutation(len(records))[:MOST]
-    return [records[i] for i in sorted(order)]
 
 
 def words(text: str) -> set[str]:
