@@ -48,10 +48,10 @@ def rows(db_ids, n, sql_column, word):
 
 def bird(folder: Path) -> Path:
     """BIRD's layout: dev has databases of its own."""
-    for split, db_ids in (("train", ["one", "two"]), ("dev", ["three"])):
+    for part, split, db_ids in (("train", "train", ["one", "two"]), ("dev_20240627", "dev", ["three"])):
         for db_id in db_ids:
-            database(folder / split / f"{split}_databases" / db_id / f"{db_id}.sqlite")
-        (folder / split / f"{split}.json").write_text(json.dumps(rows(db_ids, 20, "SQL", split)))
+            database(folder / part / f"{split}_databases" / db_id / f"{db_id}.sqlite")
+        (folder / part / f"{split}.json").write_text(json.dumps(rows(db_ids, 20, "SQL", split)))
     return folder
 
 

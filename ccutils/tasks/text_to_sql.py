@@ -36,7 +36,7 @@ from ccutils.tasks.sql_names import change_name, names_used, relevant, spaced, t
 
 FILES = {
     "train": ("train.jsonl", "train.json", "train_spider.json", "train/train.json"),
-    "dev": ("dev.jsonl", "dev.json", "dev/dev.json", "mini_dev_sqlite.json"),
+    "dev": ("dev.jsonl", "dev.json", "dev*/dev.json", "mini_dev_sqlite.json"),
 }
 """Where GeoQuery's, BIRD's and Spider's own folders hold their rows."""
 SPLITS = {"train": ("train",), "dev": ("dev", "validation", "test", "mini_dev_sqlite")}
@@ -153,7 +153,7 @@ def read_rows(path: str) -> tuple[list[Record], list[Record]]:
     elif Path(path).is_file():
         parts = [read_records(Path(path)), []]
     else:
-        found = [[f for name in names if (f := Path(path) / name).is_file()] for names in FILES.values()]
+        found = [[f for name in names for f in sorted(Path(path).glob(name))] for names in FILES.values()]
         parts = [read_records(files[0]) if files else [] for files in found]
     if not any(parts):
         known = SPLITS if is_hub_id(path) else FILES

@@ -112,7 +112,7 @@ def translation(
         ood_test=take(sets["ood_test"], n_test, fixed),
         ood_pool=take(sets["ood_pool"], pool_size, rng),
         score=score,
-        wrong=wrong_by(score),
+        wrong=wrong_by(scorer(METRICS["chrf"])),  # one answer at a time, for which COMET is too slow
         change_labels=lambda target, relevant, irrelevant, rng: change_word(
             target, relevant, irrelevant, invented, rng
         ),
