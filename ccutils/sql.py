@@ -89,7 +89,7 @@ class Worker:
     def _start(self) -> "subprocess.Popen[str]":
         given = [str(v) for v in (self.limits.seconds, self.limits.rows, self.limits.megabytes)]
         script = Path(__file__).with_name("sql_worker.py")
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(script), *given],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -97,6 +97,11 @@ class Worker:
             # Nothing of our environment but what an interpreter may need to start: it may hold secrets.
             env={k: v for k, v in os.environ.items() if k in ("LD_LIBRARY_PATH", "SYSTEMROOT")},
         )
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":  # so that the clock does not count the start
+            process.kill()
+            raise RuntimeError(f"the SQL worker did not start ({cause(process.wait())})")
+        return process
 
 
 def execute(

@@ -1,6 +1,7 @@
 """The process in which `ccutils.sql` runs model-written SQL; hostile input, so it holds as little as it can.
 
-Started as a script. Reads one JSON object a line (database, sql), writes one a line (rows, or error).
+Started as a script. Says "ready", then reads one JSON object a line (database, sql) and writes one a line
+(rows, or error).
 """
 
 import json
@@ -132,6 +133,7 @@ def run(request: dict[str, Any], seconds: float, rows: int, megabytes: int) -> d
 def main() -> None:
     seconds, rows, megabytes = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     limit_process(megabytes)
+    print("ready", flush=True)
     for line in sys.stdin:
         try:
             reply = json.dumps(run(json.loads(line), seconds, rows, megabytes))
