@@ -3,15 +3,16 @@
 That there are these strategies is the paper's; their details are ours where its text is not known to us.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ccutils.errors import InputError
-from ccutils.neighbours import Neighbours, duplicate_groups
+from ccutils.neighbours import Index, Neighbours, duplicate_groups
 
 STRATEGIES = ("none", "random", "similar", "contrastive", "batch_mix")
 RANDOM, SIMILAR, PARAPHRASE = 0, 1, 2
@@ -172,6 +173,42 @@ class ContextSampler:
             place[alike] = free[alike]
             taken = np.sort(np.column_stack([taken, place]), axis=1)
         return rows
+
+
+def similarity_profile(
+    sampler: ContextSampler,
+    index: Index,
+    paraphrase: Callable[[int], str],
+    epochs: int = 1,
+    targets: NDArray[Any] | None = None,
+) -> pd.DataFrame:
+    """How similar the contexts of a strategy are to their targets: a line for each drawn context.
+
+    Columns strategy, seed, epoch, target; best: similarity of the most similar demonstration, in [0, 1]; mean
+    that of the others (NaN where there are none); kind what the context was made to hold beside random
+    examples, one of KINDS, or "none" if empty. `index` is over the pool's inputs; `paraphrase` gives a
+    target's paraphrase by its pool row; `targets` are pool rows, all if None.
+    """
+    texts = index.texts
+    queries = texts if targets is None else [texts[t] for t in targets.tolist()]
+    targets = np.arange(len(texts)) if targets is None else targets
+    tables = []
+    for epoch in range(epochs):
+        drawn = sampler.sample(epoch, targets)
+        n, k = drawn.rows.shape
+        table = {"strategy": sampler.strategy.name, "seed": sampler.seed, "epoch": epoch, "target": targets}
+        if k == 0:
+            tables.append(pd.DataFrame({**table, "best": np.nan, "mean": np.nan, "kind": "none"}))
+            continue
+        similarity = index.similarity(queries, drawn.rows)  # (n, k)
+        where = np.nonzero(drawn.kinds == PARAPHRASE)
+        rows = drawn.rows[where].tolist()
+        similarity[where] = index.between([texts[r] for r in rows], [paraphrase(r) for r in rows])
+        ordered = np.sort(similarity, axis=1)[:, ::-1]
+        mean = ordered[:, 1:].mean(axis=1) if k > 1 else np.full(n, np.nan)
+        kind = np.array(KINDS)[drawn.kinds.max(axis=1)]  # a context has one kind beside RANDOM at most
+        tables.append(pd.DataFrame({**table, "best": ordered[:, 0], "mean": mean, "kind": kind}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

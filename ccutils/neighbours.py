@@ -20,6 +20,7 @@ __all__ = ["BACKENDS", "Index", "Neighbours", "duplicate_groups", "fold", "pool_
 
 VERSION = 1  # of the .npz file
 STEPS = 100_000  # similarities are compared in steps of 1e-5, so that rounding noise does not break a tie
+CELLS = 2**23  # similarities held at once: about 250 MB while they are sorted
 
 
 def fold(text: str) -> str:
@@ -107,9 +108,10 @@ class Index:
         represented = self.backend.represent(queries)
         rows = np.empty((len(queries), k), dtype=np.int32)
         scores = np.empty((len(queries), k), dtype=np.float32)
-        starts = range(0, len(queries), batch_size)
+        step = max(1, min(batch_size, CELLS // n))
+        starts = range(0, len(queries), step)
         for start in tqdm(starts, desc="neighbours", unit="batch", disable=len(starts) < 20):
-            part = slice(start, start + batch_size)
+            part = slice(start, start + step)
             rows[part], scores[part] = self._nearest(represented[part], k, exclude[part])
         return Neighbours(rows, scores)
 
@@ -150,12 +152,17 @@ class Index:
 
 
 def pool_neighbours(
-    texts: Sequence[str], k: int, backend: str = "bm25", path: Path | None = None
+    texts: Sequence[str],
+    k: int,
+    backend: str = "bm25",
+    path: Path | None = None,
+    index: "Index | None" = None,
 ) -> Neighbours:
     """The k nearest of each pool text within its pool, never itself nor one of its duplicates.
 
     Duplicates are left out because they would give the label away, as a paraphrase does, or contradict it
     (ours). With `path`, the result is kept there and read again when texts, backend and version are the same.
+    `index` saves making one where the caller has that of these texts and backend.
     """
     source = hashlib.sha256("\x00".join([str(VERSION), backend, *texts]).encode()).hexdigest()
     if path is not None and path.exists():
@@ -166,7 +173,7 @@ def pool_neighbours(
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups.tolist()):
         members.setdefault(group, []).append(row)
-    found = Index(texts, backend).search(texts, k, exclude=[members[g] for g in groups.tolist()])
+    found = (index or Index(texts, backend)).search(texts, k, exclude=[members[g] for g in groups.tolist()])
     found = Neighbours(found.rows, found.scores, source)
     if path is not None:
         found.save(path)

@@ -168,7 +168,7 @@ class Dense:
 
 
 class TfIdf(Dense):
-    """TF-IDF over `words`, reduced to at most DIMENSIONS by a truncated SVD of the pool (seeded)."""
+    """TF-IDF over `words`; a pool of more than DIMENSIONS words is reduced by a truncated SVD (seeded)."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         from sklearn.decomposition import TruncatedSVD
@@ -181,11 +181,14 @@ class TfIdf(Dense):
             raise InputError(
                 "similarity 'tfidf' finds no word in any pool text: choose another similarity."
             ) from error
-        self.svd = TruncatedSVD(min(DIMENSIONS, *counts.shape), random_state=0).fit(counts)
+        self.svd = None
+        if counts.shape[1] > DIMENSIONS:  # else nothing is gained, and words of a small pool would be merged
+            self.svd = TruncatedSVD(min(DIMENSIONS, len(texts)), random_state=0).fit(counts)
         super().__init__(texts)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return unit(self.svd.transform(self.vectorizer.transform(texts)))
+        counts = self.vectorizer.transform(texts)
+        return unit(counts.toarray() if self.svd is None else self.svd.transform(counts))
 
 
 class SentenceTransformer(Dense):

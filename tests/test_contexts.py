@@ -1,14 +1,23 @@
 """Contexts: what may never be in one, how often each kind is, and that drawing is pure."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
-from ccutils.contexts import PARAPHRASE, RANDOM, SIMILAR, STRATEGIES, ContextSampler, Strategy
+from ccutils.contexts import (
+    PARAPHRASE,
+    RANDOM,
+    SIMILAR,
+    STRATEGIES,
+    ContextSampler,
+    Strategy,
+    similarity_profile,
+)
 from ccutils.errors import InputError
-from ccutils.neighbours import Neighbours, duplicate_groups
+from ccutils.neighbours import Index, Neighbours, duplicate_groups, pool_neighbours
 
 
 def made_up_pool(groups: list[int]) -> tuple[list[str], Neighbours]:
@@ -153,7 +162,7 @@ def test_neighbours_that_do_not_fit_are_refused() -> None:
     few = Neighbours(neighbours.rows[:, :2], neighbours.scores[:, :2])
     with pytest.raises(InputError, match="needs 3 neighbours of each example and has 2"):
         ContextSampler(Strategy("similar", 3), few, inputs, seed=0)
-    with pytest.raises(InputError, match="needs 1 neighbours .* has 0"):
+    with pytest.raises(InputError, match=r"needs 1 neighbours .* has 0"):
         ContextSampler(Strategy("contrastive", 3), None, inputs, seed=0)
     with pytest.raises(InputError, match="not those of this pool"):
         ContextSampler(Strategy("contrastive", 3), neighbours, [*inputs, "more"], seed=0)
@@ -188,3 +197,39 @@ def test_targets_outside_the_pool_are_refused() -> None:
 def test_no_targets_give_no_contexts() -> None:
     for name in STRATEGIES:
         assert len(sampler(name, 3).sample(0, np.array([], dtype=np.int64)).rows) == 0
+
+
+def test_similarity_profile_against_the_contexts_themselves() -> None:
+    pool = [f"{a} {b} {c}" for a in "pqr" for b in "stu" for c in "vw"]
+    index, neighbours = Index(pool), pool_neighbours(pool, 3)
+    made = ContextSampler(Strategy("contrastive", 3, p=0.4, epsilon=0.3), neighbours, pool, seed=1)
+    table = similarity_profile(made, index, lambda row: pool[row][:3], epochs=4)  # two of its three words
+    assert table.columns.tolist() == ["strategy", "seed", "epoch", "target", "best", "mean", "kind"]
+    assert len(table) == 4 * len(pool) and set(table["kind"]) == {"random", "similar", "paraphrase"}
+    for line in table.itertuples():
+        drawn = made.sample(line.epoch, np.array([line.target]))
+        kinds = drawn.kinds[0].tolist()
+        texts = [
+            pool[r][:3] if kind == PARAPHRASE else pool[r]
+            for r, kind in zip(drawn.rows[0], kinds, strict=True)
+        ]
+        similarity = sorted(index.between([pool[line.target]] * 3, texts).tolist())
+        assert line.best == pytest.approx(similarity[-1], abs=1e-5)
+        assert line.mean == pytest.approx(sum(similarity[:2]) / 2, abs=1e-5)
+        assert line.kind == ("random", "similar", "paraphrase")[max(kinds)]
+
+
+def test_similarity_profile_orders_the_strategies() -> None:
+    pool = [f"{a} {b} {c}" for a in "pqr" for b in "stu" for c in "vw"]
+    index, neighbours = Index(pool), pool_neighbours(pool, 4)
+
+    def profile(name: str, k: int = 4) -> pd.DataFrame:
+        made = ContextSampler(Strategy(name, k), neighbours, pool, seed=0)
+        return similarity_profile(made, index, lambda row: pool[row], epochs=20)
+
+    best = {name: profile(name)["best"].mean() for name in ("random", "contrastive", "similar")}
+    assert best["random"] < best["contrastive"] < best["similar"]
+    assert profile("similar")["mean"].mean() > profile("contrastive")["mean"].mean() + 0.1
+    empty, alone = profile("none"), profile("random", k=1)
+    assert empty["best"].isna().all() and set(empty["kind"]) == {"none"}
+    assert alone["best"].notna().all() and alone["mean"].isna().all()
