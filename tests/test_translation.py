@@ -8,8 +8,8 @@ import pytest
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
 from ccutils.tasks.files import normalise
+from ccutils.tasks.relabel import INVENTED
 from ccutils.tasks.translation import (
-    INVENTED,
     METRICS,
     change_word,
     glossary,

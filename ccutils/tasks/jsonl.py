@@ -26,7 +26,7 @@ from ccutils.tasks.files import (
     require,
     take,
 )
-from ccutils.tasks.relabel import change_output
+from ccutils.tasks.relabel import INVENTED, change_output
 from ccutils.tasks.sequences import wrong_by
 
 METRICS = {"exact": metrics.text_match, "chrf": metrics.chrf, "bleu": metrics.bleu}
@@ -96,7 +96,7 @@ def jsonl(
         relevant=lambda target, e: target.output == e.output,
         paraphrase=lambda e, rng: rewrite(e.input, e.output, STRENGTH, language, rng),
         wrong=wrong_by(score),
-        vocabulary=common_words(t for e in [*rows, *tests] for t in (e.output, e.input)),
+        vocabulary=[*INVENTED, *common_words(t for e in [*rows, *tests] for t in (e.output, e.input))],
         template=Template(),
         max_new_tokens=max_new_tokens,
         facts={

@@ -9,6 +9,9 @@ from ccutils.brackets import ANY, labels, parse, rename
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
 
+INVENTED = ("zorvax", "quimbel", "drathok", "vexlim", "borqua", "yintrop", "gluvash", "pelzorn", "krimvat")
+"""Words that no language has, for changed labels."""
+
 
 def change_output(
     target: Example,
@@ -17,14 +20,13 @@ def change_output(
     outputs: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[list[Example], str]:
-    """Give the relevant examples one other output of the pool, which neither target nor context has."""
+    """Give the relevant examples one other output of the pool, which neither target nor context has.
+
+    Where a context holds all outputs of the pool, as it may with few classes, the new one is invented.
+    """
     taken = {e.output for e in (target, *relevant, *irrelevant)}
     free = [output for output in outputs if output not in taken]
-    if not free:
-        raise InputError(
-            f"all {len(outputs)} outputs of the pool are in one context, so none is free as a changed label: "
-            "use fewer demonstrations, or leave out the ICL-score."
-        )
+    free = free or [word for word in INVENTED if word not in taken]
     new = str(rng.choice(free))
     return [replace(e, output=new) for e in relevant], new
 

@@ -28,6 +28,7 @@ from ccutils.tasks.files import (
     read_lines,
     take,
 )
+from ccutils.tasks.relabel import INVENTED
 from ccutils.tasks.sequences import wrong_by
 
 LANGUAGES = {
@@ -43,8 +44,6 @@ METRICS: dict[str, Score] = {
     "bleu": lambda answers, rows: metrics.bleu(answers, [e.output for e in rows]),
     "comet": lambda answers, rows: metrics.comet(answers, [e.output for e in rows], [e.input for e in rows]),
 }
-INVENTED = ("zorvax", "quimbel", "drathok", "vexlim", "borqua", "yintrop", "gluvash", "pelzorn", "krimvat")
-"""Words that no language has, for changed labels."""
 LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u0900-\u0dff])"  # Tamil and Hindi write vowels as combining marks
 RARE = 0.02  # a content word is in at most this share of the sentences
 LETTERS = 4  # and has at least so many letters
