@@ -1,0 +1,131 @@
+"""Base models: by name, from a directory or the Hub, quantised to NF4 and with LoRA on top."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from ccutils.errors import InputError
+from ccutils.tasks.base import Task
+from ccutils.tiny import Recipe, tiny_base
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A LoRA adapter: its rank, its scale alpha / rank, and the linear layers it is put on."""
+
+    rank: int = 16
+    alpha: int = 32
+    targets: str = "all-linear"
+    dropout: float = 0.0
+
+
+def model_path(model: str, task: Task, cache: Path, recipe: Recipe = Recipe()) -> str:
+    """What `from_pretrained` takes: a directory for "tiny" (trained now if need be) or a local path, else the Hub id.
+
+    Raises InputError for a directory that does not exist or lacks a config or a tokenizer.
+    """
+    if model == "tiny":
+        return str(tiny_base(task, cache, recipe))
+    check_model(model)
+    return str(Path(model).expanduser()) if Path(model).expanduser().exists() else model
+
+
+def check_model(model: str) -> None:
+    """Raise InputError for a local model that cannot be loaded; "tiny" and Hub ids pass."""
+    folder = Path(model).expanduser()
+    if model == "tiny" or (not folder.exists() and model.count("/") == 1 and model[0] not in "./~"):
+        return
+    if not folder.is_dir():
+        raise InputError(
+            f"model {model!r} is no directory: give an existing one, a Hub id such as org/name, or 'tiny'."
+        )
+    for file, what in (("config.json", "config"), ("tokenizer_config.json", "tokenizer")):
+        if not (folder / file).exists():
+            raise InputError(f"model directory {model!r} lacks a {what} ({file}): save one there with save_pretrained.")
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, with a padding token."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise _unreachable(path, error) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_base(path: str, *, quantise: bool = True) -> PreTrainedModel:
+    """A base model on the GPU if there is one, its linear layers in NF4 by bitsandbytes if `quantise`.
+
+    Only safetensors are read and no remote code is run. Raises InputError if the model cannot be had.
+    """
+    dtype = compute_dtype()
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            quantization_config=nf4 if quantise else None,
+            device_map={"": torch.cuda.current_device()} if torch.cuda.is_available() else None,
+            use_safetensors=True,
+        )
+    except OSError as error:
+        raise _unreachable(path, error) from error
+    return model.eval()
+
+
+def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> PeftModel:
+    """Put a fresh LoRA adapter on a base; its random half comes from torch's seed."""
+    if getattr(model, "is_loaded_in_4bit", False):
+        model = prepare_model_for_kbit_training(
+            model, use_gradient_checkpointing=checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False}
+        )
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        target_modules=lora.targets,
+        lora_dropout=lora.dropout,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
+
+
+def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
+    """A base with the adapter of a checkpoint folder on it, for answering."""
+    return PeftModel.from_pretrained(base, str(folder)).eval()
+
+
+def window_of(path: str) -> int:
+    """The most tokens a model can read."""
+    return int(AutoConfig.from_pretrained(path).max_position_embeddings)
+
+
+def compute_dtype() -> torch.dtype:
+    """float32 on CPU; on GPU bfloat16 where the card has it (not a T4), else float16."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _unreachable(path: str, error: Exception) -> InputError:
+    first = str(error).strip().splitlines()[0]
+    return InputError(
+        f"model {path!r} could not be loaded ({first}): check the name, the network, and for gated models the token "
+        "in HF_TOKEN; or give a local directory, or 'tiny'."
+    )
