@@ -1,6 +1,7 @@
 """Greedy answers to many prompts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -16,8 +17,8 @@ def answer(
 ) -> list[str]:
     """One answer a prompt, greedily, up to the first line break: task answers are one line.
 
-    Prompts of like length go together, at most `batch_tokens` tokens a batch, and a batch ends as soon as all
-    its answers have.
+    Prompts of like length go together, at most `batch_tokens` tokens a batch, and a batch ends as soon as
+    all its answers have.
     """
     stop = stop_tokens(tokenizer)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
@@ -30,12 +31,14 @@ def answer(
             end += 1
         batch = order[start:end]
         width = len(prompts[batch[-1]])
-        ids = torch.full((len(batch), width), int(tokenizer.pad_token_id))  # (batch, width), padded on the left
+        # (batch, width), padded on the left
+        ids = torch.full((len(batch), width), int(tokenizer.pad_token_id))
         mask = torch.zeros_like(ids)
         for row, i in enumerate(batch):
             ids[row, width - len(prompts[i]) :] = torch.tensor(prompts[i])
             mask[row, width - len(prompts[i]) :] = 1
-        output = model.generate(
+        generate: Any = model.generate
+        output = generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             max_new_tokens=max_new_tokens,
@@ -53,5 +56,7 @@ def answer(
 def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The end of sequence, and every token with a line break in it."""
     ids = list(range(len(tokenizer)))
-    breaks = [i for i, text in zip(ids, tokenizer.batch_decode([[i] for i in ids]), strict=True) if "\n" in text]
+    breaks = [
+        i for i, text in zip(ids, tokenizer.batch_decode([[i] for i in ids]), strict=True) if "\n" in text
+    ]
     return [int(tokenizer.eos_token_id), *breaks]

@@ -16,7 +16,7 @@ from transformers import (
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Task
-from ccutils.tiny import Recipe, tiny_base
+from ccutils.tiny import DEFAULT, Recipe, tiny_base
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Lora:
     dropout: float = 0.0
 
 
-def model_path(model: str, task: Task, cache: Path, recipe: Recipe = Recipe()) -> str:
-    """What `from_pretrained` takes: a directory for "tiny" (trained now if need be) or a local path, else the Hub id.
+def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
+    """What `from_pretrained` takes: a directory for "tiny" (trained now if need be), a path or a Hub id.
 
     Raises InputError for a directory that does not exist or lacks a config or a tokenizer.
     """
@@ -51,7 +51,9 @@ def check_model(model: str) -> None:
         )
     for file, what in (("config.json", "config"), ("tokenizer_config.json", "tokenizer")):
         if not (folder / file).exists():
-            raise InputError(f"model directory {model!r} lacks a {what} ({file}): save one there with save_pretrained.")
+            raise InputError(
+                f"model directory {model!r} lacks a {what} ({file}): save one there with save_pretrained."
+            )
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
@@ -87,14 +89,17 @@ def load_base(path: str, *, quantise: bool = True) -> PreTrainedModel:
         )
     except OSError as error:
         raise _unreachable(path, error) from error
-    return model.eval()
+    model.eval()
+    return model
 
 
 def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> PeftModel:
     """Put a fresh LoRA adapter on a base; its random half comes from torch's seed."""
     if getattr(model, "is_loaded_in_4bit", False):
         model = prepare_model_for_kbit_training(
-            model, use_gradient_checkpointing=checkpointing, gradient_checkpointing_kwargs={"use_reentrant": False}
+            model,
+            use_gradient_checkpointing=checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
         )
     config = LoraConfig(
         r=lora.rank,
@@ -126,6 +131,6 @@ def compute_dtype() -> torch.dtype:
 def _unreachable(path: str, error: Exception) -> InputError:
     first = str(error).strip().splitlines()[0]
     return InputError(
-        f"model {path!r} could not be loaded ({first}): check the name, the network, and for gated models the token "
-        "in HF_TOKEN; or give a local directory, or 'tiny'."
+        f"model {path!r} could not be loaded ({first}): check the name, the network, and for gated models "
+        "the token in HF_TOKEN; or give a local directory, or 'tiny'."
     )

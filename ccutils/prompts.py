@@ -53,8 +53,8 @@ class Prompter:
         room = self.window - len(head) - len(tail) - answer_tokens
         if room < 0:
             raise InputError(
-                f"the target {shorten(target.input)!r} needs {self.window - room} tokens with its answer, more than the "
-                f"window of {self.window}: raise `window` or leave the example out."
+                f"the target {shorten(target.input)!r} needs {self.window - room} tokens with its answer, "
+                f"more than the window of {self.window}: raise `window` or leave the example out."
             )
         order = sorted(range(len(parts)), key=lambda i: similarity[i] if similarity is not None else i)
         left = sum(map(len, parts))

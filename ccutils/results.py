@@ -39,7 +39,8 @@ PROBES: Mapping[str, str] = {
     "similarity": "quality, by similarity of the target to its most similar context example",
     "iwl": "IWL-score: quality with a context that holds nothing relevant",
     "icl": "ICL-score: how often the answer follows a relevant example whose label was changed",
-    "copy": "Copy-score: of the wrong answers with nothing relevant at hand, the share that repeats a label of the context",
+    "copy": "Copy-score: of the wrong answers with nothing relevant at hand, the share that repeats a label "
+    "of the context",
     "copy_rate": "the same, of all answers",
 }
 

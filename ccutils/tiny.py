@@ -1,8 +1,9 @@
-"""The embedded base: a tiny Llama trained from scratch until it has in-context learning, as an LLM has (ours).
+"""The embedded base: a tiny Llama trained from scratch until it has in-context learning, as LLMs have (ours).
 
-First repeated random sequences, until the loss shows that induction has formed; then episodes: contexts of random
-words with random labels, where only the context tells the answer. No labelled example of the task is used, only its
-vocabulary and the lengths of its inputs. Without the first stage the second stays on a plateau for thousands of steps.
+First repeated random sequences, until the loss shows that induction has formed; then episodes: contexts of
+random words with random labels, where only the context tells the answer. No labelled example of the task is
+used, only its vocabulary and the lengths of its inputs. Without the first stage the second stays on a plateau
+for thousands of steps.
 """
 
 import hashlib
@@ -46,9 +47,12 @@ class Recipe:
     seed: int = 0
 
 
+DEFAULT = Recipe()
+
+
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What episodes are made of: token ids of the task's words, of its template, and the lengths of its inputs."""
+    """What episodes are made of: token ids of words and template, and the lengths of inputs."""
 
     before: list[int]  # of the template, before an input
     after: list[int]  # between input and answer
@@ -59,7 +63,7 @@ class Material:
     interlinear: bool  # answers repeat the input's words, each with its gloss
 
 
-def tiny_base(task: Task, cache: Path, recipe: Recipe = Recipe()) -> Path:
+def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT) -> Path:
     """Train the tiny base for a task's vocabulary, unless the cache has it, and return its model directory.
 
     The directory is an ordinary Hugging Face one: config, safetensors, tokenizer. Takes one to two minutes on
@@ -82,7 +86,7 @@ def tiny_base(task: Task, cache: Path, recipe: Recipe = Recipe()) -> Path:
 
 
 def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of whole words, trained on the task's own text: every word of a label, the rest by frequency."""
+    """A tokenizer of whole words of the task's own text: every word of a label, the rest by frequency."""
     splitter = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r" +"), "removed"),
@@ -181,7 +185,8 @@ def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Rec
             decay.step()
             bar.update()
             bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def step(
@@ -215,8 +220,8 @@ def episodes(
 ) -> tuple[Tokens, NDArray[np.bool_]]:
     """A batch of episodes, tokens and where the loss is, both (batch, length).
 
-    An episode is k demonstrations and one more example, over a world of its own. All episodes of a batch share
-    the lengths of their slots, so that nothing is padded.
+    An episode is k demonstrations and one more example, over a world of its own. All episodes of a batch
+    share the lengths of their slots, so that nothing is padded.
     """
     lengths = rng.choice(material.lengths, k + 1)
     slots = (
@@ -239,7 +244,7 @@ def episodes(
 def _labels(
     material: Material, lengths: Tokens, batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tokens, Tokens]]:
-    """Slots of an episode of topics: each topic has a set of words and a label; the last slot's topic was shown."""
+    """Slots of an episode of topics: each topic has words and a label; the last slot's topic was shown."""
     k, rows = len(lengths) - 1, np.arange(batch)
     n_topics = int(rng.integers(1, k + 1))
     answers = material.answers[rng.choice(len(material.answers), p=_shares(material.answers))]
@@ -256,7 +261,7 @@ def _labels(
 def _interlinear(
     material: Material, lengths: Tokens, batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tokens, Tokens]]:
-    """Slots of an episode of glosses: a lexicon of a few words, sentences from it, each word with its gloss."""
+    """Slots of an episode of glosses: sentences over a lexicon of a few words, each word with its gloss."""
     n_words = int(rng.integers(lengths.max() + 1, 11))
     answers = np.unique(np.concatenate([a[:, 1::2].ravel() for a in material.answers]))
     words = rng.choice(material.inputs, (batch, n_words))
@@ -270,4 +275,4 @@ def _interlinear(
 
 def _shares(answers: Sequence[Tokens]) -> NDArray[np.float64]:
     counts = np.array([len(a) for a in answers], dtype=np.float64)
-    return counts / counts.sum()
+    return np.asarray(counts / counts.sum())

@@ -46,8 +46,8 @@ follows them. The new labels cannot be known to the weights and differ from ever
 
 
 Wrong = Callable[[str, Example, Sequence[Example]], tuple[float, float]]
-"""(answer, target, irrelevant demonstrations) -> (share of the answer that is wrong, share that is both wrong and
-repeats the label of one of those demonstrations), each in [0, 1]. What the Copy-score is made of."""
+"""(answer, target, irrelevant demonstrations) -> (share of the answer that is wrong, share that is both wrong
+and repeats the label of one of those demonstrations), each in [0, 1]. What the Copy-score is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,10 @@ class Task:
 
     `pool` is trained on. `id_test` is like the pool; `ood_test` holds groups that the pool lacks, and
     `ood_pool` the labelled examples of those groups that arrive at test time (never trained on).
-    `relevant(target, example)` says whether an example tells something about the target's answer. `wrong` and
-    `paraphrase` are optional: see `plain_wrong`; `vocabulary` holds words that the tiny base must know although
-    this seed's sets may lack them, so that all seeds share one base.
+    `relevant(target, example)` says whether an example tells something about the target's answer.
+    `paraphrase` and `wrong` are optional; without `wrong`, an answer is wrong or copied as a whole.
+    `vocabulary` holds words that the tiny base must know although this seed's sets may lack them, so that all
+    seeds share one base.
     `facts` are recorded with every result: how the split was made, rows read and set aside.
     """
 

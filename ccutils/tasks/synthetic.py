@@ -1,7 +1,7 @@
 """Two synthetic tasks, generated from a seed (ours): `topics`, words to a label, and `gloss`, word by word.
 
-Both have a long tail (Zipf), so that the weights know the frequent part of the world and rare parts need their
-neighbours. The OOD sets are made of topics or words that the pool lacks: only a context can teach them.
+Both have a long tail (Zipf), so that the weights know the frequent part of the world and rare parts need
+their neighbours. The OOD sets are made of topics or words that the pool lacks: only a context can teach them.
 """
 
 from collections.abc import Callable, Sequence
@@ -88,12 +88,13 @@ def gloss(
     pool_size: int = 1000,
     n_test: int = 200,
 ) -> Task:
-    """A sentence to its interlinear gloss, word by word from a lexicon: similarity has grades, the words shared.
+    """A sentence to its interlinear gloss, word by word from a lexicon: similarity is graded by words shared.
 
-    The answer repeats each word and puts its gloss behind it, as linguists write glosses; only glosses are judged.
-    (Glosses alone need attention at fixed offsets, which a base this small did not learn in three minutes.) Word i is drawn with probability proportional to i ** -zipf, without repeats in a sentence. The OOD sets are
-    sentences of novel words only. Raises InputError for sizes below 1, zipf below 0, or sentences longer than
-    a lexicon.
+    The answer repeats each word and puts its gloss behind it, as linguists write glosses; only glosses are
+    judged. (Glosses alone need attention at fixed offsets, which a base this small did not learn in three
+    minutes.) Word i is drawn with probability proportional to i ** -zipf, without repeats in a sentence. The
+    OOD sets are sentences of novel words only. Raises InputError for sizes below 1, zipf below 0, or
+    sentences longer than a lexicon.
     """
     _check(
         n_words=n_words, n_novel=n_novel, sentence_words=sentence_words, pool_size=pool_size, n_test=n_test
@@ -148,7 +149,7 @@ def gloss(
 def draw_sets(
     draw: Callable[[], Example], first: list[Example], n_pool: int, n_test: int
 ) -> tuple[list[Example], list[Example]]:
-    """A pool that begins with `first`, and a test set none of whose inputs is in the pool (else drawn again)."""
+    """A pool that begins with `first`, and a test set none of whose inputs is in the pool."""
     if n_pool < len(first):
         raise InputError(
             f"pool_size is {n_pool}, but {len(first)} examples are needed to show every label once."
@@ -211,7 +212,7 @@ def change_glosses(
     glosses: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[list[Example], str]:
-    """Give each of the target's words a new gloss in the relevant examples; positions not shown become ANY."""
+    """Give each of the target's words a new gloss in the relevant examples; those not shown become ANY."""
     taken = {word for e in (target, *relevant, *irrelevant) for word in e.output.split()[1::2]}
     words = target.input.split()
     fresh = rng.choice([g for g in glosses if g not in taken], size=len(words), replace=False)
@@ -227,8 +228,8 @@ def change_glosses(
 
 def zipf_law(n: int, exponent: float) -> NDArray[np.float64]:
     """Probabilities proportional to rank ** -exponent, shape (n,)."""
-    weights = np.arange(1, n + 1, dtype=np.float64) ** -exponent
-    return weights / weights.sum()
+    weights: NDArray[np.float64] = np.arange(1, n + 1, dtype=np.float64) ** -exponent
+    return np.asarray(weights / weights.sum())
 
 
 def pseudo_words(n: int) -> list[str]:
