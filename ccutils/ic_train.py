@@ -1,0 +1,174 @@
+"""One IC-Train run from its description to its adapter: what notebook 03 and `accelerate launch` call.
+
+On several GPUs, with a JSON object of the fields of Plan:
+accelerate launch --config_file accelerate/data_parallel.yaml -m ccutils.ic_train '{"task": "mtop", ...}'
+"""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedTokenizerBase
+
+from ccutils.contexts import ContextSampler, Strategy
+from ccutils.errors import InputError
+from ccutils.models import Lora, add_lora, load_base, load_tokenizer, model_path, window_of
+from ccutils.neighbours import pool_neighbours
+from ccutils.paraphrase import Paraphraser, paraphrase
+from ccutils.profiles import nearest
+from ccutils.prompts import Prompter
+from ccutils.results import Run, write_json
+from ccutils.tasks import Task, load_task
+from ccutils.tiny import Recipe
+from ccutils.training import Settings, checkpoints, train
+from ccutils.training_set import TrainingSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run described whole; the fields are the parameters of notebook 03, `settings` those of the training.
+
+    `window` 0 is the model's own; `paraphraser` is a kind of ccutils.paraphrase ("task": the task's own).
+    """
+
+    task: str = "topics"
+    model: str = "tiny"
+    strategy: str = "contrastive"
+    seed: int = 0
+    k: int = 6
+    p: float = 0.5
+    epsilon: float = 0.1
+    similarity: str = "bm25"
+    paraphraser: str = "task"
+    paraphrase_strength: float = 0.5
+    paraphrase_source: str = ""
+    window: int = 0
+    quantise: bool = True
+    rank: int = 16
+    alpha: int = 32
+    targets: str = "all-linear"
+    results: str = "results/try"
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+
+    @property
+    def run(self) -> Run:
+        return Run(Path(self.results), self.task, self.model, self.strategy, self.seed)
+
+    @property
+    def cache(self) -> Path:
+        """Where the runs of a results folder share what is made once: the tiny base, paraphrases."""
+        return Path(self.results) / "cache"
+
+    @property
+    def lora(self) -> Lora:
+        return Lora(self.rank, self.alpha, self.targets)
+
+    def known(self) -> dict[str, Any]:
+        """What tells this run from another: everything but the place of its results."""
+        return {name: value for name, value in asdict(self).items() if name != "results"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a plan comes to: the task, the base's path and tokenizer, and the prompts."""
+
+    task: Task
+    path: str
+    tokenizer: PreTrainedTokenizerBase
+    prompts: TrainingSet
+
+
+def assemble(plan: Plan) -> Parts:
+    """Load the task, make or find the base, find neighbours and paraphrases. Raises InputError."""
+    strategy = Strategy(plan.strategy, plan.k, plan.p, plan.epsilon)
+    task = load_task(plan.task, seed=plan.seed, **plan.task_options)
+    path = model_path(plan.model, task, plan.cache, make_recipe(plan.recipe))
+    tokenizer = load_tokenizer(path)
+    inputs = [e.input for e in task.pool]
+    near = None
+    if strategy.neighbours:
+        file = Path(plan.results) / plan.task / f"neighbours-seed-{plan.seed}.npz"
+        near = pool_neighbours(inputs, plan.k, plan.similarity, file)
+    how = Paraphraser(plan.paraphraser, plan.paraphrase_strength, plan.paraphrase_source, seed=plan.seed)
+    rewritten = paraphrase(task.pool, how, plan.cache, task.paraphrase)
+    prompter = Prompter(tokenizer, task.template, plan.window or window_of(path))
+    prompts = TrainingSet(task.pool, ContextSampler(strategy, near, inputs, plan.seed), rewritten, prompter)
+    return Parts(task, path, tokenizer, prompts)
+
+
+def make_recipe(changes: Mapping[str, Any]) -> Recipe:
+    """The tiny base's recipe with changes. Raises InputError for a name that it lacks."""
+    known = [f.name for f in fields(Recipe)]
+    for name in changes:
+        if name not in known:
+            raise InputError(f"recipe has no {name!r}{nearest(name, known)}")
+    return replace(Recipe(), **changes)
+
+
+def make_model(plan: Plan, path: str) -> PeftModel:
+    """The base, quantised if so planned, with a fresh adapter."""
+    return add_lora(
+        load_base(path, quantise=plan.quantise), plan.lora, checkpointing=plan.settings.checkpointing
+    )
+
+
+def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
+    """Train as planned, or go on where an earlier try of the same plan stopped; return what done.json holds.
+
+    A finished run of the same plan is not trained again; what is left of another plan is removed first.
+    """
+    folder = plan.run.folder
+    done = folder / "done.json"
+    if read(folder / "plan.json") != json.loads(json.dumps(plan.known())):
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(folder / "plan.json", plan.known())
+    if done.exists():
+        return dict(read(done))
+    parts = parts or assemble(plan)
+    start = time.monotonic()
+    curve = train(
+        partial(make_model, plan, parts.path), parts.tokenizer, parts.prompts, plan.settings, folder
+    )
+    facts = {
+        "plan": plan.known(),
+        "facts": dict(parts.task.facts),
+        "prompts": asdict(parts.prompts.survey(plan.settings.steps * plan.settings.batch)),
+        "paraphrases": parts.prompts.paraphrases.shares(),
+        "checkpoints": list(checkpoints(folder)),
+        "curve": [{name: entry[name] for name in ("step", "loss", "learning_rate")} for entry in curve],
+        "seconds": round(time.monotonic() - start, 1),
+    }
+    if torch.cuda.is_available():
+        facts["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    write_json(done, facts)
+    return facts
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def main(text: str) -> int:
+    """Run the plan in a JSON object and return the exit status."""
+    try:
+        values = json.loads(text)
+        settings = Settings(**values.pop("settings", {}))
+        ic_train(Plan(settings=settings, **values))
+    except (InputError, json.JSONDecodeError, TypeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,257 @@
+"""IC-Train on TRL's SFTTrainer: loss on the target's answer alone, checkpoints, resuming.
+
+That the target's answer is trained with demonstrations in the prompt is the paper's; settings are ours.
+"""
+
+import gc
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from tqdm import tqdm  # the plain one: it reads the same in Jupyter and in papermill's log
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
+from trl.trainer.sft_config import SFTConfig
+from trl.trainer.sft_trainer import SFTTrainer
+
+from ccutils.errors import InputError
+from ccutils.models import compute_dtype
+from ccutils.training_set import TrainingSet
+
+WHOLE = "whole.json"
+"""The last file of a checkpoint; a folder without it was cut off and is ignored."""
+RESUME_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "training_args.bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a run is trained (all values ours).
+
+    `batch` targets make an optimiser step, `micro_batch` of them at a time (0: all); `warmup` is a share of
+    the steps. Checkpoints are spread evenly over the run; the newest `keep` can be resumed from, the older
+    hold the adapter alone. `optimiser` is a name of transformers' `optim`; "auto" is paged 8-bit AdamW on
+    a GPU, else AdamW. Raises InputError for values out of range.
+    """
+
+    steps: int = 400
+    batch: int = 32
+    micro_batch: int = 0
+    learning_rate: float = 2e-3
+    warmup: float = 0.05
+    checkpointing: bool = False
+    optimiser: str = "auto"
+    n_checkpoints: int = 5
+    keep: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "n_checkpoints", "keep"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        if not 0 <= self.micro_batch <= self.batch or self.batch % (self.micro_batch or self.batch):
+            raise InputError(
+                f"micro_batch is {self.micro_batch}: it must divide batch, {self.batch}, or be 0 for all."
+            )
+        if self.n_checkpoints > self.steps:
+            raise InputError(f"n_checkpoints is {self.n_checkpoints}, above steps, {self.steps}: lower it.")
+        if not 0 < self.learning_rate < 1 or not 0 <= self.warmup < 1:
+            raise InputError(
+                f"learning_rate is {self.learning_rate} and warmup {self.warmup}: both must lie from 0 to 1."
+            )
+
+
+class ICTrainer(SFTTrainer):
+    """SFTTrainer whose adapter is in float32 and whose checkpoints are marked when they are whole."""
+
+    def __init__(self, *, keep: int, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.keep = keep
+        # TRL puts the adapter of a quantised model in bfloat16: a T4 has none, and it loses small updates.
+        for parameter in arguments["model"].parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+        self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
+        if self.args.should_save:
+            folder = Path(str(self.args.output_dir))
+            mark_whole(folder / f"checkpoint-{self.state.global_step}", self.state.global_step)
+            strip_older(folder, self.keep)
+
+    def save_now(self) -> None:
+        """Write a checkpoint of the last finished step, unless there is one."""
+        if self.state.global_step and self.state.global_step not in checkpoints(
+            Path(str(self.args.output_dir))
+        ):
+            self._save_checkpoint(self.model, None)
+
+
+def train(
+    make_model: Callable[[], PeftModel],
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: TrainingSet,
+    settings: Settings,
+    folder: Path,
+) -> list[dict[str, float]]:
+    """Train an adapter, from the folder's last whole checkpoint if it has one, and return the learning curve.
+
+    `make_model` makes the base with a fresh adapter. The curve has step, loss and learning_rate for each
+    logged step. Out of memory, the micro-batch is halved and training goes on from the same step. Raises
+    InputError where even one prompt at a time does not fit.
+    """
+    micro = settings.micro_batch or settings.batch
+    remove_cut_off(folder)
+    while True:
+        set_seed(prompts.seed)
+        trainer = make_trainer(make_model(), tokenizer, prompts, settings, micro, folder)
+        try:
+            trainer.train(resume_from_checkpoint=newest(folder))
+            return [entry for entry in trainer.state.log_history if "loss" in entry]
+        except torch.OutOfMemoryError as error:
+            if micro == 1:
+                raise InputError(
+                    "the GPU's memory does not hold one prompt at a time: lower window or k, set checkpointing "
+                    "to true, or take a smaller model."
+                ) from error
+            trainer.save_now()
+        micro = max(m for m in range(1, micro // 2 + 1) if settings.batch % m == 0)
+        print(f"out of memory: going on with micro_batch = {micro}", flush=True)
+        del trainer
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def make_trainer(
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: TrainingSet,
+    settings: Settings,
+    micro: int,
+    folder: Path,
+) -> ICTrainer:
+    """The trainer of one run, with its data and its progress bar."""
+    arguments = SFTConfig(
+        output_dir=str(folder),
+        max_steps=settings.steps,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=accumulation(settings.batch, micro),
+        learning_rate=settings.learning_rate,
+        warmup_steps=round(settings.warmup * settings.steps),
+        lr_scheduler_type="linear",
+        optim=optimiser(settings.optimiser),
+        gradient_checkpointing=settings.checkpointing,
+        bf16=compute_dtype() == torch.bfloat16,
+        fp16=compute_dtype() == torch.float16,
+        save_strategy="steps",
+        save_steps=-(-settings.steps // settings.n_checkpoints),
+        logging_steps=max(1, settings.steps // 100),
+        seed=prompts.seed,
+        train_sampling_strategy="sequential",  # the training set has its own order
+        dataset_kwargs={"skip_prepare_dataset": True},  # it makes its token ids itself, anew in every epoch
+        remove_unused_columns=False,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        max_length=None,
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = ICTrainer(
+        keep=settings.keep,
+        model=model,
+        args=arguments,
+        processing_class=tokenizer,
+        train_dataset=prompts.dataset(settings.steps * settings.batch),
+        callbacks=[Progress()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def accumulation(batch: int, micro: int) -> int:
+    """Micro-batches in a step, where `accelerate launch` may have started several processes."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch % (micro * processes):
+        raise InputError(
+            f"batch is {batch}: it must be a multiple of micro_batch, {micro}, times {processes} processes."
+        )
+    return batch // (micro * processes)
+
+
+def optimiser(name: str) -> str:
+    """The optimiser by transformers' name for it."""
+    if name != "auto":
+        return name
+    return "paged_adamw_8bit" if torch.cuda.is_available() else "adamw_torch"
+
+
+class Progress(TrainerCallback):
+    """A bar with loss, tokens a second and memory; the time left is the bar's own."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_local_process_zero:
+            self.bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc="IC-Train", unit="step", mininterval=2,
+                file=sys.stdout,
+            )  # fmt: skip
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_local_process_zero:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        logs = kwargs["logs"]
+        if not state.is_local_process_zero or "loss" not in logs:
+            return
+        seconds = max(self.bar.format_dict["elapsed"], 1e-9)
+        shown = {"loss": f"{float(logs['loss']):.3f}", "tokens/s": f"{logs['num_tokens'] / seconds:.0f}"}
+        if torch.cuda.is_available():
+            shown["GB"] = f"{torch.cuda.max_memory_allocated() / 1e9:.1f}"
+        self.bar.set_postfix(shown, refresh=False)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_local_process_zero:
+            self.bar.close()
+
+
+def checkpoints(folder: Path) -> dict[int, Path]:
+    """The whole checkpoints of a run by step, ascending."""
+    found = {
+        int(path.name.rpartition("-")[2]): path
+        for path in folder.glob("checkpoint-*")
+        if (path / WHOLE).exists()
+    }
+    return dict(sorted(found.items()))
+
+
+def newest(folder: Path) -> str | None:
+    """The last whole checkpoint, from which a run resumes."""
+    found = list(checkpoints(folder).values())
+    return str(found[-1]) if found else None
+
+
+def mark_whole(checkpoint: Path, step: int) -> None:
+    """Say that all files of a checkpoint are written, in one step that a kill cannot split."""
+    part = checkpoint / f".{WHOLE}.part"
+    part.write_text(json.dumps({"step": step}), encoding="utf-8")
+    os.replace(part, checkpoint / WHOLE)
+
+
+def strip_older(folder: Path, keep: int) -> None:
+    """Leave only the adapter in all whole checkpoints but the newest `keep`."""
+    for checkpoint in list(checkpoints(folder).values())[:-keep]:
+        for pattern in RESUME_FILES:
+            for path in checkpoint.glob(pattern):
+                path.unlink()
+
+
+def remove_cut_off(folder: Path) -> None:
+    """Remove checkpoints that a kill cut off in the middle of writing."""
+    whole = set(checkpoints(folder).values())
+    for path in folder.glob("checkpoint-*"):
+        if path not in whole:
+            shutil.rmtree(path)

@@ -1,0 +1,124 @@
+"""The prompts of a training run: shuffled targets, each with a new context in every epoch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from ccutils.contexts import PARAPHRASE, RANDOM, SIMILAR, Contexts, ContextSampler
+from ccutils.errors import InputError
+from ccutils.paraphrase import Paraphrases
+from ccutils.prompts import Prompter, shorten
+from ccutils.tasks.base import Example
+
+IGNORE = -100  # the label of a token that the loss leaves out
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What some training prompts are like: tokens with the answer (mean, most), demonstrations dropped."""
+
+    prompts: int
+    mean_tokens: float
+    most_tokens: int
+    mean_answer_tokens: float
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Prompts by their place in the run: place i is target i % pool of epoch i // pool's order.
+
+    A pure function of (seed, place): a run that was interrupted, or is shared by several processes, sees the
+    prompts it would have seen. Raises InputError where a target alone is too long for the window.
+    """
+
+    pool: Sequence[Example]
+    sampler: ContextSampler
+    paraphrases: Paraphrases
+    prompter: Prompter
+
+    def __post_init__(self) -> None:
+        for row, target in enumerate(self.pool):
+            try:
+                self.prompter.prompt([], target, len(self.prompter.answer(target)))
+            except InputError as error:
+                raise InputError(f"pool example {row}: {error}") from None
+
+    @property
+    def seed(self) -> int:
+        return self.sampler.seed
+
+    def targets(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Epochs and pool rows at these places, each of shape (n,)."""
+        n = len(self.pool)
+        epochs = places // n
+        rows = np.empty_like(places)
+        for epoch in np.unique(epochs).tolist():
+            order = np.random.default_rng([self.seed, 11, epoch]).permutation(n)
+            rows[epochs == epoch] = order[places[epochs == epoch] % n]
+        return epochs, rows
+
+    def contexts(self, places: Sequence[int]) -> list[tuple[Example, list[Example], list[float]]]:
+        """For each place its target, its demonstrations, and how near they are (0: drawn at random)."""
+        epochs, rows = self.targets(np.asarray(places, dtype=np.int64))
+        found: dict[int, tuple[Example, list[Example], list[float]]] = {}
+        for epoch in np.unique(epochs).tolist():
+            chosen = np.flatnonzero(epochs == epoch)
+            drawn = self.sampler.sample(epoch, rows[chosen])
+            for place, line in zip(chosen.tolist(), range(len(chosen)), strict=True):
+                found[place] = self._context(epoch, int(rows[place]), drawn, line)
+        return [found[i] for i in range(len(places))]
+
+    def _context(
+        self, epoch: int, target: int, drawn: Contexts, line: int
+    ) -> tuple[Example, list[Example], list[float]]:
+        demonstrations, nearness = [], []
+        for row, kind in zip(drawn.rows[line].tolist(), drawn.kinds[line].tolist(), strict=True):
+            e = self.pool[row]
+            if kind == PARAPHRASE:
+                e = replace(
+                    e, input=self.paraphrases.pick(e, np.random.default_rng([self.seed, 13, epoch, row]))
+                )
+            demonstrations.append(e)
+            nearness.append({RANDOM: 0.0, PARAPHRASE: 2.0, SIMILAR: self._nearness(target, row)}[kind])
+        return self.pool[target], demonstrations, nearness
+
+    def _nearness(self, target: int, row: int) -> float:
+        """From 1 for the nearest neighbour down towards 0, by rank: which of them to drop first."""
+        rank = np.flatnonzero(self.sampler.nearest[target] == row)
+        return float(1 / (1 + rank[0])) if len(rank) else 0.0
+
+    def tokens(self, places: Sequence[int]) -> dict[str, list[list[int]]]:
+        """`input_ids` and `labels` of the prompts with their answers; only the answer's labels count."""
+        ids, labels = [], []
+        for target, demonstrations, nearness in self.contexts(places):
+            answer = self.prompter.answer(target)
+            prompt = self.prompter.prompt(demonstrations, target, len(answer), nearness).ids
+            ids.append(prompt + answer)
+            labels.append([IGNORE] * len(prompt) + answer)
+        return {"input_ids": ids, "labels": labels}
+
+    def dataset(self, n: int) -> Dataset:
+        """The first n prompts as a data set that makes each when it is asked for."""
+        rows = Dataset.from_dict({"place": np.arange(n)})
+        return rows.with_transform(lambda batch: self.tokens(batch["place"]))
+
+    def survey(self, n: int, most: int = 500) -> Survey:
+        """Measure n prompts of the run, or `most` of them spread over it."""
+        places = np.unique(np.linspace(0, n - 1, min(n, most)).astype(int)).tolist()
+        lengths, answers, dropped = [], [], 0
+        for target, demonstrations, nearness in self.contexts(places):
+            answer = self.prompter.answer(target)
+            prompt = self.prompter.prompt(demonstrations, target, len(answer), nearness)
+            lengths.append(len(prompt.ids) + len(answer))
+            answers.append(len(answer))
+            dropped += prompt.dropped
+        return Survey(len(places), float(np.mean(lengths)), max(lengths), float(np.mean(answers)), dropped)
+
+    def show(self, place: int) -> str:
+        """The prompt at one place and its answer, as a person reads them."""
+        target, demonstrations, _ = self.contexts([place])[0]
+        return f"{self.prompter.text(demonstrations, target)} «{shorten(target.output, 200)}»"
