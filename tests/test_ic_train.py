@@ -1,0 +1,73 @@
+"""A whole run: planned, done once, its adapter read by plain peft and transformers."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from small import RECIPE, make_plan
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ccutils.errors import InputError
+from ccutils.ic_train import Plan, assemble, ic_train, main, make_recipe
+from ccutils.models import load_adapter, load_base
+from ccutils.training import checkpoints
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    plan = make_plan(tmp_path_factory.mktemp("results"), steps=20, n_checkpoints=2)
+    ic_train(plan)
+    return plan
+
+
+def test_done_tells_the_run(plan: Plan) -> None:
+    done = json.loads((plan.run.folder / "done.json").read_text())
+    assert done["plan"]["strategy"] == "contrastive"
+    assert done["checkpoints"] == [10, 20]
+    assert [entry["step"] for entry in done["curve"]] == list(range(1, 21))
+    assert done["curve"][-1]["loss"] < done["curve"][0]["loss"]
+    assert done["facts"]["pool_size"] == 40
+    assert done["prompts"]["dropped"] == 0
+
+
+def test_a_finished_run_is_not_trained_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccutils.ic_train.train", lambda *rest: pytest.fail("it trained again"))
+    assert ic_train(plan)["checkpoints"] == [10, 20]
+
+
+def test_another_plan_starts_anew(tmp_path: Path) -> None:
+    ic_train(make_plan(tmp_path, steps=2, n_checkpoints=1))
+    changed = make_plan(tmp_path, steps=3, n_checkpoints=1)
+    assert ic_train(changed)["checkpoints"] == [3]
+    assert list(checkpoints(changed.run.folder)) == [3]
+
+
+def test_the_adapter_loads_and_merges_with_plain_libraries(plan: Plan, tmp_path: Path) -> None:
+    """peft on the unquantised base answers as we do, and so does the merged directory on its own."""
+    parts = assemble(plan)
+    folder = checkpoints(plan.run.folder)[20]
+    ids = torch.tensor(parts.prompts.tokens([0])["input_ids"])
+    with torch.no_grad():
+        ours = load_adapter(load_base(parts.path, quantise=False), folder)(ids).logits
+        theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(parts.path), str(folder))
+        torch.testing.assert_close(theirs(ids).logits, ours)
+        theirs.merge_and_unload().save_pretrained(tmp_path / "merged")
+        AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "merged")
+        merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+        torch.testing.assert_close(merged(ids).logits, ours, rtol=1e-4, atol=1e-4)
+    assert AutoTokenizer.from_pretrained(tmp_path / "merged").vocab_size == parts.tokenizer.vocab_size
+
+
+def test_bad_plans_are_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="recipe has no 'width_'; did you mean width"):
+        make_recipe({"width_": 3})
+    values = {"task": "topics", "strategy": "sideways", "results": str(tmp_path), "recipe": RECIPE}
+    assert main(json.dumps(values)) == 2
+    assert "strategy 'sideways' does not exist" in capsys.readouterr().err
+    assert main("{not json") == 2
+    assert main('{"colour": "red"}') == 2
+    assert "colour" in capsys.readouterr().err
