@@ -1,7 +1,7 @@
 """Train, be killed, resume: `python kill_and_resume.py RESULTS`, in one process tree that imports torch once.
 
-Prints JSON: for each kill the steps of the whole checkpoints found after it, and whether the resumed run ended
-with the very weights of the uninterrupted one.
+Prints JSON: for each kill the steps of the whole checkpoints found after it, and whether the resumed run
+ended with the very weights of the uninterrupted one.
 """
 
 import json
