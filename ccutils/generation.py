@@ -1,28 +1,42 @@
 """Greedy answers to many prompts."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 
-@torch.inference_mode()
 def answer(
     model: torch.nn.Module,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
-    batch_tokens: int = 16_384,
+    batch_tokens: int = 4096,
 ) -> list[str]:
     """One answer a prompt, greedily, up to the first line break: task answers are one line.
 
-    Prompts of like length go together, at most `batch_tokens` tokens a batch, and a batch ends as soon as
-    all its answers have.
+    `batch_tokens` bounds the tokens of prompts and answers that are in memory at once.
+    """
+    answers = [""] * len(prompts)
+    for i, text in answer_each(model, tokenizer, prompts, max_new_tokens, batch_tokens):
+        answers[i] = text
+    return answers
+
+
+@torch.inference_mode()
+def answer_each(
+    model: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    batch_tokens: int = 4096,
+) -> Iterator[tuple[int, str]]:
+    """The same as pairs of a prompt's place and its answer, as batches are done.
+
+    Prompts of like length go together, and a batch ends as soon as all its answers have.
     """
     stop = stop_tokens(tokenizer)
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    answers = [""] * len(prompts)
     device = next(model.parameters()).device
     start = 0
     while start < len(order):
@@ -31,14 +45,14 @@ def answer(
             end += 1
         batch = order[start:end]
         width = len(prompts[batch[-1]])
-        # (batch, width), padded on the left
-        ids = torch.full((len(batch), width), int(tokenizer.pad_token_id))
+        ids = torch.full(
+            (len(batch), width), int(tokenizer.pad_token_id)
+        )  # (batch, width), padded on the left
         mask = torch.zeros_like(ids)
         for row, i in enumerate(batch):
             ids[row, width - len(prompts[i]) :] = torch.tensor(prompts[i])
             mask[row, width - len(prompts[i]) :] = 1
-        generate: Any = model.generate
-        output = generate(
+        output = model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
             max_new_tokens=max_new_tokens,
@@ -47,10 +61,13 @@ def answer(
             pad_token_id=tokenizer.pad_token_id,
         )
         texts = tokenizer.batch_decode(output[:, width:], skip_special_tokens=True)
-        for i, text in zip(batch, texts, strict=True):
-            answers[i] = text.lstrip().split("\n")[0].strip()
+        yield from zip(batch, (first_line(text) for text in texts), strict=True)
         start = end
-    return answers
+
+
+def first_line(text: str) -> str:
+    """The answer in what a model wrote."""
+    return text.lstrip().split("\n")[0].strip()
 
 
 def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -1,4 +1,4 @@
-"""What the Copy-score counts where answers are sequences (ours): see `near` and `wrong_by`."""
+"""What the Copy-score counts (ours): `plain_wrong` for labels, `near` and `wrong_by` for sequences."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -28,3 +28,10 @@ def wrong_by(score: Score) -> Wrong:
         return share, share if copied else 0.0
 
     return wrong
+
+
+def plain_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> tuple[float, float]:
+    """Wrong or right as a whole; a copy where it equals a demonstration's label, white space aside."""
+    given = answer.split()
+    wrong = given != target.output.split()
+    return float(wrong), float(wrong and any(given == e.output.split() for e in irrelevant))

@@ -1,0 +1,183 @@
+"""Answers of a base and its checkpoints to the probes' questions, each kept as soon as it is there."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from tqdm import tqdm
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from ccutils.errors import InputError
+from ccutils.generation import answer_each
+from ccutils.ic_train import Plan, ic_train, read
+from ccutils.models import load_adapter, load_base, load_tokenizer, window_of
+from ccutils.probe_items import Items
+from ccutils.probes import measure
+from ccutils.prompts import Prompt, Prompter
+from ccutils.results import Row, Run, write_rows
+from ccutils.training import checkpoints
+
+VERSION = 1  # of how answers are made; part of the key of kept ones
+
+
+@dataclass(slots=True)
+class Responder:
+    """A base model by its path, and what is needed to put questions to it; it is loaded when first asked.
+
+    `window` is the most tokens of a prompt with its answer (0: the model's own). `cache` is a folder for the
+    answers of the base itself, which all strategies of a seed share.
+    """
+
+    path: str
+    cache: Path
+    quantise: bool = True
+    window: int = 0
+    tokenizer: PreTrainedTokenizerBase = field(init=False)
+    base: PreTrainedModel | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.tokenizer = load_tokenizer(self.path)
+
+    def prompts(self, items: Items) -> list[Prompt]:
+        """The prompt of each item. What does not fit the window is dropped and counted, as in training."""
+        task = items.task
+        prompter = Prompter(self.tokenizer, task.template, self.window or window_of(self.path))
+        return [prompter.prompt(i.context, i.target, task.max_new_tokens, i.similarity) for i in items.items]
+
+    def answers(
+        self, prompts: Sequence[Prompt], max_new_tokens: int, adapter: Path | None, folder: Path, name: str
+    ) -> list[str]:
+        """Answers of the base, or of the base with an adapter, kept in files of `folder` or the cache.
+
+        A file is named by a hash of everything an answer depends on, so that kept answers are never those of
+        other questions or weights. What an interrupted call has written is not computed again.
+        """
+        key = self._key(prompts, max_new_tokens, adapter)
+        path = (self.cache if adapter is None else folder) / f"answers-{name}-{key}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):  # runs of several strategies may ask the base at once
+            known = read_answers(path)
+            missing = [i for i in range(len(prompts)) if i not in known]
+            if missing:
+                self._ask(prompts, missing, max_new_tokens, adapter, path, name)
+                known = read_answers(path)
+        return [known[i] for i in range(len(prompts))]
+
+    def _ask(
+        self,
+        prompts: Sequence[Prompt],
+        missing: Sequence[int],
+        max_new_tokens: int,
+        adapter: Path | None,
+        path: Path,
+        name: str,
+    ) -> None:
+        """Append what is missing to the file of answers, a JSON line [place, answer] each."""
+        if self.base is None:
+            self.base = load_base(self.path, quantise=self.quantise)
+        model: Any = self.base if adapter is None else load_adapter(self.base, adapter)
+        ids = [prompts[i].ids for i in missing]
+        with path.open("a", encoding="utf-8") as file, tqdm(total=len(ids), desc=name, mininterval=2) as bar:
+            file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
+            for i, text in answer_each(model, self.tokenizer, ids, max_new_tokens):
+                file.write(json.dumps([missing[i], text]) + "\n")
+                file.flush()
+                bar.update()
+        if adapter is not None:
+            self.base = model.unload()
+
+    def _key(self, prompts: Sequence[Prompt], max_new_tokens: int, adapter: Path | None) -> str:
+        facts = [VERSION, self.path, weights_of(self.path), self.quantise, max_new_tokens]
+        digest = hashlib.sha256(json.dumps([*facts, [prompt.ids for prompt in prompts]]).encode())
+        if adapter is not None:
+            digest.update((adapter / "adapter_config.json").read_bytes())
+            digest.update((adapter / "adapter_model.safetensors").read_bytes())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A run's rows, and its answers by step in the order of the items."""
+
+    rows: list[Row]
+    answers: dict[int, list[str]]
+
+
+def probe_run(
+    run: Run,
+    items: Items,
+    responder: Responder,
+    checkpoints: Mapping[int, Path],
+    parameters: Mapping[str, Any],
+) -> Probed:
+    """Put all questions to the base (step 0) and to each checkpoint; write the rows to the run's
+    probes.parquet.
+
+    Beside it go the parameters, the task's facts, and what was dropped of the prompts or left out.
+    """
+    prompts, length = responder.prompts(items), items.task.max_new_tokens
+    steps = {0: None, **checkpoints}
+    answers = {
+        step: responder.answers(prompts, length, adapter, run.folder, f"step-{step}")
+        for step, adapter in steps.items()
+    }
+    rows = [row for step in steps for row in measure(items, answers[step], run, step)]
+    counts = {
+        "questions": len(prompts),
+        "prompts_cut": sum(prompt.dropped > 0 for prompt in prompts),
+        "demonstrations_dropped": sum(prompt.dropped for prompt in prompts),
+        "left_out": dict(items.left_out),
+    }
+    facts = {"facts": dict(items.task.facts), "probes": counts}
+    write_rows(run.folder / "probes.parquet", rows, {**parameters, "seed": run.seed, **facts})
+    return Probed(rows, answers)
+
+
+def find_or_train(plan: Plan) -> dict[int, Path]:
+    """The checkpoints of the plan's run by step; a run that is not there is trained now, as notebook 03 does.
+
+    What probing has for itself (k, similarity, window) and the training's own settings may differ from the
+    plan. Raises InputError for a run that was stopped, or was trained with other values.
+    """
+    folder = plan.run.folder
+    trained = read(folder / "plan.json")
+    if trained is None:
+        ic_train(plan)
+        return checkpoints(folder)
+    if not (folder / "done.json").exists():
+        raise InputError(
+            f"the run in {folder} was stopped before its end: run notebook 03_ic_train again, which goes on "
+            "where it stopped."
+        )
+    for name in ("p", "epsilon", "quantise", "recipe", "task_options"):
+        here = json.loads(json.dumps(plan.known()[name]))
+        if trained[name] != here:
+            raise InputError(
+                f"the run in {folder} was trained with {name} = {trained[name]!r}, and here it is {here!r}: "
+                "give the same, or train again with notebook 03_ic_train."
+            )
+    return checkpoints(folder)
+
+
+def read_answers(path: Path) -> dict[int, str]:
+    """Answers by place, of a file that may end in the middle of a line or not be there."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else ():
+        try:
+            place, text = json.loads(line)
+        except ValueError:
+            continue
+        found[int(place)] = str(text)
+    return found
+
+
+def weights_of(path: str) -> list[Any]:
+    """What tells a model's weights from others of the same name: files with times, or the Hub's commit."""
+    files = sorted(Path(path).glob("*.safetensors"))
+    if files:
+        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    return [AutoConfig.from_pretrained(path)._commit_hash]
