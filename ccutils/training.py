@@ -120,7 +120,7 @@ def train(
         except torch.OutOfMemoryError as error:
             if micro == 1:
                 raise InputError(
-                    "the GPU's memory does not hold one prompt at a time: lower window or k, set checkpointing "
+                    "the memory does not hold one prompt at a time: lower window or k, set checkpointing "
                     "to true, or take a smaller model."
                 ) from error
             trainer.save_now()

@@ -50,7 +50,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_the_first_loss_is_that_of_full_logits_by_hand(plan: Plan, parts: Parts, tmp_path: Path) -> None:
     """A fresh adapter changes nothing: the first step's loss is the base's, on the answer's tokens alone."""
     curve = run(plan, parts, tmp_path)
-    model = make_model(plan, parts.path)
+    model = make_model(
+        plan, parts.path
+    ).train()  # bitsandbytes computes in bfloat16 on some CPUs in eval mode
     found = parts.prompts.tokens(range(plan.settings.batch))
     total, count = 0.0, 0
     for ids, labels in zip(found["input_ids"], found["labels"], strict=True):
@@ -88,7 +90,9 @@ def test_checkpoints_are_spread_and_only_the_newest_can_be_resumed(
 
 
 def test_the_base_is_quantised_and_only_the_adapter_learns(plan: Plan, parts: Parts, tmp_path: Path) -> None:
-    model = make_model(plan, parts.path)
+    model = make_model(
+        plan, parts.path
+    ).train()  # bitsandbytes computes in bfloat16 on some CPUs in eval mode
     trainer = make_trainer(model, parts.tokenizer, parts.prompts, plan.settings, 8, tmp_path)
     names = [name for name, value in trainer.model.named_parameters() if value.requires_grad]
     assert names
