@@ -1,0 +1,49 @@
+"""Answering with neighbours: which examples are in the prompt, and that an added one counts at once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from small import make_parts
+
+from ccutils import serving
+from ccutils.errors import InputError
+from ccutils.ic_train import Parts
+from ccutils.serving import answer_with_neighbours
+from ccutils.tasks import Example
+
+POOL = [Example("play the radio", "MUSIC"), Example("call my sister", "CALL"), Example("call a taxi", "TAXI")]
+
+
+@pytest.fixture
+def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parts:
+    monkeypatch.setattr(serving, "answer", lambda model, tokenizer, prompts, room: prompts)
+    return make_parts(tmp_path)
+
+
+def prompt(parts: Parts, pool: list[Example], text: str, k: int) -> list[int]:
+    """The prompt that the model is given."""
+    question = Example(text, "")
+    found = answer_with_neighbours(torch.nn.Identity(), parts.prompts.prompter, pool, question, k, 4)
+    return found  # type: ignore[return-value]
+
+
+def wanted(parts: Parts, *examples: Example, text: str) -> list[int]:
+    return parts.prompts.prompter.prompt(examples, Example(text, ""), 4).ids
+
+
+def test_the_nearest_comes_last(parts: Parts) -> None:
+    assert prompt(parts, POOL, "call my brother", 2) == wanted(
+        parts, POOL[2], POOL[1], text="call my brother"
+    )
+
+
+def test_an_added_example_counts_at_once(parts: Parts) -> None:
+    new = Example("call my brother now", "BROTHER")
+    assert prompt(parts, [*POOL, new], "call my brother", 1) == wanted(parts, new, text="call my brother")
+
+
+def test_a_pool_smaller_than_k_is_shown_whole_and_an_empty_one_refused(parts: Parts) -> None:
+    assert prompt(parts, POOL[:1], "play", 5) == wanted(parts, POOL[0], text="play")
+    with pytest.raises(InputError, match="the pool is empty"):
+        prompt(parts, [], "play", 5)
