@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from trl.trainer.sft_trainer import SFTTrainer
 from ccutils.errors import InputError
 from ccutils.models import compute_dtype
 from ccutils.training_set import TrainingSet
+
+# Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
+warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecated", FutureWarning)
 
 WHOLE = "whole.json"
 """The last file of a checkpoint; a folder without it was cut off and is ignored."""
