@@ -36,7 +36,8 @@ from ccutils.training_set import TrainingSet
 class Plan:
     """A run described whole; the fields are the parameters of notebook 03, `settings` those of the training.
 
-    `window` 0 is the model's own; `paraphraser` is a kind of ccutils.paraphrase ("task": the task's own).
+    `window` 0 is the model's own. `paraphraser` is a kind of ccutils.paraphrase; "auto" is the task's own
+    where it has one, else rules.
     """
 
     task: str = "topics"
@@ -47,7 +48,7 @@ class Plan:
     p: float = 0.5
     epsilon: float = 0.1
     similarity: str = "bm25"
-    paraphraser: str = "task"
+    paraphraser: str = "auto"
     paraphrase_strength: float = 0.5
     paraphrase_source: str = ""
     window: int = 0
@@ -99,7 +100,9 @@ def assemble(plan: Plan) -> Parts:
     if strategy.neighbours:
         file = Path(plan.results) / plan.task / f"neighbours-seed-{plan.seed}.npz"
         near = pool_neighbours(inputs, plan.k, plan.similarity, file)
-    how = Paraphraser(plan.paraphraser, plan.paraphrase_strength, plan.paraphrase_source, seed=plan.seed)
+    own = "task" if task.paraphrase else "rules"
+    kind = own if plan.paraphraser == "auto" else plan.paraphraser
+    how = Paraphraser(kind, plan.paraphrase_strength, plan.paraphrase_source, seed=plan.seed)
     rewritten = paraphrase(task.pool, how, plan.cache, task.paraphrase)
     prompter = Prompter(tokenizer, task.template, plan.window or window_of(path))
     prompts = TrainingSet(task.pool, ContextSampler(strategy, near, inputs, plan.seed), rewritten, prompter)
