@@ -150,7 +150,8 @@ class FourBit(torch.autograd.Function):
 @pytest.fixture
 def fake_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """peft asks for a GPU's autocast; a mask must not be looked into, since fake tensors hold nothing."""
-    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: True)
+    enabled = torch.is_autocast_enabled
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: enabled(*device) if device else True)
     monkeypatch.setattr(bnb.nn.Linear4bit, "forward", lambda self, x: FourBit.apply(x, self.weight))
     for module in (llama, qwen3):
         monkeypatch.setattr(module, "create_causal_mask", make_mask)
