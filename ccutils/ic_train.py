@@ -11,15 +11,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
-import torch
 from peft import PeftModel
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from ccutils.contexts import ContextSampler, Strategy
 from ccutils.errors import InputError
+from ccutils.memory import GB, Prediction, available_bytes, check_fits, compare, predict
 from ccutils.models import Lora, add_lora, load_base, load_tokenizer, model_path, window_of
 from ccutils.neighbours import pool_neighbours
 from ccutils.paraphrase import Paraphraser, paraphrase
@@ -28,8 +29,8 @@ from ccutils.prompts import Prompter
 from ccutils.results import Run, write_json
 from ccutils.tasks import Task, load_task
 from ccutils.tiny import Recipe
-from ccutils.training import Settings, checkpoints, train
-from ccutils.training_set import TrainingSet
+from ccutils.training import Settings, checkpoints, optimiser, train
+from ccutils.training_set import Survey, TrainingSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class Plan:
     paraphrase_source: str = ""
     window: int = 0
     quantise: bool = True
+    attention: str = "auto"
     rank: int = 16
     alpha: int = 32
     targets: str = "all-linear"
@@ -120,8 +122,22 @@ def make_recipe(changes: Mapping[str, Any]) -> Recipe:
 
 def make_model(plan: Plan, path: str) -> PeftModel:
     """The base, quantised if so planned, with a fresh adapter."""
-    return add_lora(
-        load_base(path, quantise=plan.quantise), plan.lora, checkpointing=plan.settings.checkpointing
+    base = load_base(path, quantise=plan.quantise, attention=plan.attention)
+    return add_lora(base, plan.lora, checkpointing=plan.settings.checkpointing)
+
+
+def predict_memory(plan: Plan, path: str, survey: Survey) -> Prediction:
+    """Peak memory of the run, from the model's config and what its prompts are like, before it is loaded."""
+    settings = plan.settings
+    return predict(
+        AutoConfig.from_pretrained(path),
+        window=survey.most_tokens,
+        micro_batch=settings.micro_batch or settings.batch,
+        lora=plan.lora,
+        optimiser=optimiser(settings.optimiser),
+        checkpointing=settings.checkpointing,
+        quantise=plan.quantise,
+        answer=ceil(survey.mean_answer_tokens),
     )
 
 
@@ -138,6 +154,9 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
     if done.exists():
         return dict(read(done))
     parts = parts or assemble(plan)
+    survey = parts.prompts.survey(plan.settings.steps * plan.settings.batch)
+    memory = predict_memory(plan, parts.path, survey)
+    check_fits(memory, available_bytes())
     start = time.monotonic()
     curve = train(
         partial(make_model, plan, parts.path), parts.tokenizer, parts.prompts, plan.settings, folder
@@ -145,14 +164,13 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
     facts = {
         "plan": plan.known(),
         "facts": dict(parts.task.facts),
-        "prompts": asdict(parts.prompts.survey(plan.settings.steps * plan.settings.batch)),
+        "prompts": asdict(survey),
         "paraphrases": parts.prompts.paraphrases.shares(),
         "checkpoints": list(checkpoints(folder)),
         "curve": [{name: entry[name] for name in ("step", "loss", "learning_rate")} for entry in curve],
         "seconds": round(time.monotonic() - start, 1),
+        "memory": {"predicted_gb": memory.total / GB, **compare(memory)},
     }
-    if torch.cuda.is_available():
-        facts["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
     write_json(done, facts)
     return facts
 

@@ -13,6 +13,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Task
@@ -67,9 +68,10 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(path: str, *, quantise: bool = True) -> PreTrainedModel:
+def load_base(path: str, *, quantise: bool = True, attention: str = "auto") -> PreTrainedModel:
     """A base model on the GPU if there is one, its linear layers in NF4 by bitsandbytes if `quantise`.
 
+    `attention` is transformers' name of a kernel; "auto": FlashAttention where it is installed, else sdpa.
     Only safetensors are read and no remote code is run. Raises InputError if the model cannot be had.
     """
     dtype = compute_dtype()
@@ -86,6 +88,7 @@ def load_base(path: str, *, quantise: bool = True) -> PreTrainedModel:
             quantization_config=nf4 if quantise else None,
             device_map={"": torch.cuda.current_device()} if torch.cuda.is_available() else None,
             use_safetensors=True,
+            attn_implementation=attention_kernel(attention),
         )
     except OSError as error:
         raise _unreachable(path, error) from error
@@ -112,6 +115,14 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> Peft
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
     """A base with the adapter of a checkpoint folder on it, for answering."""
     return PeftModel.from_pretrained(base, str(folder)).eval()
+
+
+def attention_kernel(name: str) -> str:
+    """The kernel to ask transformers for; FlashAttention needs a GPU and half precision."""
+    if name != "auto":
+        return name
+    flash = compute_dtype() != torch.float32 and is_flash_attn_2_available()
+    return "flash_attention_2" if flash else "sdpa"
 
 
 def window_of(path: str) -> int:
