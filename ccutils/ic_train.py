@@ -1,7 +1,7 @@
 """One IC-Train run from its description to its adapter: what notebook 03 and `accelerate launch` call.
 
 On several GPUs, with a JSON object of the fields of Plan:
-accelerate launch --config_file accelerate/data_parallel.yaml -m ccutils.ic_train '{"task": "mtop", ...}'
+accelerate launch --config_file launch/data_parallel.yaml -m ccutils.ic_train '{"task": "mtop", ...}'
 """
 
 import json
@@ -15,6 +15,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate import PartialState
 from peft import PeftModel
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
@@ -29,7 +31,7 @@ from ccutils.prompts import Prompter
 from ccutils.results import Run, write_json
 from ccutils.tasks import Task, load_task
 from ccutils.tiny import Recipe
-from ccutils.training import Settings, checkpoints, optimiser, train
+from ccutils.training import Settings, at_a_time, checkpoints, optimiser, train
 from ccutils.training_set import Survey, TrainingSet
 
 
@@ -132,7 +134,7 @@ def predict_memory(plan: Plan, path: str, survey: Survey) -> Prediction:
     return predict(
         AutoConfig.from_pretrained(path),
         window=survey.most_tokens,
-        micro_batch=settings.micro_batch or settings.batch,
+        micro_batch=at_a_time(settings),
         lora=plan.lora,
         optimiser=optimiser(settings.optimiser),
         checkpointing=settings.checkpointing,
@@ -148,12 +150,14 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
     """
     folder = plan.run.folder
     done = folder / "done.json"
-    if read(folder / "plan.json") != json.loads(json.dumps(plan.known())):
-        shutil.rmtree(folder, ignore_errors=True)
-        write_json(folder / "plan.json", plan.known())
-    if done.exists():
-        return dict(read(done))
-    parts = parts or assemble(plan)
+    state = PartialState(cpu=not torch.cuda.is_available())  # gives each process its GPU
+    with state.main_process_first():  # what it makes the others find
+        if read(folder / "plan.json") != json.loads(json.dumps(plan.known())):
+            shutil.rmtree(folder, ignore_errors=True)
+            write_json(folder / "plan.json", plan.known())
+        if done.exists():
+            return dict(read(done))
+        parts = parts or assemble(plan)
     survey = parts.prompts.survey(plan.settings.steps * plan.settings.batch)
     memory = predict_memory(plan, parts.path, survey)
     check_fits(memory, available_bytes())
@@ -171,7 +175,8 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
         "seconds": round(time.monotonic() - start, 1),
         "memory": {"predicted_gb": memory.total / GB, **compare(memory)},
     }
-    write_json(done, facts)
+    if state.is_main_process:
+        write_json(done, facts)
     return facts
 
 

@@ -111,9 +111,9 @@ def train(
 
     `make_model` makes the base with a fresh adapter. The curve has step, loss and learning_rate for each
     logged step. Out of memory, the micro-batch is halved and training goes on from the same step. Raises
-    InputError where even one prompt at a time does not fit.
+    InputError where even one prompt at a time does not fit, or where other processes cannot be told.
     """
-    micro = settings.micro_batch or settings.batch
+    micro = at_a_time(settings)
     remove_cut_off(folder)
     while True:
         set_seed(prompts.seed)
@@ -126,6 +126,10 @@ def train(
                 raise InputError(
                     "the memory does not hold one prompt at a time: lower window or k, set checkpointing "
                     "to true, or take a smaller model."
+                ) from error
+            if processes() > 1:
+                raise InputError(
+                    f"micro_batch {micro} does not fit the memory: halve it and start the same command again."
                 ) from error
             trainer.save_now()
         micro = max(m for m in range(1, micro // 2 + 1) if settings.batch % m == 0)
@@ -156,6 +160,7 @@ def make_trainer(
         gradient_checkpointing=settings.checkpointing,
         bf16=compute_dtype() == torch.bfloat16,
         fp16=compute_dtype() == torch.float16,
+        use_cpu=not torch.cuda.is_available(),  # otherwise several processes on a CPU train each on its own
         save_strategy="steps",
         save_steps=-(-settings.steps // settings.n_checkpoints),
         logging_steps=max(1, settings.steps // 100),
@@ -163,6 +168,7 @@ def make_trainer(
         train_sampling_strategy="sequential",  # the training set has its own order
         dataset_kwargs={"skip_prepare_dataset": True},  # it makes its token ids itself, anew in every epoch
         remove_unused_columns=False,
+        ddp_find_unused_parameters=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         max_length=None,
         report_to="none",
@@ -181,13 +187,22 @@ def make_trainer(
 
 
 def accumulation(batch: int, micro: int) -> int:
-    """Micro-batches in a step, where `accelerate launch` may have started several processes."""
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    if batch % (micro * processes):
+    """Micro-batches in a step of one process."""
+    if batch % (micro * processes()):
         raise InputError(
-            f"batch is {batch}: it must be a multiple of micro_batch, {micro}, times {processes} processes."
+            f"batch is {batch}: it must be a multiple of micro_batch, {micro}, times {processes()} processes."
         )
-    return batch // (micro * processes)
+    return batch // (micro * processes())
+
+
+def at_a_time(settings: Settings) -> int:
+    """The micro-batch of one process."""
+    return settings.micro_batch or max(1, settings.batch // processes())
+
+
+def processes() -> int:
+    """How many processes `accelerate launch` has started for this run."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def optimiser(name: str) -> str:
@@ -262,4 +277,4 @@ def remove_cut_off(folder: Path) -> None:
     whole = set(checkpoints(folder).values())
     for path in folder.glob("checkpoint-*"):
         if path not in whole:
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)  # another process may be at it

@@ -1,0 +1,108 @@
+"""Several processes train as one does: the same batches, the same losses, the same adapter."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from small import make_plan
+
+from ccutils import training
+from ccutils.errors import InputError
+from ccutils.ic_train import Plan, assemble, ic_train, make_model
+from ccutils.training import Settings, accumulation, at_a_time, checkpoints
+
+ROOT = Path(__file__).parents[1]
+LAUNCH = ROOT / "launch"
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+def launch(config: str, plan: Plan, processes: int = 2) -> subprocess.CompletedProcess[str]:
+    """What the README tells to run on several GPUs; without a GPU, accelerate's processes talk by gloo."""
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(LAUNCH / config)]
+    rest = ["--num_processes", str(processes), "--main_process_port", "0", "-m", "ccutils.ic_train"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    arguments = [*command, *rest, json.dumps(asdict(plan))]
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+
+
+def curve(plan: Plan) -> list[float]:
+    done = json.loads((plan.run.folder / "done.json").read_text())
+    return [entry["loss"] for entry in done["curve"]]
+
+
+def adapter(plan: Plan) -> dict[str, torch.Tensor]:
+    return dict(load_file(checkpoints(plan.run.folder)[6] / "adapter_model.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    plan = make_plan(tmp_path_factory.mktemp("alone"), micro_batch=2)
+    ic_train(plan)
+    return plan
+
+
+@pytest.fixture(scope="module")
+def together(alone: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The same run by two processes, which also share the making of the base."""
+    plan = replace(alone, results=str(tmp_path_factory.mktemp("together")))
+    ended = launch("data_parallel.yaml", plan)
+    assert ended.returncode == 0, ended.stderr
+    return plan
+
+
+def test_two_processes_have_the_losses_of_one(alone: Plan, together: Plan) -> None:
+    assert len(curve(together)) == 6
+    assert curve(together) == pytest.approx(curve(alone), abs=1e-4)
+
+
+def test_two_processes_end_with_the_adapter_of_one(alone: Plan, together: Plan) -> None:
+    for name, value in adapter(together).items():
+        torch.testing.assert_close(value, adapter(alone)[name], rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_did_train(together: Plan) -> None:
+    """Each has left the state of its random numbers."""
+    names = {path.name for path in checkpoints(together.run.folder)[6].iterdir()}
+    assert {"rng_state_0.pth", "rng_state_1.pth", "whole.json"} <= names
+
+
+def test_a_batch_is_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert at_a_time(Settings(batch=32)) == 8
+    assert accumulation(32, 8) == 1
+    assert accumulation(32, 2) == 4
+    with pytest.raises(InputError, match="multiple of micro_batch, 16, times 4 processes"):
+        accumulation(32, 16)
+
+
+def test_one_process_out_of_memory_ends_them_all(
+    alone: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others wait for it in the middle of a step, so that it cannot try again on its own."""
+
+    def fail(*rest: object) -> None:
+        raise torch.OutOfMemoryError("made up")
+
+    parts = assemble(alone)
+    monkeypatch.setattr(training, "processes", lambda: 2)
+    monkeypatch.setattr(training.ICTrainer, "training_step", fail)
+    with pytest.raises(InputError, match="halve it and start the same command again"):
+        training.train(
+            lambda: make_model(alone, parts.path), parts.tokenizer, parts.prompts, alone.settings, tmp_path
+        )
+
+
+@pytest.mark.parametrize("path", sorted(LAUNCH.glob("*.yaml")), ids=lambda path: path.stem)
+def test_accelerate_knows_every_key(path: Path) -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    config = load_config_from_file(str(path))
+    assert config.num_processes == yaml.safe_load(path.read_text())["num_processes"]
