@@ -18,6 +18,7 @@ from ccutils.tasks.base import Wrong
 from ccutils.tasks.sequences import plain_wrong
 
 BINS = 10  # of similarity, of equal width; a row's grade is the middle of its bin
+FEWEST = 10  # answers of a bin: fewer tell nothing, and would make a curve jump
 RESAMPLES = 1000
 Values = NDArray[np.float64]
 
@@ -73,7 +74,8 @@ def _estimates(
     for grade, chosen in grades(CHANGED).items():
         yield "icl", grade, mean(chosen)
     for place, chosen in _group(items, _bin).items():
-        yield "similarity", (place + 0.5) / BINS, mean(chosen)
+        if len(chosen) >= FEWEST:
+            yield "similarity", (place + 0.5) / BINS, mean(chosen)
     if 0 in plain:
         yield "iwl", 0, mean(plain[0])
         pairs = np.array([wrong(answers[i], items[i].target, items[i].context) for i in plain[0]])  # (n, 2)
