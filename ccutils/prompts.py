@@ -44,8 +44,9 @@ class Prompter:
     ) -> Prompt:
         """Token ids of a prompt that leaves room for `answer_tokens` more.
 
-        What does not fit is dropped whole, the least similar demonstration first (random ones have the least);
-        without `similarity`, the first ones go. Raises InputError where the target alone does not fit.
+        What does not fit is dropped whole, the least similar demonstration first: give random ones less
+        `similarity` than any other. Without it, the first ones go. Raises InputError where the target alone
+        does not fit.
         """
         head = self._start() + self._ids(self.template.instruction)
         tail = self._ids(self._question(target))

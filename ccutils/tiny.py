@@ -10,19 +10,23 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-from tqdm.auto import tqdm
+from tqdm import tqdm  # the plain one: it reads the same in Jupyter and in papermill's log
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from ccutils.errors import InputError
+from ccutils.profiles import check_kind, nearest
 from ccutils.tasks.base import Task
 
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
@@ -31,7 +35,7 @@ Tokens = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the tiny base is made; its hash names the cached model."""
+    """How the tiny base is made; its hash names the cached model. Raises InputError for wrong values."""
 
     layers: int = 2
     width: int = 64
@@ -46,8 +50,28 @@ class Recipe:
     episode_steps: int = 1200
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value < 0 or (value == 0 and field.name != "seed"):
+                raise InputError(f"recipe: {field.name} is {value}: it must be above 0.")
+        if self.width % (2 * self.heads):
+            raise InputError(
+                f"recipe: width is {self.width}: it must be a multiple of 2 * heads, {2 * self.heads}."
+            )
+
 
 DEFAULT = Recipe()
+
+
+def make_recipe(changes: Mapping[str, Any]) -> Recipe:
+    """The default recipe with changes. Raises InputError for a name or a value that it cannot have."""
+    known = asdict(DEFAULT)
+    for name, value in changes.items():
+        if name not in known:
+            raise InputError(f"recipe has no {name!r}{nearest(name, known)}")
+        check_kind(f"recipe: {name}", value, known[name])
+    return replace(DEFAULT, **changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +191,9 @@ def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Rec
     warm = torch.optim.lr_scheduler.LinearLR(optimiser, 0.01, total_iters=100)
     done = recipe.repeat_until * np.log(size)
     recent: list[float] = []
-    with tqdm(total=recipe.repeat_steps, desc="base, stage 1: repeats", mininterval=2) as bar:
+    with tqdm(
+        total=recipe.repeat_steps, desc="tiny base, stage 1 (repeats)", mininterval=2, file=sys.stdout
+    ) as bar:
         for _ in range(recipe.repeat_steps):
             recent = [*recent[-19:], step(model, optimiser, repeats(size, recipe.batch, rng), None)]
             warm.step()
@@ -178,7 +204,9 @@ def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Rec
     decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, total_iters=recipe.episode_steps)
     for group in optimiser.param_groups:
         group["lr"] = recipe.learning_rate
-    with tqdm(total=recipe.episode_steps, desc="base, stage 2: episodes", mininterval=2) as bar:
+    with tqdm(
+        total=recipe.episode_steps, desc="tiny base, stage 2 (episodes)", mininterval=2, file=sys.stdout
+    ) as bar:
         for _ in range(recipe.episode_steps):
             tokens, answers = episodes(material, recipe.demonstrations, recipe.batch, rng)
             loss = step(model, optimiser, tokens, answers)

@@ -57,7 +57,7 @@ class Task:
     `pool` is trained on. `id_test` is like the pool; `ood_test` holds groups that the pool lacks, and
     `ood_pool` the labelled examples of those groups that arrive at test time (never trained on).
     `relevant(target, example)` says whether an example tells something about the target's answer.
-    `paraphrase` and `wrong` are optional; without `wrong`, an answer is wrong or copied as a whole.
+    `paraphrase` and `wrong` are optional; without `wrong`, `plain_wrong` of ccutils.tasks.sequences is used.
     `vocabulary` holds words that the tiny base must know although this seed's sets may lack them, so that all
     seeds share one base.
     `facts` are recorded with every result: how the split was made, rows read and set aside.
