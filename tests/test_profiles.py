@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 from stub_chain import make_chain, make_notebook
 
+from ccutils.checks import check_profile
 from ccutils.errors import InputError
 from ccutils.profiles import declared_parameters, make_profile, read_profile, to_config
+from ccutils.tasks import load_task
 
 ROOT = Path(__file__).parents[1]
 ONE_LINE = r"^[^\n]+$"
@@ -125,4 +127,19 @@ def test_declared_parameters_refuses_what_is_no_notebook(tmp_path: Path) -> None
 def test_profiles_of_the_repository_fit_the_notebooks(path: Path) -> None:
     profile = read_profile(path)
     assert profile.results == f"results/{path.stem}"
-    assert profile.gpu == (path.stem not in ("cpu", "smoke"))
+    assert profile.gpu == (path.stem in ("t4", "rtx24", "paper"))
+
+
+def test_a_task_may_be_in_a_profile_more_than_once(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "tasks: {topics-few: {task_options: {n_topics: 8}}, topics-many: {task_options: {n_topics: 20}}}\n"
+        "models: [tiny]\nstrategies: [random]\nseeds: [[0]]\n"
+    )
+    profile = read_profile(path)
+    sizes = {}
+    for name in profile.tasks:
+        given = profile.values("03_ic_train", task=name)
+        sizes[given["task"]] = load_task(given["task"], seed=0, **given["task_options"]).facts["n_topics"]
+    assert sizes == {"topics-few": 8, "topics-many": 20}
+    check_profile(profile)
