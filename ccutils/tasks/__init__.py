@@ -23,8 +23,10 @@ TASKS = {
 def load_task(name: str, *, seed: int, **options: Any) -> Task:
     """Load a task by name; `options` are the keyword arguments of its function.
 
+    What follows a hyphen is a label: a profile's `mtop-de` and `mtop-fr` are one task with different options.
     Raises InputError for a task or an option that does not exist, naming those that do.
     """
+    name = name.partition("-")[0]
     if name not in TASKS:
         raise InputError(f"task {name!r} does not exist: choose one of {', '.join(TASKS)}.")
     loader = getattr(importlib.import_module(f"ccutils.tasks.{TASKS[name]}"), name)
