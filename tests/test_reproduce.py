@@ -141,7 +141,7 @@ def test_a_killed_run_leaves_nothing_that_blocks_the_next(chain: Path, tmp_path:
         (["--prof", "cpu"], "known options are"),
         (["--cores", "0"], "'0' is not a whole number of at least 1"),
         (["--profile", "cup"], "profile 'cup' does not exist; did you mean cpu"),
-        (["--profile", "zzzz"], "known are cpu, paper, rtx24, smoke, t4."),
+        (["--profile", "zzzz"], "known are cpu, geoquery_cpu, mtop_cpu, paper, rtx24, smoke, t4."),
         (["--profile", "no/such.yaml"], "does not exist"),
     ],
 )
