@@ -29,6 +29,7 @@ from ccutils.paraphrase import Paraphraser, paraphrase
 from ccutils.profiles import nearest
 from ccutils.prompts import Prompter
 from ccutils.results import Run, write_json
+from ccutils.shared_contexts import SharedSampler
 from ccutils.tasks import Task, load_task
 from ccutils.tiny import Recipe
 from ccutils.training import Settings, at_a_time, checkpoints, optimiser, train
@@ -40,7 +41,8 @@ class Plan:
     """A run described whole; the fields are the parameters of notebook 03, `settings` those of the training.
 
     `window` 0 is the model's own. `paraphraser` is a kind of ccutils.paraphrase; "auto" is the task's own
-    where it has one, else rules.
+    where it has one, else rules. `group` targets share their random demonstrations (ccutils.shared): 0 is
+    independent contexts, 1 the same with the target's own demonstration last.
     """
 
     task: str = "topics"
@@ -50,6 +52,7 @@ class Plan:
     k: int = 6
     p: float = 0.5
     epsilon: float = 0.1
+    group: int = 0
     similarity: str = "bm25"
     paraphraser: str = "auto"
     paraphrase_strength: float = 0.5
@@ -109,8 +112,11 @@ def assemble(plan: Plan) -> Parts:
     how = Paraphraser(kind, plan.paraphrase_strength, plan.paraphrase_source, seed=plan.seed)
     rewritten = paraphrase(task.pool, how, plan.cache, task.paraphrase)
     prompter = Prompter(tokenizer, task.template, plan.window or window_of(path))
-    prompts = TrainingSet(task.pool, ContextSampler(strategy, near, inputs, plan.seed), rewritten, prompter)
-    return Parts(task, path, tokenizer, prompts)
+    if plan.group:
+        sampler: ContextSampler = SharedSampler(strategy, near, inputs, plan.seed, plan.group)
+    else:
+        sampler = ContextSampler(strategy, near, inputs, plan.seed)
+    return Parts(task, path, tokenizer, TrainingSet(task.pool, sampler, rewritten, prompter))
 
 
 def make_recipe(changes: Mapping[str, Any]) -> Recipe:
@@ -124,7 +130,10 @@ def make_recipe(changes: Mapping[str, Any]) -> Recipe:
 
 def make_model(plan: Plan, path: str) -> PeftModel:
     """The base, quantised if so planned, with a fresh adapter."""
-    base = load_base(path, quantise=plan.quantise, attention=plan.attention)
+    attention = plan.attention
+    if plan.group > 1 and attention == "auto":  # FlashAttention cannot take the mask of shared contexts
+        attention = "flex_attention" if torch.cuda.is_available() else "sdpa"
+    base = load_base(path, quantise=plan.quantise, attention=attention)
     return add_lora(base, plan.lora, checkpointing=plan.settings.checkpointing)
 
 

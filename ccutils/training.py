@@ -24,6 +24,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from ccutils.errors import InputError
 from ccutils.models import compute_dtype
+from ccutils.shared import SharedCollator, share
 from ccutils.training_set import TrainingSet
 
 # Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
@@ -33,7 +34,7 @@ WHOLE = "whole.json"
 """The last file of a checkpoint; a folder without it was cut off and is ignored."""
 # TRL scores every position where there is no Triton, so that shapes stay the same for devices that compile.
 # A CPU does not, and scoring the answers alone halves the time of the tiny model's steps.
-trl_utils._use_triton = lambda device: device.type in ("cuda", "cpu")
+trl_utils._use_triton = lambda device: device.type in ("cuda", "cpu")  # type: ignore[attr-defined]
 RESUME_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "training_args.bin")
 
 
@@ -113,7 +114,11 @@ def train(
     logged step. Out of memory, the micro-batch is halved and training goes on from the same step. Raises
     InputError where even one prompt at a time does not fit, or where other processes cannot be told.
     """
-    micro = at_a_time(settings)
+    micro, unit = at_a_time(settings), prompts.group
+    if micro % unit:
+        raise InputError(
+            f"group is {unit}: it must divide what is trained at a time, {micro} targets (micro_batch)."
+        )
     remove_cut_off(folder)
     while True:
         set_seed(prompts.seed)
@@ -122,17 +127,17 @@ def train(
             trainer.train(resume_from_checkpoint=newest(folder))
             return [entry for entry in trainer.state.log_history if "loss" in entry]
         except torch.OutOfMemoryError as error:
-            if micro == 1:
+            if micro == unit:
                 raise InputError(
-                    "the memory does not hold one prompt at a time: lower window or k, set checkpointing "
-                    "to true, or take a smaller model."
+                    f"the memory does not hold {unit} prompt(s) at a time: lower window or k, set "
+                    "checkpointing to true, or take a smaller model."
                 ) from error
             if processes() > 1:
                 raise InputError(
                     f"micro_batch {micro} does not fit the memory: halve it and start the same command again."
                 ) from error
             trainer.save_now()
-        micro = max(m for m in range(1, micro // 2 + 1) if settings.batch % m == 0)
+        micro = max(m for m in range(unit, micro // 2 + 1, unit) if settings.batch % m == 0)
         print(f"out of memory: going on with micro_batch = {micro}", flush=True)
         del trainer
         gc.collect()
@@ -174,12 +179,18 @@ def make_trainer(
         report_to="none",
         disable_tqdm=True,
     )
+    collator = None
+    if prompts.group > 1:
+        share(model)
+        multiple = 128 if torch.cuda.is_available() else 1  # FlexAttention's blocks
+        collator = SharedCollator(int(tokenizer.pad_token_id), prompts.group, multiple)
     trainer = ICTrainer(
         keep=settings.keep,
         model=model,
         args=arguments,
         processing_class=tokenizer,
         train_dataset=prompts.dataset(settings.steps * settings.batch),
+        data_collator=collator,
         callbacks=[Progress()],
     )
     trainer.remove_callback(PrinterCallback)

@@ -11,6 +11,7 @@ from ccutils.contexts import PARAPHRASE, RANDOM, SIMILAR, Contexts, ContextSampl
 from ccutils.errors import InputError
 from ccutils.paraphrase import Paraphrases
 from ccutils.prompts import Prompter, shorten
+from ccutils.shared_contexts import SharedSampler, target_order
 from ccutils.tasks.base import Example
 
 IGNORE = -100  # the label of a token that the loss leaves out
@@ -51,14 +52,18 @@ class TrainingSet:
     def seed(self) -> int:
         return self.sampler.seed
 
+    @property
+    def group(self) -> int:
+        """How many consecutive prompts share their random demonstrations; 1: none do."""
+        return self.sampler.group_size if isinstance(self.sampler, SharedSampler) else 1
+
     def targets(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Epochs and pool rows at these places, each of shape (n,)."""
         n = len(self.pool)
         epochs = places // n
         rows = np.empty_like(places)
         for epoch in np.unique(epochs).tolist():
-            order = np.random.default_rng([self.seed, 11, epoch]).permutation(n)
-            rows[epochs == epoch] = order[places[epochs == epoch] % n]
+            rows[epochs == epoch] = target_order(self.seed, epoch, n)[places[epochs == epoch] % n]
         return epochs, rows
 
     def contexts(self, places: Sequence[int]) -> list[tuple[Example, list[Example], list[float]]]:

@@ -132,8 +132,30 @@ def test_one_prompt_that_does_not_fit_is_told(
         raise torch.OutOfMemoryError("made up")
 
     monkeypatch.setattr(ICTrainer, "training_step", never)
-    with pytest.raises(InputError, match="one prompt at a time: lower window or k"):
+    with pytest.raises(InputError, match=r"does not hold 1 prompt\(s\) at a time: lower window or k"):
         run(plan, parts, tmp_path)
+
+
+def test_shared_contexts_train_as_the_same_prompts_alone(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts of groups of 4, computed once where they are alike, against the same prompts one by one."""
+    plan = make_plan(tmp_path, group=4)
+    prompts = assemble(plan).prompts
+    run_of = partial(train, partial(make_model, plan, parts.path), parts.tokenizer, prompts, plan.settings)
+    together = run_of(tmp_path / "together")
+    monkeypatch.setattr(type(prompts), "group", 1)
+    alone = run_of(tmp_path / "alone")
+    assert [e["loss"] for e in together] == pytest.approx([e["loss"] for e in alone], rel=1e-4)
+    assert together[-1]["num_tokens"] < 0.7 * alone[-1]["num_tokens"]
+    for name, value in weights(tmp_path / "together").items():
+        torch.testing.assert_close(value, weights(tmp_path / "alone")[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_group_must_divide_what_is_trained_at_a_time(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, group=3)
+    with pytest.raises(InputError, match="group is 3: it must divide what is trained at a time, 8"):
+        run(plan, assemble(plan), tmp_path)
 
 
 def make_checkpoint(folder: Path, step: int, whole: bool = True) -> Path:
