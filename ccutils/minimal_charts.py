@@ -1,4 +1,4 @@
-"""Pictures of the minimal model: phase portraits, loss surfaces, end states, phase diagrams. All ours."""
+"""Maps of the minimal model: phase portraits, loss surfaces, phase diagrams. All ours."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,31 +9,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from ccutils.figures import COLOURS, colour_scale, dash_scale
+from ccutils.figures import COLOURS
 from ccutils.minimal_flow import REGIMES, behaviour, end_states, flow, regime, stationary_point
-from ccutils.minimal_model import (
-    Array,
-    World,
-    best_weight,
-    gradient,
-    kinds,
-    loss,
-    make_kinds,
-    weights,
-)
+from ccutils.minimal_model import Array, World, gradient, kinds, loss
 
 SHARPNESS = (-4.0, 12.0)  # of theta_1, in every portrait
 PULL = (-6.0, 10.0)  # of theta_2
-TIMES = np.logspace(-2, 5, 71)
-NULLCLINES = {"θ₁ stands still": "#e69f00", "θ₂ stands still": "#56b4e9"}
+TIMES = np.logspace(-2, 5, 141)
+NULLCLINES = {"theta_1 stands still": "#e69f00", "theta_2 stands still": "#56b4e9"}
 REGIME_COLOURS = ("#0072b2", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
-THETA_1, THETA_2 = "θ₁: how sharply attention follows similarity", "θ₂: pull of the weights"
 
 
 def axes() -> tuple[alt.X, alt.Y]:
     """The plane that all portraits share."""
-    x = alt.X("theta_1:Q", title="θ₁ (sharpness)", scale=alt.Scale(domain=SHARPNESS, nice=False))
-    y = alt.Y("theta_2:Q", title="θ₂ (pull of the weights)", scale=alt.Scale(domain=PULL, nice=False))
+    x = alt.X("theta_1:Q", title="theta_1 (sharpness)", scale=alt.Scale(domain=SHARPNESS, nice=False))
+    y = alt.Y("theta_2:Q", title="theta_2 (pull of the weights)", scale=alt.Scale(domain=PULL, nice=False))
     return x, y
 
 
@@ -48,7 +38,7 @@ def table(points: ArrayLike) -> pd.DataFrame:
 
 
 def nullclines(world: World, strategy: str, count: int = 161) -> pd.DataFrame:
-    """Columns theta_1, theta_2, line: where a component of the gradient changes its sign on a grid's edges."""
+    """Columns theta_1, theta_2, line: where a component of the gradient changes sign on a grid's edges."""
     points = grid(count)
     slope = gradient(points, kinds(world, strategy))
     slope[np.abs(slope) < 1e-14] = np.nan  # no signal at all, rounding aside, is not a line
@@ -89,7 +79,7 @@ def default_starts() -> Array:
 
 
 def portrait(
-    world: World, strategy: str, starts: ArrayLike | None = None, size: int = 220, title: str | None = None
+    world: World, strategy: str, starts: ArrayLike | None = None, size: int = 260, *, legend: bool = True
 ) -> Any:
     """Phase portrait of one strategy: field, nullclines, trajectories from `starts`, and the stable point."""
     x, y = axes()
@@ -102,9 +92,10 @@ def portrait(
     paths = alt.Chart(trajectories(world, strategy, starts))
     paths = paths.mark_line(clip=True, strokeWidth=1.4, color=COLOURS[strategy])
     dots = alt.Chart(table(starts)).mark_circle(size=14, color=COLOURS[strategy], opacity=1)
+    key = alt.Legend(title=None, orient="right") if legend else None
     layers = [
         field.encode(x, y, angle=angle, color=shade),
-        lines.encode(x, y, color=alt.Color("line:N", title=None, scale=names)),
+        lines.encode(x, y, color=alt.Color("line:N", scale=names, legend=key)),
         paths.encode(x, y, detail="start:N", order="time:Q"),
         dots.encode(x, y),
     ]
@@ -115,123 +106,79 @@ def portrait(
         )
         layers.append(mark.encode(x, y))
     chart = alt.layer(*layers).resolve_scale(color="independent")
-    return chart.properties(width=size, height=size, title=title or strategy)
+    return chart.properties(width=size, height=size, title=f"{strategy}, {world.similarity}")
 
 
 def portraits(worlds: Sequence[World], strategies: Sequence[str]) -> Any:
     """Portraits of all strategies side by side, a row for each world, on one scale."""
     rows = [
-        alt.hconcat(
-            *(
-                portrait(world, strategy, title=f"{strategy}, {world.similarity} similarity", size=200)
-                for strategy in strategies
-            )
-        )
+        alt.hconcat(*(portrait(world, name, size=200, legend=name == strategies[-1]) for name in strategies))
         for world in worlds
     ]
     subtitle = [
         "Arrows: direction of training, darker is faster. Lines: training from many starts (dots).",
-        "Black diamond: the stable stationary point, where there is a finite one.",
+        "Black diamond: the stable stationary point, where there is a finite one. No nullcline: no signal.",
+        "relative, absolute: whether the weights' slot sees the context's mean similarity, or not.",
     ]
-    return alt.vconcat(*rows).properties(
-        title=alt.TitleParams("What each strategy teaches", subtitle=subtitle)
-    )
+    title = alt.TitleParams("What each strategy teaches", subtitle=subtitle)
+    return alt.vconcat(*rows).properties(title=title)
 
 
 def loss_surfaces(world: World, strategies: Sequence[str], count: int = 41) -> Any:
     """Expected squared error over the plane, in steps, for each strategy."""
     points = grid(count)
-    step = [(high - low) / (count - 1) / 2 for low, high in (SHARPNESS, PULL)]
     data = pd.concat(
-        table(points).assign(strategy=name, loss=loss(points, kinds(world, name)).ravel())
-        for name in strategies
+        table(points).assign(panel=name, loss=loss(points, kinds(world, name)).ravel()) for name in strategies
     )
-    data = data.assign(
-        left=data["theta_1"] - step[0],
-        right=data["theta_1"] + step[0],
-        low=data["theta_2"] - step[1],
-        high=data["theta_2"] + step[1],
-        loss=data["loss"].round(4),
-    ).drop(columns=["theta_1", "theta_2"])
-    scale = alt.Scale(type="quantize", domain=[0, 1.5], scheme="viridis", reverse=True, nice=False)
-    return (
-        alt.Chart(data)
-        .mark_rect(clip=True)
-        .encode(
-            x=alt.X("left:Q", title="θ₁ (sharpness)", scale=alt.Scale(domain=SHARPNESS, nice=False)),
-            x2="right:Q",
-            y=alt.Y("low:Q", title="θ₂ (pull of the weights)", scale=alt.Scale(domain=PULL, nice=False)),
-            y2="high:Q",
-            color=alt.Color("loss:Q", title="squared error", scale=scale),
-            column=alt.Column("strategy:N", title=None, sort=list(strategies)),
-        )
-        .properties(width=200, height=200, title="Loss surfaces (label variance is 1)")
+    scheme = alt.SchemeParams(name="viridis", count=14)
+    scale = alt.Scale(type="quantize", domain=[0.1, 1.5], scheme=scheme, reverse=True, nice=False)
+    colour = alt.Color("loss:Q", title="squared error", scale=scale)
+    title = "Loss surfaces (the labels' variance is 1)"
+    x, y = (alt.Scale(domain=domain, nice=False) for domain in (SHARPNESS, PULL))
+    chart = tiles(
+        data, ("theta_1", "theta_1 (sharpness)", x), ("theta_2", "theta_2 (pull of the weights)", y), colour
     )
+    return chart.properties(width=200, height=200, title=title)
 
 
-def end_state_rows(world: World, thetas: dict[str, Array], count: int = 101) -> pd.DataFrame:
-    """Columns strategy, similarity, panel, value: weight and attention on one example among k - 1 random ones."""
-    s = np.linspace(0, 1, count)
-    parts = []
-    for name, theta in thetas.items():
-        near, _, slot = weights(theta, make_kinds(world, [(1.0, 1, value, 0.0) for value in s]))
-        share = near / np.maximum(1 - slot, 1e-300)
-        for panel, value in (("its weight in the answer", near), ("its share of the attention", share)):
-            parts.append(pd.DataFrame({"similarity": s, "value": value, "strategy": name, "panel": panel}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def end_state_chart(world: World, thetas: dict[str, Array]) -> Any:
-    """Weight and attention of one example by its similarity, for each strategy's theta; the best weight dotted."""
-    rows, names = end_state_rows(world, thetas), list(thetas)
-    x = alt.X("similarity:Q", title="similarity of the one relevant example (0 to 1)")
-    panels = []
-    for panel in rows["panel"].unique():
-        y = alt.Y("value:Q", title=panel, scale=alt.Scale(domain=[0, 1]))
-        colour = alt.Color("strategy:N", scale=colour_scale(names), sort=names)
-        dash = alt.StrokeDash("strategy:N", scale=dash_scale(names), sort=names)
-        lines = alt.Chart(rows[rows["panel"] == panel]).mark_line().encode(x, y, colour, dash)
-        panels.append(lines)
-    s = np.linspace(0, 1, 101)
-    best = pd.DataFrame({"similarity": s, "value": best_weight(world, s)})
-    dots = alt.Chart(best).mark_line(strokeDash=[1, 4], color="black", strokeWidth=2.5).encode(x, y="value:Q")
-    panels[0] = alt.layer(panels[0], dots)
-    title = alt.TitleParams(
-        f"End states: one example of some similarity among {world.k - 1} random ones",
-        subtitle="Dotted: the best weight there is.",
+def tiles(
+    data: pd.DataFrame, x: tuple[str, str, alt.Scale], y: tuple[str, str, alt.Scale], colour: alt.Color
+) -> Any:
+    """Tiles around the points of a regular grid, a column for each `panel`; x, y: column, title and scale."""
+    for (name, _, _), low, high in ((x, "left", "right"), (y, "low", "high")):
+        half = np.diff(np.unique(data[name])).min() / 2
+        # Each reaches a little below the next, which hides the seams that viewers of SVG show.
+        data = data.assign(**{low: data[name] - half, high: data[name] + 1.2 * half})
+    chart = alt.Chart(data).mark_rect(clip=True)
+    return chart.encode(
+        x=alt.X("left:Q", title=x[1], scale=x[2]),
+        x2="right:Q",
+        y=alt.Y("low:Q", title=y[1], scale=y[2]),
+        y2="high:Q",
+        color=colour,
+        column=alt.Column("panel:N", title=None, sort=list(data["panel"].unique())),
     )
-    return alt.hconcat(*(panel.properties(width=330, height=220) for panel in panels)).properties(title=title)
 
 
 def phase_rows(world: World, strategy: str, x: str, y: str, values: dict[str, Array]) -> pd.DataFrame:
-    """Columns x, y, strategy, regime and the behaviour at the end state, over the grid of two parameters."""
+    """Columns x, y, strategy, regime, nothing_relevant, relevant: end states over a grid of two parameters.
+
+    `values` are the grid's, by name of World's fields. The end is what descent from theta = (0, 0) reaches.
+    """
     cells = [(a, b) for a in values[x] for b in values[y] if {x, y} != {"p", "epsilon"} or a + b <= 1 + 1e-9]
-    worlds = [replace(world, **{x: float(a), y: float(b)}) for a, b in cells]
-    ends = end_states(worlds, strategy)
+    changes: list[dict[str, Any]] = [{x: float(a), y: float(b)} for a, b in cells]
+    ends = end_states([replace(world, **change) for change in changes], strategy)
     seen, names = behaviour(ends, world), np.array(REGIMES)[regime(ends, world)]
     data = pd.DataFrame(cells, columns=[x, y]).assign(strategy=strategy, regime=names)
     return data.assign(nothing_relevant=seen.nothing_relevant, relevant=seen.relevant)
 
 
-def phase_diagram(rows: pd.DataFrame, x: str, y: str, titles: tuple[str, str], panel: str, title: str) -> Any:
-    """The regime of each cell; a panel for each value of column `panel`."""
-    step = [np.diff(np.unique(rows[name])).min() / 2 for name in (x, y)]
-    data = rows.assign(
-        left=rows[x] - step[0], right=rows[x] + step[0], low=rows[y] - step[1], high=rows[y] + step[1]
+def phase_diagram(rows: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], title: str) -> Any:
+    """The regimes of phase_rows, a panel for each value of column `panel`; x, y: column and title."""
+    scale = alt.Scale(domain=list(REGIMES), range=list(REGIME_COLOURS))
+    colour = alt.Color("regime:N", title="end state", scale=scale)
+    domains = (
+        alt.Scale(domain=[rows[name].min(), rows[name].max()], nice=False, padding=2) for name in (x[0], y[0])
     )
-    return (
-        alt.Chart(data)
-        .mark_rect()
-        .encode(
-            x=alt.X("left:Q", title=titles[0], scale=alt.Scale(nice=False)),
-            x2="right:Q",
-            y=alt.Y("low:Q", title=titles[1], scale=alt.Scale(nice=False)),
-            y2="high:Q",
-            color=alt.Color(
-                "regime:N", title="end state", scale=alt.Scale(domain=REGIMES, range=REGIME_COLOURS)
-            ),
-            column=alt.Column(f"{panel}:N", title=None, sort=list(rows[panel].unique())),
-            tooltip=[x, y, "regime", "nothing_relevant:Q", "relevant:Q"],
-        )
-        .properties(width=180, height=180, title=title)
-    )
+    chart = tiles(rows, (*x, next(domains)), (*y, next(domains)), colour)
+    return chart.properties(width=180, height=180, title=title)

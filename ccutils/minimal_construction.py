@@ -184,7 +184,7 @@ def episodes(draws: Draws, kinds: Kinds, f: Tensor) -> Episodes:
 
 def scale_f(f: Tensor, error: float) -> Tensor:
     """`f` (d,) at the length that gives f(x) the variance 1 - error over uniformly random unit x."""
-    return f / f.norm() * (len(f) * (1 - error)) ** 0.5
+    return f.mul((len(f) * (1 - error)) ** 0.5 / float(f.norm()))
 
 
 def make_tokens(batch: Episodes, scale: float = 1.0) -> Tensor:

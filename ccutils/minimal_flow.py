@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import solve_ivp
-from scipy.optimize import minimize_scalar
+from scipy.integrate import solve_ivp  # type: ignore[import-untyped]
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
 from ccutils.errors import InputError
 from ccutils.minimal_model import (
@@ -31,15 +31,15 @@ REGIMES = ("pure IWL", "mixture", "pure ICL", "copying", "blend")
 def flow(kinds: Kinds, starts: ArrayLike, times: ArrayLike) -> Array:
     """Gradient flow, d theta / dt = -gradient, from `starts` (n, 2) at ascending times > 0: (times, n, 2).
 
-    Integrated in log t by LSODA with the exact Hessian, relative tolerance 1e-8; theta at t = 1e-3 or the first
-    time, if sooner, is the start. Raises InputError for starts or times that are not finite.
+    Integrated in log t by LSODA with the exact Hessian, relative tolerance 1e-8, from t = 1e-3 or half the
+    first time if that is sooner. Raises InputError for starts or times that are not finite.
     """
     starts, times = check_starts(starts), np.asarray(times, dtype=np.float64)
     if times.ndim != 1 or not np.all(np.isfinite(times)) or np.any(times <= 0) or np.any(np.diff(times) <= 0):
         raise InputError("times must be finite, above 0 and ascending.")
 
     def velocity(log_t: float, flat: Array) -> Array:
-        return -np.exp(log_t) * gradient(flat.reshape(-1, 2), kinds).ravel()
+        return np.asarray(-np.exp(log_t) * gradient(flat.reshape(-1, 2), kinds).ravel())
 
     def jacobian(log_t: float, flat: Array) -> Array:
         """Of the velocity, in the banded form: rows above, on and below the diagonal."""
@@ -95,7 +95,7 @@ def descend(kinds: Kinds, starts: ArrayLike, steps: int = 200, longest: float = 
 
 @dataclass(frozen=True, slots=True)
 class Stationary:
-    """A point where the gradient vanishes: its loss, gradient norm, and the Hessian's eigenvalues, ascending."""
+    """Where the gradient vanishes: the loss, the gradient norm, the Hessian eigenvalues, ascending."""
 
     theta_1: float
     theta_2: float
@@ -110,8 +110,12 @@ class Stationary:
 
 
 def stationary_point(kinds: Kinds, start: ArrayLike = (0.0, 0.0)) -> Stationary | None:
-    """The stationary point that descent reaches; None if it runs away, or is in a valley that has no end."""
-    theta = descend(kinds, np.asarray(check_starts([start])))[0]
+    """The stable stationary point that descent reaches; None if it runs away, or ends in a level valley."""
+    return examine(descend(kinds, check_starts(np.asarray(start)[None]))[0], kinds)
+
+
+def examine(theta: Array, kinds: Kinds) -> Stationary | None:
+    """theta (2,) as a stationary point; None if the gradient is above 1e-10 or the valley endless."""
     slope, values = np.linalg.norm(gradient(theta, kinds)), np.linalg.eigvalsh(hessian(theta, kinds))
     if slope > 1e-10 or np.abs(theta).max() > 60 or values[0] < 1e-9:
         return None
@@ -176,13 +180,13 @@ class Behaviour:
 
 
 def behaviour(theta: ArrayLike, world: World) -> Behaviour:
-    a, r, b = weights(theta, kinds(world, "random"))
+    alone = weights(theta, kinds(world, "random"))[2]
     one = make_kinds(world, [(1.0, 1, s, 0.0) for s in world.grades])
     near, _, slot = weights(theta, one)
     every = weights(theta, kinds(world, "similar"))[2]
     gate = 1 - slot
     share = near / np.where(gate > 0, gate, 1.0)
-    return Behaviour(1 - b[..., 0], near.mean(-1), share.mean(-1), 1 - every.mean(-1))
+    return Behaviour(1 - alone[..., 0], near.mean(-1), share.mean(-1), 1 - every.mean(-1))
 
 
 def regime(theta: ArrayLike, world: World) -> Array:
@@ -200,6 +204,6 @@ def regime(theta: ArrayLike, world: World) -> Array:
 
 
 def end_states(worlds: list[World], strategy: str, start: ArrayLike = (0.0, 0.0)) -> Array:
-    """Where descent from `start` ends in each world: (worlds, 2); far out where the loss falls to infinity."""
+    """Where descent from `start` ends in each world: (worlds, 2); far out where the loss falls for ever."""
     every = stack([kinds(world, strategy) for world in worlds])
-    return descend(every, np.broadcast_to(check_starts([start]), (len(worlds), 2)))
+    return descend(every, np.broadcast_to(check_starts(np.asarray(start)[None]), (len(worlds), 2)))

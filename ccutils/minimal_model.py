@@ -161,7 +161,7 @@ def loss(theta: ArrayLike, kinds: Kinds) -> Array:
 class Slopes:
     """What all derivatives are made of, (..., kinds) each: weights, and the loss's slope along a and r.
 
-    stand: s - z, and mean: z, of a near example, where z is the attention's mean of the logits' slope in theta_1.
+    mean: the attention's mean of the logits' derivatives by theta_1. stand: a near example's s less that.
     """
 
     a: Array
@@ -241,7 +241,7 @@ def outer(left: Array, right: Array) -> Array:
 
 
 def best_weight(world: World, s: ArrayLike) -> Array:
-    """Best weight on a lone near example of similarity s, the rest on f, nothing on random ones; 0 to 1."""
+    """Best weight on a lone near example of similarity s, the rest on f, none on random ones; 0 to 1."""
     s, known = np.asarray(s, dtype=np.float64), 1 - world.error
     return ratio_to_one(world.error * s, 1 + world.noise + known * (1 - 2 * s))
 
@@ -260,12 +260,12 @@ def best_gate(world: World, strategy: str) -> float:
 
 
 def ratio_to_one(pull: ArrayLike, curve: ArrayLike) -> Array:
-    """Where curve A^2 - 2 pull A is least for A from 0 to 1 (curve >= 0; 1 where both are 0... no pull: 0)."""
+    """The A from 0 to 1 at which curve A^2 - 2 pull A is least, for curve >= 0; 0 where there is no pull."""
     pull, curve = np.broadcast_arrays(np.asarray(pull, dtype=np.float64), np.asarray(curve))
     safe = np.where(curve > 0, curve, 1.0)
     return np.asarray(np.where(pull <= 0, 0.0, np.where(pull >= curve, 1.0, pull / safe)))
 
 
 def copying_threshold(world: World, s: float) -> float:
-    """The error of the weights from which contexts of k examples, all of similarity s < 1, open the gate fully."""
+    """The weights' error from which contexts of k examples, all of similarity s < 1, open the gate fully."""
     return (1 - s) + (1 + s) / world.k + world.noise / (world.k * (1 - s))

@@ -1,0 +1,95 @@
+"""The trained transformer beside the minimal model's theory: rows and a chart. Ours."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from scipy.stats import t  # type: ignore[import-untyped]
+
+from ccutils.figures import colour_scale
+from ccutils.minimal_flow import behaviour, flow
+from ccutils.minimal_model import Array, World, kinds
+
+PANELS = {
+    "nothing_relevant": "gate with nothing relevant",
+    "relevant": "weight on one relevant example",
+    "attention": "its share of the attention",
+    "all_relevant": "gate with all relevant",
+}
+
+
+def theory_rows(worlds: Mapping[str, World], strategies: Sequence[str], times: Array) -> pd.DataFrame:
+    """Gradient flow from theta = (0, 0): columns world, strategy, time and the names of PANELS."""
+    parts = []
+    for name, world in worlds.items():
+        for strategy in strategies:
+            path = flow(kinds(world, strategy), [[0.0, 0.0]], times)[:, 0]
+            seen = behaviour(path, world)
+            values = {
+                "nothing_relevant": seen.nothing_relevant,
+                "relevant": seen.relevant,
+                "attention": seen.chosen,
+                "all_relevant": seen.all_relevant,
+            }
+            parts.append(pd.DataFrame(values).assign(world=name, strategy=strategy, time=times))
+    return pd.concat(parts, ignore_index=True)
+
+
+def comparison_rows(trained: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame:
+    """Last step of the transformer against the theory's last time: one row for each strategy and measure.
+
+    Columns strategy, measure, start (theory's, theta = 0), one for each world of the theory, mean, low and
+    high: the 95% t interval over seeds.
+    """
+    last = trained[trained["step"] == trained["step"].max()]
+    rows = []
+    for strategy, part in last.groupby("strategy", sort=False):
+        for measure, title in PANELS.items():
+            values = part[measure].to_numpy()
+            half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+            row: dict[str, Any] = {"strategy": strategy, "measure": title}
+            for world, curve in theory[theory["strategy"] == strategy].groupby("world", sort=False):
+                row[str(world)] = float(curve[measure].iloc[-1])
+            rows.append(
+                row | {"mean": values.mean(), "low": values.mean() - half, "high": values.mean() + half}
+            )
+    return pd.DataFrame(rows)
+
+
+def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: Sequence[str]) -> Any:
+    """Measures of the transformer over training, each seed a line, on the theory's gradient flow.
+
+    Time is not the same: the theory's log time is stretched so that both start and end at the panel's sides.
+    """
+    steps = trained["step"].max()
+    log = np.log(theory["time"] / theory["time"].min()) / np.log(theory["time"].max() / theory["time"].min())
+    theory = theory.assign(step=log * steps)
+    rows = []
+    for measure in PANELS:
+        panels = [panel(trained, theory, strategy, measure, int(steps)) for strategy in strategies]
+        rows.append(alt.hconcat(*panels))
+    subtitle = [
+        "Coloured: the transformer, a line for each seed. Black: the theory, by gradient flow from theta = (0, 0).",
+        "The two have clocks of their own: compare order and ends, not speed.",
+    ]
+    title = alt.TitleParams("A trained transformer against the theory", subtitle=subtitle)
+    return alt.vconcat(*rows).properties(title=title)
+
+
+def panel(trained: pd.DataFrame, theory: pd.DataFrame, strategy: str, measure: str, steps: int) -> Any:
+    """One measure of one strategy: seeds as lines, the theory in black."""
+    first, last = measure == next(iter(PANELS)), measure == list(PANELS)[-1]
+    x = alt.X("step:Q", title="optimiser steps" if last else None, scale=alt.Scale(domain=[0, steps]))
+    y = alt.Y("value:Q", title=PANELS[measure], scale=alt.Scale(domain=[-0.1, 1.15], nice=False))
+    seeds, curve = (
+        rows[rows["strategy"] == strategy].rename(columns={measure: "value"}) for rows in (trained, theory)
+    )
+    lines = alt.Chart(seeds[["seed", "step", "value", "strategy"]]).mark_line(strokeWidth=1.3, clip=True)
+    flows = alt.Chart(curve[["world", "step", "value"]]).mark_line(color="black", strokeWidth=1.6)
+    colour = alt.Color("strategy:N", scale=colour_scale([strategy]), legend=None)
+    dash = alt.StrokeDash("world:N", title="theory", scale=alt.Scale(range=[[1, 0], [3, 3]]))
+    layer = alt.layer(lines.encode(x, y, colour, detail="seed:N"), flows.encode(x, y, dash))
+    layer = layer.resolve_scale(color="independent")
+    return layer.properties(width=165, height=115, title=strategy if first else "")
