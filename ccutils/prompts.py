@@ -1,4 +1,4 @@
-"""From a context and a target to token ids."""
+"""From a context and a target to token ids, as plain text or in a model's chat template."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,17 +21,28 @@ class Prompt:
 class Prompter:
     """Writes prompts for one template and tokenizer.
 
-    `window` is the most tokens that prompt and answer may have together. Each part of a prompt is tokenised
-    once and for itself, in training and in probing alike.
+    `window` is the most tokens that prompt and answer may have together. In plain text, each part of a prompt
+    is tokenised once and for itself, in training and in probing alike. With `chat`, the prompt is in the
+    tokenizer's own chat template (how is ours): each demonstration a turn of the user and one of the model,
+    as such a model was taught conversations; the instruction before the first question, since not every
+    template has a system turn; no thinking before the answer, where a template has a switch for it. Raises
+    InputError for `chat` with a tokenizer that has no chat template.
     """
 
     tokenizer: PreTrainedTokenizerBase
     template: Template
     window: int
+    chat: bool = False
     _parts: dict[str, list[int]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.chat and not self.tokenizer.chat_template:
+            raise InputError("chat is true, but the model's tokenizer has no chat template: set it to false.")
+
     def text(self, demonstrations: Sequence[Example], target: Example) -> str:
-        """The prompt as a person reads it."""
+        """The prompt as a person reads it; in the chat form, as the model reads it."""
+        if self.chat:
+            return self._chat(demonstrations, target)
         parts = [self.template.instruction, *map(self._demonstration, demonstrations), self._question(target)]
         return "".join(parts)
 
@@ -48,17 +59,34 @@ class Prompter:
         `similarity` than any other. Without it, the first ones go. Raises InputError where the target alone
         does not fit.
         """
+        order = sorted(
+            range(len(demonstrations)), key=lambda i: similarity[i] if similarity is not None else i
+        )
+        room = self.window - answer_tokens
+        if self.chat:
+            prompt = self._fit_chat(demonstrations, target, order, room)
+        else:
+            prompt = self._fit_plain(demonstrations, target, order, room)
+        if len(prompt.ids) > room:
+            raise InputError(
+                f"the target {shorten(target.input)!r} needs {len(prompt.ids) + answer_tokens} tokens with "
+                f"its answer, more than the window of {self.window}: raise `window` or leave the example out."
+            )
+        return prompt
+
+    def answer(self, target: Example) -> list[int]:
+        """Token ids of the target's answer and the token that ends it: what the loss is on."""
+        if not self.chat:
+            return [*self._ids(self._answer(target)), self.tokenizer.eos_token_id]
+        return [*self._ids(self._answer(target).strip()), self._end_of_turn()]
+
+    def _fit_plain(
+        self, demonstrations: Sequence[Example], target: Example, order: Sequence[int], room: int
+    ) -> Prompt:
         head = self._start() + self._ids(self.template.instruction)
         tail = self._ids(self._question(target))
         parts = [self._ids(self._demonstration(e)) for e in demonstrations]
-        room = self.window - len(head) - len(tail) - answer_tokens
-        if room < 0:
-            raise InputError(
-                f"the target {shorten(target.input)!r} needs {self.window - room} tokens with its answer, "
-                f"more than the window of {self.window}: raise `window` or leave the example out."
-            )
-        order = sorted(range(len(parts)), key=lambda i: similarity[i] if similarity is not None else i)
-        left = sum(map(len, parts))
+        left = len(head) + len(tail) + sum(map(len, parts))
         gone: set[int] = set()
         for i in order:
             if left <= room:
@@ -68,9 +96,37 @@ class Prompter:
         kept = [token for i, part in enumerate(parts) if i not in gone for token in part]
         return Prompt(head + kept + tail, len(gone))
 
-    def answer(self, target: Example) -> list[int]:
-        """Token ids of the target's answer and the end-of-sequence token: what the loss is on."""
-        return [*self._ids(self._answer(target)), self.tokenizer.eos_token_id]
+    def _fit_chat(
+        self, demonstrations: Sequence[Example], target: Example, order: Sequence[int], room: int
+    ) -> Prompt:
+        """Written and tokenised whole, again with one demonstration less until it fits."""
+        for gone in range(len(order) + 1):
+            kept = [demonstrations[i] for i in sorted(order[gone:])]
+            ids = self._tokenise(self._chat(kept, target))
+            if len(ids) <= room:
+                break
+        return Prompt(ids, gone)
+
+    def _chat(self, demonstrations: Sequence[Example], target: Example) -> str:
+        turns = []
+        for e in demonstrations:
+            turns += [("user", self._question(e)), ("assistant", self._answer(e).strip())]
+        turns.append(("user", self._question(target)))
+        turns[0] = ("user", self.template.instruction + turns[0][1])
+        messages = [{"role": role, "content": content} for role, content in turns]
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+        )
+
+    def _end_of_turn(self) -> int:
+        """The special token that the chat template puts behind an answer, else the end of the sequence."""
+        messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+        text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, enable_thinking=False))
+        behind = self._ids(text[text.rindex("!") + 1 :].lstrip())
+        special = {*self.tokenizer.all_special_ids, *self.tokenizer.added_tokens_decoder}
+        return behind[0] if behind and behind[0] in special else int(self.tokenizer.eos_token_id)
 
     def _demonstration(self, e: Example) -> str:
         return self._question(e) + self._answer(e) + self.template.separator
@@ -87,8 +143,11 @@ class Prompter:
 
     def _ids(self, text: str) -> list[int]:
         if text not in self._parts:
-            self._parts[text] = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            self._parts[text] = self._tokenise(text)
         return self._parts[text]
+
+    def _tokenise(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def shorten(text: str, length: int = 60) -> str:

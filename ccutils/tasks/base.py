@@ -23,10 +23,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """How a prompt is written; every part is a `str.format` pattern over an example's fields.
+    """How a prompt is written: the instruction, then every demonstration (question + answer + separator),
+    then the target's question; the target's answer is what the model is trained on.
 
-    A prompt is the instruction, then every demonstration (question + answer + separator), then the
-    target's question; the target's answer is what the model is trained on. `extra` keys may be used too.
+    `question` and `answer` are `str.format` patterns over input, output and the keys of `extra`;
+    `instruction` and `separator` are written as they are.
     """
 
     question: str = "Input: {input}\nOutput:"
