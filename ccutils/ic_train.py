@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -26,12 +26,11 @@ from ccutils.memory import GB, Prediction, available_bytes, check_fits, compare,
 from ccutils.models import Lora, add_lora, load_base, load_tokenizer, model_path, window_of
 from ccutils.neighbours import pool_neighbours
 from ccutils.paraphrase import Paraphraser, paraphrase
-from ccutils.profiles import nearest
 from ccutils.prompts import Prompter
 from ccutils.results import Run, write_json
 from ccutils.shared_contexts import SharedSampler
 from ccutils.tasks import Task, load_task
-from ccutils.tiny import Recipe
+from ccutils.tiny import make_recipe
 from ccutils.training import Settings, at_a_time, checkpoints, optimiser, train
 from ccutils.training_set import Survey, TrainingSet
 
@@ -117,15 +116,6 @@ def assemble(plan: Plan) -> Parts:
     else:
         sampler = ContextSampler(strategy, near, inputs, plan.seed)
     return Parts(task, path, tokenizer, TrainingSet(task.pool, sampler, rewritten, prompter))
-
-
-def make_recipe(changes: Mapping[str, Any]) -> Recipe:
-    """The tiny base's recipe with changes. Raises InputError for a name that it lacks."""
-    known = [f.name for f in fields(Recipe)]
-    for name in changes:
-        if name not in known:
-            raise InputError(f"recipe has no {name!r}{nearest(name, known)}")
-    return replace(Recipe(), **changes)
 
 
 def make_model(plan: Plan, path: str) -> PeftModel:

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from ccutils.errors import InputError
 from ccutils.profiles import check_kind, nearest
 from ccutils.tasks.base import Task
+from ccutils.tiny_episodes import Material, Tokens, episodes, material_of, question_around, repeats
 
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
-Tokens = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,13 @@ class Recipe:
     window: int = 512
     vocabulary: int = 4000
     demonstrations: int = 6  # in an episode, besides its last example
+    noise: float = 0.0  # share of an input's words that tell nothing, for real text (not used by gloss)
     batch: int = 64
     learning_rate: float = 3e-3
     repeat_steps: int = 1500  # at most: the first stage ends when its loss is below `repeat_until`
+    repeat_words: int = (
+        512  # the random words of a batch, and of its softmax: large vocabularies take no longer
+    )
     repeat_until: float = 0.62  # of the loss of guessing; half of each sequence cannot be predicted
     episode_steps: int = 1200
     seed: int = 0
@@ -53,7 +57,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value < 0 or (value == 0 and field.name != "seed"):
+            if value < 0 or (value == 0 and field.name not in ("seed", "noise")):
                 raise InputError(f"recipe: {field.name} is {value}: it must be above 0.")
         if self.width % (2 * self.heads):
             raise InputError(
@@ -74,24 +78,12 @@ def make_recipe(changes: Mapping[str, Any]) -> Recipe:
     return replace(DEFAULT, **changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Material:
-    """What episodes are made of: token ids of words and template, and the lengths of inputs."""
-
-    before: list[int]  # of the template, before an input
-    after: list[int]  # between input and answer
-    end: list[int]  # after an answer
-    inputs: Tokens  # (words,) that occur in inputs
-    answers: list[Tokens]  # by length in tokens: (answers, length), the task's distinct labels
-    lengths: Tokens  # (pool,) of inputs, in tokens
-    interlinear: bool  # answers repeat the input's words, each with its gloss
-
-
 def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT) -> Path:
     """Train the tiny base for a task's vocabulary, unless the cache has it, and return its model directory.
 
-    The directory is an ordinary Hugging Face one: config, safetensors, tokenizer. Takes one to two minutes on
-    two cores. Several processes may ask at once: one trains, the others wait for it.
+    The cache knows it by recipe and vocabulary, which all seeds of a task share (not where labels are free
+    text: then each seed has words of its own). The directory is an ordinary Hugging Face one: config,
+    safetensors, tokenizer. Several processes may ask at once: one trains, the others wait for it.
     """
     tokenizer = word_tokenizer(task, recipe.vocabulary)
     facts = {"recipe": asdict(recipe), "vocabulary": sorted(tokenizer.get_vocab())}
@@ -122,10 +114,8 @@ def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
         return [word for word, _ in splitter.pre_tokenize_str(text)]
 
     examples = [*task.pool, *task.ood_pool]
-    template = task.template
-    blank = {key: "" for e in examples[:1] for key in e.extra} | {"input": "", "output": ""}
-    fixed = template.instruction + template.question + template.answer + template.separator
-    needed = words(fixed.format(**blank)) + [w for e in examples for w in words(e.output)]
+    fixed = [task.template.instruction, *question_around(task), task.template.separator]
+    needed = [w for text in [*fixed, *(e.output for e in examples)] for w in words(text)]
     needed += [w for text in task.vocabulary for w in words(text)]
     counts = Counter(w for e in [*examples, *task.id_test, *task.ood_test] for w in words(e.input))
     common = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
@@ -135,33 +125,6 @@ def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = splitter
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS, unk_token=UNK, padding_side="left"
-    )
-
-
-def material_of(task: Task, tokenizer: PreTrainedTokenizerFast) -> Material:
-    """Token ids of the task's words, labels and template."""
-
-    def ids(text: str) -> list[int]:
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    before, after = task.template.question.split("{input}")
-    examples = [*task.pool, *task.ood_pool]
-    inputs = [ids(e.input) for e in examples]
-    outputs = sorted({tuple(ids(e.output)) for e in examples})
-    lengths = sorted({len(o) for o in outputs})
-    said = {t for o in outputs for t in o}
-    words = {t for text in task.vocabulary for t in ids(text)} - said
-    used = sorted(({t for row in inputs for t in row} | words) - {tokenizer.unk_token_id})
-    return Material(
-        before=ids(before),
-        after=ids(after),
-        end=ids(task.template.separator),
-        inputs=np.array(used),
-        answers=[np.array([o for o in outputs if len(o) == n]) for n in lengths],
-        lengths=np.array([len(row) for row in inputs]),
-        interlinear=all(
-            o[::2] == tuple(i) for i, e in zip(inputs, examples, strict=True) for o in [tuple(ids(e.output))]
-        ),
     )
 
 
@@ -189,13 +152,16 @@ def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Rec
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
     warm = torch.optim.lr_scheduler.LinearLR(optimiser, 0.01, total_iters=100)
-    done = recipe.repeat_until * np.log(size)
+    some = min(recipe.repeat_words, size - 3)
+    done = recipe.repeat_until * np.log(some)
     recent: list[float] = []
     with tqdm(
         total=recipe.repeat_steps, desc="tiny base, stage 1 (repeats)", mininterval=2, file=sys.stdout
     ) as bar:
         for _ in range(recipe.repeat_steps):
-            recent = [*recent[-19:], step(model, optimiser, repeats(size, recipe.batch, rng), None)]
+            among = np.sort(rng.choice(np.arange(3, size), some, replace=False))
+            tokens = repeats(among, recipe.batch, rng)
+            recent = [*recent[-19:], step(model, optimiser, tokens, np.ones(tokens.shape, bool), among)]
             warm.step()
             bar.update()
             bar.set_postfix(loss=f"{np.mean(recent):.2f}", refresh=False)
@@ -208,7 +174,7 @@ def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Rec
         total=recipe.episode_steps, desc="tiny base, stage 2 (episodes)", mininterval=2, file=sys.stdout
     ) as bar:
         for _ in range(recipe.episode_steps):
-            tokens, answers = episodes(material, recipe.demonstrations, recipe.batch, rng)
+            tokens, answers = episodes(material, recipe.demonstrations, recipe.batch, rng, recipe.noise)
             loss = step(model, optimiser, tokens, answers)
             decay.step()
             bar.update()
@@ -221,86 +187,21 @@ def step(
     model: LlamaForCausalLM,
     optimiser: torch.optim.Optimizer,
     tokens: Tokens,
-    judged: NDArray[np.bool_] | None,
+    judged: NDArray[np.bool_],
+    among: Tokens | None = None,
 ) -> float:
-    """One optimiser step on next-token loss where `judged`; tokens and judged are (batch, length)."""
-    x = torch.from_numpy(tokens)
-    hidden = model.model(x).last_hidden_state[:, :-1]
-    mask = (
-        torch.from_numpy(judged[:, 1:]) if judged is not None else torch.ones_like(x[:, 1:], dtype=torch.bool)
-    )
-    loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[mask]), x[:, 1:][mask])
+    """One optimiser step on next-token loss where `judged`; tokens and judged are (batch, length).
+
+    With `among`, ascending token ids, the softmax is over those alone.
+    """
+    x, mask = torch.from_numpy(tokens), torch.from_numpy(judged[:, 1:])
+    hidden = model.model(x).last_hidden_state[:, :-1][mask]  # (judged, width)
+    words, target = model.lm_head.weight, x[:, 1:][mask]
+    if among is not None:
+        words, target = words[among], torch.searchsorted(torch.from_numpy(among), target)
+    loss = torch.nn.functional.cross_entropy(hidden @ words.T, target)
     optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
-    return float(loss)
-
-
-def repeats(size: int, batch: int, rng: np.random.Generator) -> Tokens:
-    """Random tokens, said twice: (batch, 2 * length) with one length of 8 to 23 a batch."""
-    once = rng.integers(3, size, (batch, rng.integers(8, 24)))
-    return np.concatenate([once, once], axis=1)
-
-
-def episodes(
-    material: Material, k: int, batch: int, rng: np.random.Generator
-) -> tuple[Tokens, NDArray[np.bool_]]:
-    """A batch of episodes, tokens and where the loss is, both (batch, length).
-
-    An episode is k demonstrations and one more example, over a world of its own. All episodes of a batch
-    share the lengths of their slots, so that nothing is padded.
-    """
-    lengths = rng.choice(material.lengths, k + 1)
-    slots = (
-        _interlinear(material, lengths, batch, rng)
-        if material.interlinear
-        else _labels(material, lengths, batch, rng)
-    )
-    tokens, judged = [], []
-    for words, answer in slots:
-        fixed = [
-            np.tile(np.array(part, dtype=np.int64), (batch, 1))
-            for part in (material.before, material.after, material.end)
-        ]
-        parts = [fixed[0], words, fixed[1], answer, fixed[2]]
-        tokens += parts
-        judged += [np.full(part.shape, i >= 3) for i, part in enumerate(parts)]
-    return np.concatenate(tokens, axis=1), np.concatenate(judged, axis=1)
-
-
-def _labels(
-    material: Material, lengths: Tokens, batch: int, rng: np.random.Generator
-) -> Iterator[tuple[Tokens, Tokens]]:
-    """Slots of an episode of topics: each topic has words and a label; the last slot's topic was shown."""
-    k, rows = len(lengths) - 1, np.arange(batch)
-    n_topics = int(rng.integers(1, k + 1))
-    answers = material.answers[rng.choice(len(material.answers), p=_shares(material.answers))]
-    owned = max(2 * int(lengths.max()), 2)  # words a topic owns
-    words = rng.choice(material.inputs, (batch, n_topics, owned))
-    labels = answers[rng.integers(len(answers), size=(batch, n_topics))]  # (batch, topic, label length)
-    topic = rng.integers(n_topics, size=(batch, k + 1))
-    topic[:, k] = topic[rows, rng.integers(k, size=batch)]
-    for slot, length in enumerate(lengths):
-        chosen = np.argsort(rng.random((batch, owned)), axis=1)[:, :length]
-        yield words[rows[:, None], topic[:, slot, None], chosen], labels[rows, topic[:, slot]]
-
-
-def _interlinear(
-    material: Material, lengths: Tokens, batch: int, rng: np.random.Generator
-) -> Iterator[tuple[Tokens, Tokens]]:
-    """Slots of an episode of glosses: sentences over a lexicon of a few words, each word with its gloss."""
-    n_words = int(rng.integers(lengths.max() + 1, 11))
-    answers = np.unique(np.concatenate([a[:, 1::2].ravel() for a in material.answers]))
-    words = rng.choice(material.inputs, (batch, n_words))
-    glosses = rng.choice(answers, (batch, n_words))
-    for length in lengths:
-        chosen = np.argsort(rng.random((batch, n_words)), axis=1)[:, :length]
-        sentence = np.take_along_axis(words, chosen, axis=1)
-        pairs = np.stack([sentence, np.take_along_axis(glosses, chosen, axis=1)], axis=2)
-        yield sentence, pairs.reshape(batch, 2 * length)
-
-
-def _shares(answers: Sequence[Tokens]) -> NDArray[np.float64]:
-    counts = np.array([len(a) for a in answers], dtype=np.float64)
-    return np.asarray(counts / counts.sum())
+    return float(loss.detach())

@@ -34,7 +34,14 @@ def topics(
     Topic i is drawn with probability proportional to i ** -zipf; the novel topics of the OOD sets are equally
     frequent. Raises InputError for sizes below 1, zipf below 0, or more input words than a topic has.
     """
-    _check(n_topics=n_topics, n_novel=n_novel, input_words=input_words, pool_size=pool_size, n_test=n_test)
+    _check(
+        n_topics=n_topics,
+        n_novel=n_novel,
+        input_words=input_words,
+        pool_size=pool_size,
+        n_test=n_test,
+        zipf=zipf,
+    )
     if input_words > words_per_topic:
         raise InputError(
             f"input_words is {input_words} but words_per_topic only {words_per_topic}: lower it."
@@ -97,7 +104,12 @@ def gloss(
     sentences longer than a lexicon.
     """
     _check(
-        n_words=n_words, n_novel=n_novel, sentence_words=sentence_words, pool_size=pool_size, n_test=n_test
+        n_words=n_words,
+        n_novel=n_novel,
+        sentence_words=sentence_words,
+        pool_size=pool_size,
+        n_test=n_test,
+        zipf=zipf,
     )
     if sentence_words > min(n_words, n_novel):
         raise InputError(
@@ -199,9 +211,15 @@ def change_topic(
     labels: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[list[Example], str]:
-    """Give the relevant examples one other label, which neither the topic nor the context has."""
+    """Give the relevant examples one other label, which neither the topic nor the context has.
+
+    Raises InputError where none is left.
+    """
     taken = {target.output} | {e.output for e in irrelevant}
-    new = str(rng.choice([label for label in labels if label not in taken]))
+    free = [label for label in labels if label not in taken]
+    if not free:
+        raise InputError(f"all {len(labels)} labels are in the context: lower k or raise n_topics.")
+    new = str(rng.choice(free))
     return [Example(e.input, new, e.group, e.extra) for e in relevant], new
 
 
@@ -212,10 +230,16 @@ def change_glosses(
     glosses: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[list[Example], str]:
-    """Give each of the target's words a new gloss in the relevant examples; those not shown become ANY."""
+    """Give each of the target's words a new gloss in the relevant examples; those not shown become ANY.
+
+    Raises InputError where too few glosses are left.
+    """
     taken = {word for e in (target, *relevant, *irrelevant) for word in e.output.split()[1::2]}
     words = target.input.split()
-    fresh = rng.choice([g for g in glosses if g not in taken], size=len(words), replace=False)
+    free = [g for g in glosses if g not in taken]
+    if len(free) < len(words):
+        raise InputError(f"{len(free)} of {len(glosses)} glosses are not in the context: raise n_words.")
+    fresh = rng.choice(free, size=len(words), replace=False)
     new = dict(zip(words, (str(g) for g in fresh), strict=True))
     changed = []
     for e in relevant:
@@ -243,7 +267,9 @@ def pseudo_words(n: int) -> list[str]:
     return [two[i] for i in np.random.default_rng(0).permutation(len(two))[:n]]
 
 
-def _check(**sizes: int) -> None:
+def _check(*, zipf: float, **sizes: int) -> None:
     for name, value in sizes.items():
         if value < 1:
             raise InputError(f"{name} is {value}: it must be at least 1.")
+    if zipf < 0:
+        raise InputError(f"zipf is {zipf}: it must be at least 0, which makes all equally frequent.")
