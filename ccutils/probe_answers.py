@@ -1,5 +1,6 @@
 """Answers of a base and its checkpoints to the probes' questions, each kept as soon as it is there."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 from tqdm import tqdm
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from ccutils.errors import InputError
 from ccutils.generation import answer_each
@@ -22,6 +23,7 @@ from ccutils.results import Row, Run, write_rows
 from ccutils.training import checkpoints
 
 VERSION = 1  # of how answers are made; part of the key of kept ones
+MERGED = 50_000_000  # parameters: up to here, on a CPU, adapters are merged into a copy of the base to answer
 
 
 @dataclass(slots=True)
@@ -37,7 +39,8 @@ class Responder:
     quantise: bool = True
     window: int = 0
     tokenizer: PreTrainedTokenizerBase = field(init=False)
-    base: PreTrainedModel | None = field(init=False, default=None)
+    base: Any = field(init=False, default=None)
+    small: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.tokenizer = load_tokenizer(self.path)
@@ -79,7 +82,13 @@ class Responder:
         """Append what is missing to the file of answers, a JSON line [place, answer] each."""
         if self.base is None:
             self.base = load_base(self.path, quantise=self.quantise)
-        model: Any = self.base if adapter is None else load_adapter(self.base, adapter)
+            self.small = self.base.device.type == "cpu" and self.base.num_parameters() <= MERGED
+            if self.small and self.quantise:
+                self.base = self.base.dequantize()
+        model: Any = self.base
+        if adapter is not None:
+            model = load_adapter(copy.deepcopy(model) if self.small else model, adapter)
+            model = model.merge_and_unload() if self.small else model
         ids = [prompts[i].ids for i in missing]
         with path.open("a", encoding="utf-8") as file, tqdm(total=len(ids), desc=name, mininterval=2) as bar:
             file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
@@ -87,7 +96,7 @@ class Responder:
                 file.write(json.dumps([missing[i], text]) + "\n")
                 file.flush()
                 bar.update()
-        if adapter is not None:
+        if adapter is not None and not self.small:
             self.base = model.unload()
 
     def _key(self, prompts: Sequence[Prompt], max_new_tokens: int, adapter: Path | None) -> str:

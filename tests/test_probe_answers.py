@@ -83,8 +83,12 @@ def test_rows_of_base_and_checkpoints(plan: Plan, items: Items, responder: Respo
     assert written["probes"]["left_out"] == items.left_out
 
 
-def test_each_step_is_answered_by_its_own_weights(plan: Plan, items: Items, responder: Responder) -> None:
-    """Against a base freshly loaded for each adapter: nothing of the last one stays behind."""
+@pytest.mark.parametrize("merged", [0, probe_answers.MERGED])
+def test_each_step_is_answered_by_its_own_weights(
+    plan: Plan, items: Items, responder: Responder, monkeypatch: pytest.MonkeyPatch, merged: int
+) -> None:
+    """Against a base freshly loaded for each adapter: nothing of the last one stays behind, merged or not."""
+    monkeypatch.setattr(probe_answers, "MERGED", merged)
     probed = probe_run(plan.run, items, responder, find_or_train(plan), PARAMETERS)
     ids = [prompt.ids for prompt in responder.prompts(items)]
     for step, adapter in {0: None, **find_or_train(plan)}.items():
