@@ -23,7 +23,7 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from ccutils.contexts import ContextSampler, Strategy
 from ccutils.errors import InputError
 from ccutils.memory import GB, Prediction, available_bytes, check_fits, compare, predict
-from ccutils.models import Lora, add_lora, load_base, load_tokenizer, model_path, window_of
+from ccutils.models import Lora, add_lora, is_split, load_base, load_tokenizer, model_path, window_of
 from ccutils.neighbours import pool_neighbours
 from ccutils.paraphrase import Paraphraser, paraphrase
 from ccutils.prompts import Prompter
@@ -31,7 +31,7 @@ from ccutils.results import Run, write_json
 from ccutils.shared_contexts import SharedSampler
 from ccutils.tasks import Task, load_task
 from ccutils.tiny import make_recipe
-from ccutils.training import Settings, at_a_time, checkpoints, optimiser, train
+from ccutils.training import Settings, at_a_time, checkpoints, optimiser, processes, train
 from ccutils.training_set import Survey, TrainingSet
 
 
@@ -139,6 +139,7 @@ def predict_memory(plan: Plan, path: str, survey: Survey) -> Prediction:
         checkpointing=settings.checkpointing,
         quantise=plan.quantise,
         answer=ceil(survey.mean_answer_tokens),
+        shards=processes() if is_split() else 1,
     )
 
 

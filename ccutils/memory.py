@@ -59,6 +59,7 @@ class Setup:
     quantise: bool = True
     answer: int = 64
     dtype: torch.dtype = torch.bfloat16
+    shards: int = 1  # GPUs that the model is split over (FSDP)
     expand: bool = False  # keys and values repeated for every head even without padding (a GPU before sm80)
 
 
@@ -93,11 +94,14 @@ def predict(config: PretrainedConfig, *, window: int, micro_batch: int = 1, **mo
 
 def predict_shape(shape: Shape, setup: Setup) -> Prediction:
     """The prediction from a model's numbers."""
-    adapter = adapter_parameters(shape, setup.lora)
+    adapter = adapter_parameters(shape, setup.lora) // setup.shards
     inputs, work = activations(shape, setup)
+    linear, others = linear_bytes(shape, setup), shape.others * setup.dtype.itemsize
+    whole = others + 2 * linear // shape.layers if setup.shards > 1 else 0  # one layer in use, one on its way
     parts = {
-        "base, linear layers": linear_bytes(shape, setup),
-        "base, the rest": shape.others * setup.dtype.itemsize,
+        "base, linear layers": linear // setup.shards,
+        "base, the rest": others // setup.shards,
+        "gathered layers": whole,
         "adapter": 4 * adapter,
         "gradients": 4 * adapter,
         "optimiser": round(OPTIMISER.get(setup.optimiser, 8) * adapter),

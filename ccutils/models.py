@@ -1,5 +1,6 @@
 """Base models: by name, from a directory or the Hub, quantised to NF4 and with LoRA on top."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,21 +73,24 @@ def load_base(path: str, *, quantise: bool = True, attention: str = "auto") -> P
     """A base model on the GPU if there is one, its linear layers in NF4 by bitsandbytes if `quantise`.
 
     `attention` is transformers' name of a kernel; "auto": FlashAttention where it is installed, else sdpa.
-    Only safetensors are read and no remote code is run. Raises InputError if the model cannot be had.
+    Only safetensors are read and no remote code is run. A model that is to be split stays in main memory, its
+    4-bit weights packed in the compute dtype as FSDP needs them. Raises InputError if it cannot be had.
     """
     dtype = compute_dtype()
+    here = torch.cuda.current_device() if torch.cuda.is_available() and not is_split() else "cpu"
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=dtype if is_split() else torch.uint8,
     )
     try:
         model = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
             quantization_config=nf4 if quantise else None,
-            device_map={"": torch.cuda.current_device()} if torch.cuda.is_available() else None,
+            device_map={"": here},
             use_safetensors=True,
             attn_implementation=attention_kernel(attention),
         )
@@ -128,6 +132,11 @@ def attention_kernel(name: str) -> str:
 def window_of(path: str) -> int:
     """The most tokens a model can read."""
     return int(AutoConfig.from_pretrained(path).max_position_embeddings)
+
+
+def is_split() -> bool:
+    """Whether `accelerate launch` has been told to split the model over GPUs (FSDP)."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
 def compute_dtype() -> torch.dtype:

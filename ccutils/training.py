@@ -23,7 +23,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from ccutils.errors import InputError
-from ccutils.models import compute_dtype
+from ccutils.models import compute_dtype, is_split
 from ccutils.shared import SharedCollator, share
 from ccutils.training_set import TrainingSet
 
@@ -35,7 +35,15 @@ WHOLE = "whole.json"
 # TRL scores every position where there is no Triton, so that shapes stay the same for devices that compile.
 # A CPU does not, and scoring the answers alone halves the time of the tiny model's steps.
 trl_utils._use_triton = lambda device: device.type in ("cuda", "cpu")  # type: ignore[attr-defined]
-RESUME_FILES = ("optimizer.pt", "scheduler.pt", "scaler.pt", "rng_state*.pth", "training_args.bin")
+RESUME_FILES = (
+    "optimizer.pt",
+    "optimizer.bin",
+    "pytorch_model_fsdp.bin",
+    "scheduler.pt",
+    "scaler.pt",
+    "rng_state*.pth",
+    "training_args.bin",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +228,8 @@ def optimiser(name: str) -> str:
     """The optimiser by transformers' name for it."""
     if name != "auto":
         return name
-    return "paged_adamw_8bit" if torch.cuda.is_available() else "adamw_torch"
+    # bitsandbytes' optimisers do not know parameters that are split
+    return "paged_adamw_8bit" if torch.cuda.is_available() and not is_split() else "adamw_torch"
 
 
 class Progress(TrainerCallback):

@@ -24,13 +24,12 @@ LAUNCH = ROOT / "launch"
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
-def launch(config: str, plan: Plan, processes: int = 2) -> subprocess.CompletedProcess[str]:
+def launch(config: str, plan: Plan, *program: str) -> subprocess.CompletedProcess[str]:
     """What the README tells to run on several GPUs; without a GPU, accelerate's processes talk by gloo."""
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(LAUNCH / config)]
-    rest = ["--num_processes", str(processes), "--main_process_port", "0", "-m", "ccutils.ic_train"]
+    rest = ["--num_processes", "2", "--main_process_port", "0", *program, json.dumps(asdict(plan))]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    arguments = [*command, *rest, json.dumps(asdict(plan))]
-    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run([*command, *rest], env=environment, capture_output=True, text=True, check=False)
 
 
 def curve(plan: Plan) -> list[float]:
@@ -49,29 +48,35 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return plan
 
 
-@pytest.fixture(scope="module")
-def together(alone: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+WAYS = {
+    "data parallel": ("data_parallel.yaml", "-m", "ccutils.ic_train"),
+    "4-bit weights split": ("fsdp_qlora.yaml", str(Path(__file__).parent / "fsdp_on_cpu.py")),
+}
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def together(request: pytest.FixtureRequest, alone: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The same run by two processes, which also share the making of the base."""
+    config, *program = WAYS[request.param]
     plan = replace(alone, results=str(tmp_path_factory.mktemp("together")))
-    ended = launch("data_parallel.yaml", plan)
+    ended = launch(config, plan, *program)
     assert ended.returncode == 0, ended.stderr
     return plan
 
 
-def test_two_processes_have_the_losses_of_one(alone: Plan, together: Plan) -> None:
+def test_two_processes_train_as_one_does(alone: Plan, together: Plan) -> None:
     assert len(curve(together)) == 6
     assert curve(together) == pytest.approx(curve(alone), abs=1e-4)
+    for name, value in adapter(alone).items():
+        torch.testing.assert_close(adapter(together)[name], value, rtol=1e-3, atol=1e-4)
 
 
-def test_two_processes_end_with_the_adapter_of_one(alone: Plan, together: Plan) -> None:
-    for name, value in adapter(together).items():
-        torch.testing.assert_close(value, adapter(alone)[name], rtol=1e-3, atol=1e-4)
-
-
-def test_two_processes_did_train(together: Plan) -> None:
-    """Each has left the state of its random numbers."""
+def test_there_were_two_processes(together: Plan, request: pytest.FixtureRequest) -> None:
+    """Each has left the state of its random numbers, and FSDP its own form of the optimiser's state."""
     names = {path.name for path in checkpoints(together.run.folder)[6].iterdir()}
+    split = "split" in request.node.name
     assert {"rng_state_0.pth", "rng_state_1.pth", "whole.json"} <= names
+    assert ("optimizer.bin" in names, "optimizer.pt" in names) == (split, not split)
 
 
 def test_a_batch_is_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:

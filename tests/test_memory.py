@@ -282,6 +282,19 @@ def test_what_is_advised_fits_and_the_next_larger_does_not(
         assert total(**changes | {"micro_batch": larger}) > available
 
 
+def test_a_model_too_large_for_a_card_fits_split_over_two() -> None:
+    config = LlamaConfig(**LLAMA_8B.to_dict() | {"hidden_size": 8192, "intermediate_size": 28672})
+    config.num_hidden_layers, config.num_attention_heads = 80, 64  # the shape of a 70B model
+    alone, split = (
+        predict(config, window=512, shards=n, optimiser="adamw_torch", dtype=torch.bfloat16) for n in (1, 2)
+    )
+    with pytest.raises(InputError):
+        check_fits(alone, RTX_24)
+    assert 35e9 < alone.parts["base, linear layers"] < 36e9
+    assert split.parts["base, linear layers"] == alone.parts["base, linear layers"] // 2
+    check_fits(predict(config, window=512, shards=4, dtype=torch.bfloat16), RTX_24)
+
+
 @pytest.mark.parametrize("name", ["window", "micro_batch"])
 def test_sizes_below_one_are_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"{name} is 0"):
