@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
 from ccutils.errors import InputError
+from ccutils.shared_attention import IN_PARTS, PADDING, PREFIX, block_mask, parts_of
 
 IGNORE = -100  # the label of a token that the loss leaves out
-PADDING, PREFIX = -1, 0  # segments; the branches are 1 to M
-ATTENTION = ("sdpa", "flex_attention")
+ATTENTION = ("sdpa", "flex_attention")  # what a model may come with
 
 Feature = Mapping[str, Sequence[int]]
 """A prompt with its answer: `input_ids`, and `labels` of the same length, IGNORE before the answer."""
@@ -120,38 +119,17 @@ class SharedCollator:
         }
 
 
-def visible(segments: Tensor) -> Tensor:
-    """Which tokens see which, as a mask for sdpa: (batch, n) segments to (batch, 1, n, n), query by key."""
-    n = segments.shape[1]
-    query, key = segments[:, :, None], segments[:, None, :]
-    causal = torch.ones(n, n, dtype=torch.bool, device=segments.device).tril()
-    # Padding sees padding: a query that sees nothing has no softmax.
-    return (causal & ((query == key) | ((key == PREFIX) & (query > PREFIX))))[:, None]
-
-
-def block_mask(segments: Tensor) -> BlockMask:
-    """The same mask for FlexAttention, which skips the blocks that are empty."""
-
-    def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        of_query, of_key = segments[batch, query], segments[batch, key]
-        return (query >= key) & ((of_query == of_key) | ((of_key == PREFIX) & (of_query > PREFIX)))
-
-    batch, n = segments.shape
-    gpu = segments.device.type == "cuda"
-    return create_block_mask(sees, batch, None, n, n, device=segments.device, _compile=gpu)
-
-
 def share(model: PreTrainedModel | PeftModel) -> RemovableHandle:
     """Let a model read `segments` beside its other inputs; it works as before without them.
 
-    The mask is made where the model is, not in the collator: a BlockMask cannot be moved there, and trainers
-    count tokens by the plain attention mask. Remove the handle to undo it. Raises InputError for a model
-    whose attention cannot take such a mask.
+    What attention needs is made where the model is, not in the collator: a BlockMask cannot be moved, and
+    trainers count tokens by the plain attention mask. Remove the handle to undo it. Raises InputError for a
+    model whose attention cannot tell branches apart.
     """
     causal: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     config = causal.config.get_text_config()
     attention = config._attn_implementation
-    if attention not in ATTENTION:
+    if attention not in (*ATTENTION, IN_PARTS):
         raise InputError(
             f"shared contexts need a mask that attention {attention!r} cannot take: load the "
             f"model with attn_implementation {' or '.join(map(repr, ATTENTION))}."
@@ -162,11 +140,16 @@ def share(model: PreTrainedModel | PeftModel) -> RemovableHandle:
             f"shared contexts need full attention in every layer, and {config.model_type} has other kinds: "
             "train it with independent contexts."
         )
+    if attention != "flex_attention":
+        causal.set_attn_implementation(IN_PARTS)
 
     def read(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         segments = kwargs.pop("segments", None)
-        if segments is not None:
-            kwargs["attention_mask"] = (visible if attention == "sdpa" else block_mask)(segments)
+        if segments is not None and attention == "flex_attention":
+            kwargs["attention_mask"] = block_mask(segments)
+        elif segments is not None:
+            # a mask of four dimensions is handed on as it is: here no n by n mask is to be made
+            kwargs |= {"parts": parts_of(segments), "attention_mask": segments[:, None, None]}
         return args, kwargs
 
     handle: RemovableHandle = causal.base_model.register_forward_pre_hook(read, with_kwargs=True)

@@ -27,7 +27,8 @@ from transformers import (
 from trl import SFTConfig, SFTTrainer
 
 from ccutils.errors import InputError
-from ccutils.shared import IGNORE, Feature, SharedCollator, block_mask, group, pack, share, visible
+from ccutils.shared import IGNORE, Feature, SharedCollator, group, pack, share
+from ccutils.shared_attention import block_mask, parts_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:flex_attention called without")
 VOCABULARY = 50
@@ -168,18 +169,16 @@ def test_a_packed_group_holds_its_prompts(shared: list[int], rests: list[tuple[l
     assert n == min(firsts) - 1 or len(longer) > 1  # nothing more could be shared
 
 
-def test_the_masks_by_hand() -> None:
-    segments = torch.tensor([[0, 0, 1, 1, 2, -1], [0, 1, 2, 2, 3, 3]])
+def test_the_mask_by_hand() -> None:
+    segments = torch.tensor([[0, 0, 1, 1, 2, -1], [1, 2, 2, 3, 3, 3]])
     expected = [
         ["x.....", "xx....", "xxx...", "xxxx..", "xx..x.", ".....x"],
-        ["x.....", "xx....", "x.x...", "x.xx..", "x...x.", "x...xx"],
+        ["x.....", ".x....", ".xx...", "...x..", "...xx.", "...xxx"],
     ]
-    found = visible(segments)
-    assert found.shape == (2, 1, 6, 6)
+    found = create_mask(block_mask(segments).mask_mod, 2, 1, 6, 6, device="cpu")
     for mask, lines in zip(found, expected, strict=True):
         assert ["".join(".x"[int(sees)] for sees in line) for line in mask[0].tolist()] == lines
-    blocks = block_mask(segments)
-    assert torch.equal(create_mask(blocks.mask_mod, 2, 1, 6, 6, device="cpu"), found)
+    assert parts_of(segments) == [[(0, 2), (1, 2), (2, 1), (-1, 1)], [(1, 1), (2, 2), (3, 3)]]
 
 
 def test_flex_attention_skips_what_branches_do_not_see() -> None:
@@ -191,22 +190,34 @@ def test_flex_attention_skips_what_branches_do_not_see() -> None:
     assert empty.sparsity() == pytest.approx(100 * 19 / 36)
 
 
-def test_flex_attention_through_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the CPU it runs without its kernel, forward only; that a GPU's kernel agrees is not tested here."""
+@pytest.mark.parametrize("sizes", [(4, 4, 3), (1,)])
+def test_all_ways_of_attention_agree(monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]) -> None:
+    """Part by part, a dense mask, FlexAttention; that on the CPU without its kernel and forward only."""
 
     def plain(query: Any, key: Any, value: Any, training: bool = False, **arguments: Any) -> Any:
         arguments.pop("kernel_options")
         return flex_attention(query, key, value, **arguments)
 
     monkeypatch.setattr(flex, "compile_friendly_flex_attention", plain)
-    batch = SharedCollator(0, 4)(made_up())
-    outputs = []
-    for attention in ("sdpa", "flex_attention"):
-        model = llama(attn_implementation=attention).eval()
-        share(model)
-        with torch.no_grad():
-            outputs.append(model(**batch).logits[batch["attention_mask"].bool()])
-    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-4, atol=1e-5)
+    batch = SharedCollator(0, 4)(made_up(sizes))
+    inputs = {name: batch[name] for name in ("input_ids", "position_ids")}
+    rows, n = batch["input_ids"].shape
+    dense = create_mask(block_mask(batch["segments"]).mask_mod, rows, 1, n, n, device="cpu")
+    real = batch["attention_mask"].bool()
+    with torch.no_grad():
+        expected = llama().eval()(**inputs, attention_mask=dense).logits[real]
+        for attention in ("sdpa", "flex_attention"):
+            model = llama(attn_implementation=attention).eval()
+            share(model)
+            torch.testing.assert_close(model(**batch).logits[real], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_prompts_with_nothing_in_common_can_be_a_group() -> None:
+    features = [feature([1, 2], [3]), feature([4, 5, 6], [7])]
+    model = llama()
+    expected = separate_step(model, features)
+    share(model)
+    assert float(model(**SharedCollator(0, 2)(features)).loss.detach()) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.fixture(scope="module")
