@@ -64,14 +64,14 @@ def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: S
     Time is not the same: the theory's log time is stretched so that both start and end at the panel's sides.
     """
     steps = trained["step"].max()
-    log = np.log(theory["time"] / theory["time"].min()) / np.log(theory["time"].max() / theory["time"].min())
-    theory = theory.assign(step=log * steps)
+    log = np.log(theory["time"] / theory["time"].min())
+    theory = theory.assign(step=log / log.max() * steps)
     rows = []
     for measure in PANELS:
         panels = [panel(trained, theory, strategy, measure, int(steps)) for strategy in strategies]
         rows.append(alt.hconcat(*panels))
     subtitle = [
-        "Coloured: the transformer, a line for each seed. Black: the theory, by gradient flow from theta = (0, 0).",
+        "Coloured: the transformer, a line for each seed. Black: the theory, by gradient flow from (0, 0).",
         "The two have clocks of their own: compare order and ends, not speed.",
     ]
     title = alt.TitleParams("A trained transformer against the theory", subtitle=subtitle)
@@ -87,9 +87,10 @@ def panel(trained: pd.DataFrame, theory: pd.DataFrame, strategy: str, measure: s
         rows[rows["strategy"] == strategy].rename(columns={measure: "value"}) for rows in (trained, theory)
     )
     lines = alt.Chart(seeds[["seed", "step", "value", "strategy"]]).mark_line(strokeWidth=1.3, clip=True)
-    flows = alt.Chart(curve[["world", "step", "value"]]).mark_line(color="black", strokeWidth=1.6)
+    flows = alt.Chart(curve[["world", "step", "value"]]).mark_line(color="black", strokeWidth=1.6, clip=True)
     colour = alt.Color("strategy:N", scale=colour_scale([strategy]), legend=None)
-    dash = alt.StrokeDash("world:N", title="theory", scale=alt.Scale(range=[[1, 0], [3, 3]]))
+    worlds = alt.Scale(domain=list(theory["world"].unique()), range=[[1, 0], [3, 3]])
+    dash = alt.StrokeDash("world:N", title="theory", scale=worlds)
     layer = alt.layer(lines.encode(x, y, colour, detail="seed:N"), flows.encode(x, y, dash))
     layer = layer.resolve_scale(color="independent")
     return layer.properties(width=165, height=115, title=strategy if first else "")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from html import escape
 from itertools import product
 from typing import Any
 
@@ -9,7 +10,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from ccutils.figures import colour_scale, dash_scale
+from ccutils.figures import EMBED, colour_scale, dash_scale
 from ccutils.minimal_flow import end_states, examine
 from ccutils.minimal_model import Array, World, best_weight, kinds, loss_of_kinds, make_kinds, weights
 
@@ -167,3 +168,9 @@ def movable(world: World, marks: Mapping[str, Array]) -> Any:
         ],
     )
     return chart.encode(x, y, *encodings).add_params(*params).properties(width=520, height=280, title=heading)
+
+
+def frame(chart: Any, height: int) -> str:
+    """A chart as HTML that stays alive without a kernel and without a network; `height` in pixels."""
+    page = escape(chart.to_html(inline=True, embed_options=EMBED))
+    return f'<iframe srcdoc="{page}" width="100%" height="{height}" style="border:0"></iframe>'

@@ -30,12 +30,12 @@ class Training:
 
     steps: int = 3000
     d: int = 5
-    batch: int = 48
+    batch: int = 64
     rate: float = 0.01
     init: float = 0.2
     scale: float = 1.5
-    every: int = 60
-    probes: int = 600
+    every: int = 75
+    probes: int = 500
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -65,7 +65,7 @@ def train(
     names = [(strategy, seed) for strategy in strategies for seed in seeds]
     model = initial([seed for _, seed in names], Layout(training.d, world.k).width, training.init)
     matrices = [model.query_key_1, model.value_1, model.query_key_2, model.out]
-    optimiser = torch.optim.Adam(matrices, lr=training.rate)
+    optimiser = torch.optim.Adam(matrices, lr=training.rate, betas=(0.9, 0.99))
     sources = [seed_source(world, seed, training) for seed in seeds]
     rows = []
     for step in range(training.steps + 1):
