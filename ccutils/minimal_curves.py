@@ -173,4 +173,4 @@ def movable(world: World, marks: Mapping[str, Array]) -> Any:
 def frame(chart: Any, height: int) -> str:
     """A chart as HTML that stays alive without a kernel and without a network; `height` in pixels."""
     page = escape(chart.to_html(inline=True, embed_options=EMBED))
-    return f'<iframe srcdoc="{page}" width="100%" height="{height}" style="border:0"></iframe>'
+    return f'<div><iframe srcdoc="{page}" width="100%" height="{height}" style="border:0"></iframe></div>'

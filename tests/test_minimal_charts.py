@@ -129,5 +129,5 @@ def test_the_movable_chart_has_its_sliders_in_a_frame_that_needs_no_network() ->
     names = {param["name"]: param["bind"]["input"] for param in chart.to_dict()["params"]}
     assert names == dict.fromkeys(("theta_1", "theta_2", "k", "error", "noise"), "range")
     frame = curves.frame(chart, 400)
-    assert frame.startswith("<iframe srcdoc=")
+    assert frame.startswith("<div><iframe srcdoc=")
     assert "script src=" not in frame.replace("&quot;", '"')
