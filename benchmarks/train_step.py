@@ -199,7 +199,7 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
 
 
 def measure(variant: str, s: Setting, folder: Path) -> dict[str, Any]:
-    """Train in this process: each step's loss and gradient norm, seconds of all but the first, peak in bytes."""
+    """Train in this process: each step's loss and gradient norm, seconds of all but the first, peak bytes."""
     import torch
     from transformers import TrainerCallback
 
