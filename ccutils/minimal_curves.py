@@ -97,7 +97,8 @@ def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
     for parameter, title in titles.items():
         part = rows[rows["parameter"] == parameter]
         x = alt.X("at:Q", title=title)
-        colour = alt.Color("world:N", title=None, scale=alt.Scale(range=["#009e73", "#000000"]))
+        names = alt.Scale(domain=list(rows["world"].unique()), range=["#009e73", "#000000"])
+        colour = alt.Color("world:N", title=None, scale=names)
         panels = []
         for column, name in (("theta_1", "theta_1 (sharpness)"), ("theta_2", "theta_2 (pull)")):
             y = alt.Y(f"{column}:Q", title=name, scale=alt.Scale(domain=[0, 20]))
@@ -109,7 +110,7 @@ def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
         columns.append(alt.vconcat(*(panel.properties(width=135, height=110) for panel in panels)))
     subtitle = [
         "Each column varies one parameter. At each point drawn both eigenvalues are positive: it is stable.",
-        "No point: no finite one, training goes on to ever larger θ.",
+        "No point: no finite one, training goes on to ever larger theta.",
     ]
     heading = alt.TitleParams("The stable point of contrastive training", subtitle=subtitle)
     return alt.hconcat(*columns).resolve_scale(color="shared").properties(title=heading)
