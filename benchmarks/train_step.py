@@ -318,7 +318,9 @@ def report(s: Setting, found: dict[str, list[dict[str, Any]]]) -> None:
 
     from ccutils.models import compute_dtype
 
-    worst = check_steps(found, 1e-4 if compute_dtype() == torch.float32 else 2e-2)
+    # TRL keeps the adapter of a quantised model in bfloat16
+    exact = compute_dtype() == torch.float32 and not s.quantise
+    worst = check_steps(found, 1e-4 if exact else 2e-2)
     print(f"losses and gradient norms of all {s.steps + 1} steps agree to {worst:.0e}")
     speed = {v: s.targets / median(x for r in runs for x in r["seconds"]) for v, runs in found.items()}
     peak = {v: median(r["peak"] for r in runs) / GB for v, runs in found.items()}
