@@ -48,7 +48,9 @@ def comparison_rows(trained: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame
     for strategy, part in last.groupby("strategy", sort=False):
         for measure, title in PANELS.items():
             values = part[measure].to_numpy()
-            half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+            count = len(values)
+            # One seed has no interval.
+            half = t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5 if count > 1 else np.nan
             row: dict[str, Any] = {"strategy": strategy, "measure": title}
             for world, curve in theory[theory["strategy"] == strategy].groupby("world", sort=False):
                 row[str(world)] = float(curve[measure].iloc[-1])
