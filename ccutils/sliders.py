@@ -1,0 +1,30 @@
+"""A chart that follows sliders in a running notebook."""
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+import vl_convert
+
+
+def moving_chart(draw: Callable[..., Any], **controls: Any) -> widgets.VBox:
+    """Controls above the chart that `draw` makes of their values, drawn again whenever one is moved.
+
+    `controls` are ipywidgets by the names of draw's parameters. The chart is an SVG in an HTML widget, not
+    ipywidgets' own Output: that one now and then hangs a notebook which runs without a browser
+    (github.com/nteract/papermill/issues/723). An error is shown in the chart's place as one sentence.
+    """
+    picture = widgets.HTML()
+
+    def redraw(change: Any = None) -> None:
+        values = {name: control.value for name, control in controls.items()}
+        try:
+            picture.value = vl_convert.vegalite_to_svg(draw(**values).to_dict())
+        except ValueError as error:
+            picture.value = f"<p>{error}</p>"
+
+    for control in controls.values():
+        control.continuous_update = False  # a chart for every pixel would lag behind
+        control.observe(redraw, "value")
+    redraw()
+    return widgets.VBox([*controls.values(), picture])
