@@ -4,11 +4,15 @@ import shutil
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccutils.errors import InputError
 from ccutils.execute import list_gpus
 from ccutils.profiles import Profile
+
+if TYPE_CHECKING:
+    from ccutils.prompts import Prompter
+    from ccutils.tasks import Task
 
 FREE_BYTES = 200 * 2**20  # below this a run would fail half-way
 TRAIN = "03_ic_train"
@@ -17,19 +21,33 @@ TRAIN = "03_ic_train"
 def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
     """Raise InputError for a model, task, strategy or option that would fail later, or for a missing GPU."""
     for model in profile.models:
-        check_model(model)
+        check_model(model, dry_run=dry_run)
+    check_recipe(profile)
     for task in profile.tasks:
         check_task(profile, task)
     if profile.gpu and not dry_run:
         check_gpu()
 
 
-def check_model(model: str) -> None:
-    """Check a model's directory; "tiny" always is there, and Hub ids are tried by the notebooks."""
-    if model != "tiny":
-        from ccutils import models  # here, since it takes seconds to import
+def check_model(model: str, *, dry_run: bool = False) -> None:
+    """Check a model's directory, or ask the Hub for it unless only planning; "tiny" always is there."""
+    if model == "tiny":
+        return
+    from ccutils import models  # here, since it takes seconds to import
 
-        models.check_model(model)
+    models.check_model(model)
+    if not dry_run and not Path(model).expanduser().exists():
+        models.check_hub(model)
+
+
+def check_recipe(profile: Profile) -> None:
+    """Check what a profile changes of the tiny base's recipe."""
+    for task in profile.tasks:
+        changes = job_values(profile, task).get("recipe")
+        if changes:
+            from ccutils.tiny import make_recipe
+
+            make_recipe(changes)
 
 
 def check_task(profile: Profile, name: str) -> None:
@@ -52,6 +70,20 @@ def job_values(profile: Profile, task: str) -> dict[str, Any]:
     from ccutils.profiles import declared_parameters
 
     return {**declared_parameters(profile.notebook(TRAIN)), **profile.values(TRAIN, task=task)}
+
+
+def check_window(task: "Task", prompter: "Prompter") -> None:
+    """Raise InputError for the first example of the pool or a test set that is too long even without context.
+
+    Training and probes would find it, too, but the probes only after the training.
+    """
+    for name in ("pool", "id_test", "ood_test"):
+        for row, e in enumerate(getattr(task, name)):
+            answer = len(prompter.answer(e)) if name == "pool" else task.max_new_tokens
+            try:
+                prompter.prompt([], e, answer)
+            except InputError as error:
+                raise InputError(f"{name} example {row}: {error}") from None
 
 
 def check_gpu() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from bitsandbytes.nn.modules import Linear4bit
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -15,6 +16,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils.hub import has_file
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ccutils.errors import InputError
@@ -35,12 +37,17 @@ class Lora:
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
     """What `from_pretrained` takes: a directory for "tiny" (trained now if need be), a path or a Hub id.
 
-    Raises InputError for a directory that does not exist or lacks a config or a tokenizer.
+    Raises InputError for a directory that does not exist or lacks a config or a tokenizer, and for a Hub id
+    that is neither on this machine nor to be had now.
     """
     if model == "tiny":
         return str(tiny_base(task, cache, recipe))
     check_model(model)
-    return str(Path(model).expanduser()) if Path(model).expanduser().exists() else model
+    folder = Path(model).expanduser()
+    if folder.exists():
+        return str(folder)
+    check_hub(model)
+    return model
 
 
 def check_model(model: str) -> None:
@@ -57,6 +64,19 @@ def check_model(model: str) -> None:
             raise InputError(
                 f"model directory {model!r} lacks a {what} ({file}): save one there with save_pretrained."
             )
+
+
+def check_hub(model: str) -> None:
+    """Raise InputError for a Hub id that is neither on this machine nor to be had now.
+
+    Asked once, without the retries of `from_pretrained`, which take a minute to tell of a missing network.
+    """
+    try:
+        there = has_file(model, "config.json")
+    except Exception as error:  # not only OSError: a proxy's refusal, a name that the Hub cannot have
+        raise _unreachable(model, error) from error
+    if not there:
+        raise _unreachable(model, OSError("it is neither on this machine nor found on the Hub"))
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
@@ -123,7 +143,13 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> Peft
 
 
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """A base with the adapter of a checkpoint folder on it, for answering."""
+    """A base with the adapter of a checkpoint folder on it, for answering.
+
+    The adapter is put into the base itself: take it off with `.unload()`, which returns the base as it was,
+    before the next one goes on. Raises ValueError where one is on.
+    """
+    if any(isinstance(module, BaseTunerLayer) for module in base.modules()):
+        raise ValueError("the base has an adapter on: take it off with unload() first.")
     return PeftModel.from_pretrained(base, str(folder)).eval()
 
 
@@ -136,8 +162,15 @@ def attention_kernel(name: str) -> str:
 
 
 def window_of(path: str) -> int:
-    """The most tokens a model can read."""
-    return int(AutoConfig.from_pretrained(path).max_position_embeddings)
+    """The most tokens a model can read. Raises InputError if its config cannot be had or does not tell."""
+    try:
+        config = AutoConfig.from_pretrained(path)
+    except OSError as error:
+        raise _unreachable(path, error) from error
+    window = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if window is None:
+        raise InputError(f"the config of model {path!r} does not tell its window: set `window`.")
+    return int(window)
 
 
 def is_split() -> bool:
@@ -153,7 +186,7 @@ def compute_dtype() -> torch.dtype:
 
 
 def _unreachable(path: str, error: Exception) -> InputError:
-    first = str(error).strip().splitlines()[0]
+    first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
     return InputError(
         f"model {path!r} could not be loaded ({first}): check the name, the network, and for gated models "
         "the token in HF_TOKEN; or give a local directory, or 'tiny'."

@@ -43,7 +43,6 @@ class Recipe:
     window: int = 512
     vocabulary: int = 4000
     demonstrations: int = 6  # in an episode, besides its last example
-    noise: float = 0.0  # share of an input's words that tell nothing, for real text (not used by gloss)
     batch: int = 64
     learning_rate: float = 3e-3
     repeat_steps: int = 1500  # at most: the first stage ends when its loss is below `repeat_until`
@@ -57,7 +56,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value < 0 or (value == 0 and field.name not in ("seed", "noise")):
+            if value < 0 or (value == 0 and field.name != "seed"):
                 raise InputError(f"recipe: {field.name} is {value}: it must be above 0.")
         if self.width % (2 * self.heads):
             raise InputError(
@@ -174,7 +173,7 @@ def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Rec
         total=recipe.episode_steps, desc="tiny base, stage 2 (episodes)", mininterval=2, file=sys.stdout
     ) as bar:
         for _ in range(recipe.episode_steps):
-            tokens, answers = episodes(material, recipe.demonstrations, recipe.batch, rng, recipe.noise)
+            tokens, answers = episodes(material, recipe.demonstrations, recipe.batch, rng)
             loss = step(model, optimiser, tokens, answers)
             decay.step()
             bar.update()

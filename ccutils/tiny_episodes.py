@@ -25,7 +25,6 @@ class Material:
     after: list[int]  # between input and answer
     end: list[int]  # after an answer
     inputs: Tokens  # (words,) that occur in inputs
-    running: Tokens  # (tokens,) of the pool's inputs, as often as they occur
     answers: list[Tokens]  # by length in tokens: (answers, length), the task's distinct labels
     lengths: Tokens  # (pool,) of inputs, in tokens
     interlinear: bool  # answers repeat the input's words, each with its gloss
@@ -65,7 +64,6 @@ def material_of(task: Task, tokenizer: PreTrainedTokenizerFast) -> Material:
         after=ids(after),
         end=ids(task.template.separator),
         inputs=np.array(used),
-        running=np.array([t for row in inputs[: len(task.pool)] for t in row]),
         answers=[np.array([o for o in outputs if len(o) == n]) for n in lengths],
         lengths=np.array([len(row) for row in inputs]),
         interlinear=all(
@@ -81,7 +79,7 @@ def repeats(among: Tokens, batch: int, rng: np.random.Generator) -> Tokens:
 
 
 def episodes(
-    material: Material, k: int, batch: int, rng: np.random.Generator, noise: float = 0.0
+    material: Material, k: int, batch: int, rng: np.random.Generator
 ) -> tuple[Tokens, NDArray[np.bool_]]:
     """A batch of episodes, tokens and where the loss is, both (batch, length).
 
@@ -92,7 +90,7 @@ def episodes(
     slots = (
         _interlinear(material, lengths, batch, rng)
         if material.interlinear
-        else _labels(material, lengths, batch, rng, noise)
+        else _labels(material, lengths, batch, rng)
     )
     start = np.tile(np.array(material.start, dtype=np.int64), (batch, 1))
     tokens, judged = [start], [np.zeros(start.shape, dtype=np.bool_)]
@@ -108,12 +106,9 @@ def episodes(
 
 
 def _labels(
-    material: Material, lengths: Tokens, batch: int, rng: np.random.Generator, noise: float
+    material: Material, lengths: Tokens, batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tokens, Tokens]]:
-    """Slots of an episode of topics: each topic has words and a label; the last slot's topic was shown.
-
-    A word is, with probability `noise`, no word of its topic but any of running text.
-    """
+    """Slots of an episode of topics: each topic has words and a label; the last slot's topic was shown."""
     k, rows = len(lengths) - 1, np.arange(batch)
     n_topics = int(rng.integers(1, k + 1))
     answers = material.answers[rng.choice(len(material.answers), p=_shares(material.answers))]
@@ -124,10 +119,7 @@ def _labels(
     topic[:, k] = topic[rows, rng.integers(k, size=batch)]
     for slot, length in enumerate(lengths):
         chosen = np.argsort(rng.random((batch, owned)), axis=1)[:, :length]
-        said = words[rows[:, None], topic[:, slot, None], chosen]  # (batch, length)
-        if noise:
-            said = np.where(rng.random(said.shape) < noise, rng.choice(material.running, said.shape), said)
-        yield said, labels[rows, topic[:, slot]]
+        yield words[rows[:, None], topic[:, slot, None], chosen], labels[rows, topic[:, slot]]
 
 
 def _interlinear(

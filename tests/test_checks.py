@@ -1,0 +1,99 @@
+"""What is refused before anything starts."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from transformers import ByT5Tokenizer
+
+from ccutils import checks, models
+from ccutils.checks import check_profile, check_window
+from ccutils.errors import InputError
+from ccutils.profiles import Profile, make_profile
+from ccutils.prompts import Prompter
+from ccutils.tasks import Example, Task, load_task
+
+TINY = {"n_topics": 4, "n_novel": 2, "pool_size": 20, "n_test": 5}
+
+
+def profile(**changes: object) -> Profile:
+    values = {
+        "tasks": {"topics": {"task_options": TINY}},
+        "models": ["tiny"],
+        "strategies": ["random"],
+        "seeds": [[0]],
+    }
+    return make_profile({**values, **changes})
+
+
+def test_what_is_fine_passes():
+    check_profile(profile(parameters={"k": 20, "recipe": {"layers": 1}}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategies": ["randomly"]}, "strategy 'randomly' does not exist: choose one of none, random"),
+        ({"tasks": {"topic": {}}}, "task 'topic' does not exist: choose one of topics"),
+        ({"tasks": {"topics": {"task_options": {"size": 3}}}}, "no option 'size': it has n_topics"),
+        ({"tasks": {"mtop": {"task_options": {"path": "./none"}}}}, "path './none' holds neither"),
+        ({"models": ["./none"]}, "model './none' is no directory"),
+        ({"parameters": {"k": 0}}, "k is 0: it must be a whole number of at least 1"),
+        ({"parameters": {"k": 21}}, "k is 21, above the 20 examples of topics's pool: lower it"),
+        ({"parameters": {"p": 0.8, "epsilon": 0.3}}, "p . epsilon is 0.8 . 0.3, above 1"),
+        ({"parameters": {"recipe": {"layer": 1}}}, "recipe has no 'layer'; did you mean layers"),
+        ({"parameters": {"recipe": {"layers": 0}}}, "recipe: layers is 0: it must be above 0"),
+        ({"tasks": {"topics": {"task_options": TINY, "recipe": {"batch": -1}}}}, "recipe: batch is -1"),
+    ],
+)
+def test_bad_input(changes, message):
+    with pytest.raises(InputError, match=message):
+        check_profile(profile(**changes), dry_run=True)
+
+
+class TestModel:
+    def test_the_hub_is_asked_before_a_run_but_not_before_a_plan(self, monkeypatch):
+        monkeypatch.setattr(models, "has_file", lambda *_: False)
+        of_hub = profile(models=["org/model"])
+        check_profile(of_hub, dry_run=True)
+        with pytest.raises(InputError, match="model 'org/model' could not be loaded"):
+            check_profile(of_hub)
+
+    def test_a_directory_is_not_asked_for(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(models, "has_file", lambda *_: pytest.fail("asked the Hub"))
+        for file in ("config.json", "tokenizer_config.json"):
+            (tmp_path / file).touch()
+        checks.check_model(str(tmp_path))
+        (tmp_path / "tokenizer_config.json").unlink()
+        with pytest.raises(InputError, match="lacks a tokenizer"):
+            checks.check_model(str(tmp_path))
+
+
+class TestWindow:
+    @pytest.fixture(scope="class")
+    def task(self) -> Task:
+        return load_task("topics", seed=0, **TINY)
+
+    def test_what_fits_passes(self, task):
+        longest = max(len(f"{e.input} =") for e in [*task.pool, *task.id_test, *task.ood_test])
+        answers = max(task.max_new_tokens, *(len(f" {e.output}") + 1 for e in task.pool))
+        check_window(task, Prompter(ByT5Tokenizer(), task.template, longest + answers))
+
+    @pytest.mark.parametrize("part", ["pool", "id_test", "ood_test"])
+    def test_the_first_that_does_not_fit_is_named(self, task, part):
+        few = list(getattr(task, part))
+        few[3] = Example("x" * 70, few[3].output)
+        longer = replace(task, **{part: few})
+        with pytest.raises(InputError, match=rf"{part} example 3: the target 'x+\.\.\.' needs \d+ tokens"):
+            check_window(longer, Prompter(ByT5Tokenizer(), task.template, 60))
+
+    def test_an_answer_of_the_pool_counts(self, task):
+        longer = replace(task, pool=[replace(task.pool[0], output="y" * 70)])
+        with pytest.raises(InputError, match="pool example 0: "):
+            check_window(longer, Prompter(ByT5Tokenizer(), task.template, 60))
+
+
+def test_a_results_folder_that_cannot_be_made(tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"cannot be written to \(.*--set results=FOLDER"):
+        checks.check_results_folder(tmp_path / "file" / "results")
