@@ -122,7 +122,8 @@ def make_model(plan: Plan, path: str) -> PeftModel:
     """The base, quantised if so planned, with a fresh adapter."""
     attention = plan.attention
     if plan.group > 1 and attention == "auto":  # FlashAttention cannot take the mask of shared contexts
-        attention = "flex_attention" if torch.cuda.is_available() else "sdpa"
+        flex = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 8  # not on a T4
+        attention = "flex_attention" if flex else "sdpa"
     base = load_base(path, quantise=plan.quantise, attention=attention)
     return add_lora(base, plan.lora, checkpointing=plan.settings.checkpointing)
 

@@ -59,9 +59,8 @@ class Prompter:
         `similarity` than any other. Without it, the first ones go. Raises InputError where the target alone
         does not fit.
         """
-        order = sorted(
-            range(len(demonstrations)), key=lambda i: similarity[i] if similarity is not None else i
-        )
+        # Of equals the last goes first: contexts that share their beginning go on sharing it.
+        order = sorted(range(len(demonstrations)), key=lambda i: (similarity[i], -i) if similarity else (i,))
         room = self.window - answer_tokens
         if self.chat:
             prompt = self._fit_chat(demonstrations, target, order, room)

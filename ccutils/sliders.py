@@ -10,9 +10,9 @@ import vl_convert
 def moving_chart(draw: Callable[..., Any], **controls: Any) -> widgets.VBox:
     """Controls above the chart that `draw` makes of their values, drawn again whenever one is moved.
 
-    `controls` are ipywidgets by the names of draw's parameters. The chart is an SVG in an HTML widget, not
-    ipywidgets' own Output: that one now and then hangs a notebook which runs without a browser
-    (github.com/nteract/papermill/issues/723). An error is shown in the chart's place as one sentence.
+    `controls` are ipywidgets by the names of draw's parameters, which are their labels too. The chart is an
+    SVG in an HTML widget, not ipywidgets' own Output: that one now and then hangs a notebook which runs
+    without a browser (github.com/nteract/papermill/issues/723). An error is shown in the chart's place.
     """
     picture = widgets.HTML()
 
@@ -23,7 +23,8 @@ def moving_chart(draw: Callable[..., Any], **controls: Any) -> widgets.VBox:
         except ValueError as error:
             picture.value = f"<p>{error}</p>"
 
-    for control in controls.values():
+    for name, control in controls.items():
+        control.description = control.description or name
         control.continuous_update = False  # a chart for every pixel would lag behind
         control.observe(redraw, "value")
     redraw()

@@ -184,6 +184,8 @@ def make_trainer(
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         max_length=None,
+        # without padding the prompts of a batch are one sequence, which FlashAttention alone tells apart
+        padding_free=model.config._attn_implementation == "flash_attention_2" and prompts.group == 1,
         report_to="none",
         disable_tqdm=True,
     )
