@@ -80,12 +80,19 @@ def make_recipe(changes: Mapping[str, Any]) -> Recipe:
 def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT) -> Path:
     """Train the tiny base for a task's vocabulary, unless the cache has it, and return its model directory.
 
-    The cache knows it by recipe and vocabulary, which all seeds of a task share (not where labels are free
-    text: then each seed has words of its own). The directory is an ordinary Hugging Face one: config,
-    safetensors, tokenizer. Several processes may ask at once: one trains, the others wait for it.
+    The cache knows it by what all seeds of a task share, so that they share the base, which the first to ask
+    trains: recipe, vocabulary, template, mean lengths. Where labels are free text, each seed has its own. The
+    directory is an ordinary Hugging Face one: config, safetensors, tokenizer. Several processes may ask at
+    once: one trains, the others wait for it.
     """
     tokenizer = word_tokenizer(task, recipe.vocabulary)
-    facts = {"recipe": asdict(recipe), "vocabulary": sorted(tokenizer.get_vocab())}
+    material = material_of(task, tokenizer)
+    facts = {
+        "recipe": asdict(recipe),
+        "vocabulary": sorted(tokenizer.get_vocab()),
+        "template": asdict(task.template),
+        "lengths": material.mean_lengths(),
+    }
     name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
     folder = cache / f"tiny-{task.name}-{name}"
     cache.mkdir(parents=True, exist_ok=True)
@@ -93,7 +100,7 @@ def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT) -> Path:
         if not (folder / "config.json").exists():
             part = cache / f".{folder.name}.part"
             shutil.rmtree(part, ignore_errors=True)
-            model = pretrain(tokenizer, material_of(task, tokenizer), recipe)
+            model = pretrain(tokenizer, material, recipe)
             model.save_pretrained(part)
             tokenizer.save_pretrained(part)
             os.replace(part, folder)

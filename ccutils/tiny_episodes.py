@@ -29,6 +29,13 @@ class Material:
     lengths: Tokens  # (pool,) of inputs, in tokens
     interlinear: bool  # answers repeat the input's words, each with its gloss
 
+    def mean_lengths(self) -> tuple[int, int]:
+        """Of inputs and of labels, in whole tokens: what hardly differs between the seeds of a task."""
+        labels = [answers.shape for answers in self.answers]
+        return round(float(self.lengths.mean())), round(
+            sum(n * m for n, m in labels) / sum(n for n, _ in labels)
+        )
+
 
 def question_around(task: Task) -> tuple[str, str]:
     """What the template writes before and after an input, its other fields left empty.

@@ -72,10 +72,16 @@ class TestCache:
         assert again == base
         assert weights.stat().st_mtime_ns == before
 
-    def test_recipe_and_vocabulary_tell_one_from_another(self, task, base):
-        changed = tiny_base(task, base.parent, make_recipe({**RECIPE, "seed": 1}))
-        other = tiny_base(replace(task, vocabulary=["newword"]), base.parent, make_recipe(RECIPE))
-        assert len({base, changed, other}) == 3
+    def test_what_the_base_is_made_of_tells_one_from_another(self, task, base):
+        recipe = make_recipe(RECIPE)
+        shorter = {"topics": {"input_words": 2}, "gloss": {"sentence_words": 2}}[task.name]
+        others = [
+            tiny_base(task, base.parent, make_recipe({**RECIPE, "seed": 1})),
+            tiny_base(replace(task, vocabulary=["newword"]), base.parent, recipe),
+            tiny_base(replace(task, template=Template("{input} =", "{output}")), base.parent, recipe),
+            tiny_base(load_task(task.name, seed=0, **SMALL, **shorter), base.parent, recipe),
+        ]
+        assert len({base, *others}) == 5
 
     def test_what_was_cut_off_is_made_anew(self, task, base, tmp_path):
         part = tmp_path / f".{base.name}.part"
