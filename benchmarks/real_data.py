@@ -1,4 +1,4 @@
-"""What the real tasks look like from file to prompt: splits, neighbours, contexts, prompt lengths, gold answers.
+"""What the real tasks are like from file to prompt: splits, neighbours, prompt lengths, gold answers.
 
 python benchmarks/real_data.py                     # the files of ../shared/data
 python benchmarks/real_data.py --data OTHER_FOLDER
