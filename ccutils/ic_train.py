@@ -39,9 +39,10 @@ from ccutils.training_set import Survey, TrainingSet
 class Plan:
     """A run described whole; the fields are the parameters of notebook 03, `settings` those of the training.
 
-    `window` 0 is the model's own. `paraphraser` is a kind of ccutils.paraphrase; "auto" is the task's own
-    where it has one, else rules. `group` targets share their random demonstrations (ccutils.shared): 0 is
-    independent contexts, 1 the same with the target's own demonstration last.
+    `window` 0 is the model's own; `chat` writes prompts in the model's chat template. `paraphraser` is a kind
+    of ccutils.paraphrase; "auto" is the task's own where it has one, else rules. `group` targets share their
+    random demonstrations (ccutils.shared): 0 is independent contexts, 1 the same with the target's own
+    demonstration last.
     """
 
     task: str = "topics"
@@ -57,6 +58,7 @@ class Plan:
     paraphrase_strength: float = 0.5
     paraphrase_source: str = ""
     window: int = 0
+    chat: bool = False
     quantise: bool = True
     attention: str = "auto"
     rank: int = 16
@@ -110,7 +112,7 @@ def assemble(plan: Plan) -> Parts:
     kind = own if plan.paraphraser == "auto" else plan.paraphraser
     how = Paraphraser(kind, plan.paraphrase_strength, plan.paraphrase_source, seed=plan.seed)
     rewritten = paraphrase(task.pool, how, plan.cache, task.paraphrase)
-    prompter = Prompter(tokenizer, task.template, plan.window or window_of(path))
+    prompter = Prompter(tokenizer, task.template, plan.window or window_of(path), plan.chat)
     if plan.group:
         sampler: ContextSampler = SharedSampler(strategy, near, inputs, plan.seed, plan.group)
     else:

@@ -38,6 +38,7 @@ class Responder:
     cache: Path
     quantise: bool = True
     window: int = 0
+    chat: bool = False
     tokenizer: PreTrainedTokenizerBase = field(init=False)
     base: Any = field(init=False, default=None)
     small: bool = field(init=False, default=False)
@@ -48,7 +49,8 @@ class Responder:
     def prompts(self, items: Items) -> list[Prompt]:
         """The prompt of each item. What does not fit the window is dropped and counted, as in training."""
         task = items.task
-        prompter = Prompter(self.tokenizer, task.template, self.window or window_of(self.path))
+        window = self.window or window_of(self.path)
+        prompter = Prompter(self.tokenizer, task.template, window, self.chat)
         return [prompter.prompt(i.context, i.target, task.max_new_tokens, i.similarity) for i in items.items]
 
     def answers(
@@ -162,7 +164,7 @@ def find_or_train(plan: Plan) -> dict[int, Path]:
             f"the run in {folder} was stopped before its end: run notebook 03_ic_train again, which goes on "
             "where it stopped."
         )
-    for name in ("p", "epsilon", "quantise", "recipe", "task_options"):
+    for name in ("p", "epsilon", "quantise", "chat", "recipe", "task_options"):
         here = json.loads(json.dumps(plan.known()[name]))
         if trained[name] != here:
             raise InputError(
