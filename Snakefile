@@ -36,10 +36,16 @@ def runs(*pattern, **more):
     return expand("/".join(pattern), **names)
 
 
+def data(wildcards):
+    """A task's own data file, so that what is made of it is made again when it changes; folders are not watched."""
+    path = profile.values("03_ic_train", task=wildcards.task).get("task_options", {}).get("path", "")
+    return [path] if path and Path(path).is_file() else []
+
+
 # Not the interpreter's own path: a rule whose text changes runs again, and another environment is no reason to.
 EXECUTE = (
     '"${{CCUTILS_PYTHON:-python}}" -m ccutils.execute'
-    " {input.notebook:q} {params.job:q} {params.parameters:q}"
+    " {input.notebook:q} {params.job:q} {params.parameters:q} {resources.gpu}"
 )
 RUN = "{task}/{model}/{strategy}"
 SEEDS = [seed for group in profile.seeds for seed in group]
@@ -53,6 +59,7 @@ wildcard_constraints:
 
 rule start:
     input:
+        data,
         notebook=notebook("00_start_here"),
     output:
         "{task}/{model}/start.json",
@@ -75,12 +82,15 @@ rule minimal_model:
         job="01_minimal_model/all",
         parameters=job("01_minimal_model"),
     threads: threads_each
+    resources:
+        gpu=0,
     shell:
         EXECUTE
 
 
 rule contexts:
     input:
+        data,
         notebook=notebook("02_contexts"),
     output:
         "{task}/contexts.parquet",
@@ -88,6 +98,8 @@ rule contexts:
         job="02_contexts/{task}",
         parameters=job("02_contexts", model=next(iter(MODELS)), seeds=SEEDS),
     threads: threads_each
+    resources:
+        gpu=0,
     shell:
         EXECUTE
 
@@ -101,6 +113,7 @@ for group in profile.seeds:
             f"ic_train_{label}".replace("-", "_")
         input:
             "{task}/{model}/start.json",
+            data,
             notebook=notebook("03_ic_train"),
         output:
             expand(RUN.replace("{", "{{").replace("}", "}}") + "/seed-{seed}/done.json", seed=group),
@@ -144,5 +157,7 @@ rule figures:
         job="05_figures/all",
         parameters=job("05_figures"),
     threads: threads_each
+    resources:
+        gpu=0,
     shell:
         EXECUTE

@@ -22,8 +22,9 @@ from ccutils.probe_answers import Responder, probe_run
 from ccutils.probe_items import make_items
 from ccutils.results import read_rows
 from ccutils.scores import COPY, ICL, IWL, check_rows, final_rows, half_width
+from ccutils.settings import Settings
 from ccutils.tasks import load_task
-from ccutils.training import Settings, checkpoints
+from ccutils.training import checkpoints
 
 SCORES = (IWL, ICL, COPY)
 

@@ -191,7 +191,7 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
             **common, max_length=None, padding_free=flash, use_liger_kernel=gpu and has("liger-kernel")
         )
         return SFTTrainer(model, arguments, train_dataset=dataset, processing_class=tokenizer)
-    from ccutils.training import Settings
+    from ccutils.settings import Settings
     from ccutils.training import make_trainer as ours
 
     settings = Settings(s.steps + 1, s.targets, s.targets, 1e-3, 0.0, s.checkpointing, optimiser, 1)

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,17 +52,36 @@ def check_recipe(profile: Profile) -> None:
 
 
 def check_task(profile: Profile, name: str) -> None:
-    """Load the task as the notebooks will and make each strategy for its pool."""
+    """Load the task as the notebooks will, and make each strategy and the training's settings."""
     from ccutils.contexts import Strategy
+    from ccutils.settings import Settings
     from ccutils.tasks import load_task
 
     values = job_values(profile, name)
     task = load_task(name, seed=profile.seeds[0][0], **values.get("task_options", {}))
     for strategy in profile.strategies:
         Strategy(strategy, **{key: values[key] for key in ("k", "p", "epsilon") if key in values})
+    settings = Settings(**{key: values[key] for key in Settings.__dataclass_fields__ if key in values})
+    check_group(values.get("group", 0), profile.strategies, settings.micro_batch or settings.batch)
     if values.get("k", 1) > len(task.pool):
         raise InputError(
             f"k is {values['k']}, above the {len(task.pool)} examples of {name}'s pool: lower it."
+        )
+
+
+def check_group(group: int, strategies: Sequence[str], at_a_time: int) -> None:
+    """Raise InputError for shared contexts with a strategy that has nothing to share, or of a wrong size."""
+    from ccutils.shared_contexts import SHAREABLE
+
+    lacking = [strategy for strategy in strategies if strategy not in SHAREABLE]
+    if group and lacking:
+        raise InputError(
+            f"group is {group}, and strategy {lacking[0]!r} has no random demonstrations to share: set "
+            f"strategy to {' or '.join(SHAREABLE)}, or group to 0."
+        )
+    if group and at_a_time % group:
+        raise InputError(
+            f"group is {group}: it must divide what is trained at a time, {at_a_time} targets (micro_batch)."
         )
 
 

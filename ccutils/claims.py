@@ -1,6 +1,6 @@
 """What one hopes to see at the end of training, each hope as a rule, and what the rows say of it.
 
-The hopes restate the paper's claims in the project's scores; the thresholds of the rules are ours.
+The hopes are our reading of the paper's claims, in the project's scores; the thresholds are ours too.
 """
 
 from dataclasses import dataclass

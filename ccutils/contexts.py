@@ -1,6 +1,7 @@
 """Which demonstrations a target gets in training. Drawing is a pure function of (seed, epoch, target).
 
-That there are these strategies is the paper's; their details are ours where its text is not known to us.
+The strategies are the paper's by name, but for batch_mix, which its reviewers asked for; their details are
+ours where its text is not known to us.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Run one notebook of the chain with papermill: `python -m ccutils.execute NOTEBOOK JOB PARAMETERS`.
+"""Run one notebook of the chain with papermill: `python -m ccutils.execute NOTEBOOK JOB PARAMETERS GPUS`.
 
 Snakemake calls this in the results folder. The executed notebook and its log stay there, under notebooks/ and
 logs/. Exit status: 0 done, 2 bad input, 1 any other failure, told in one line.
@@ -130,10 +130,11 @@ def last_words(log: Path, width: int = 90) -> str:
 def one_gpu(results: Path) -> Iterator[None]:
     """Hold one GPU that no other job of this results folder holds, as the only one this process sees.
 
-    Snakemake starts no more jobs than there are GPUs; a lock on a file each says which one is free.
+    Snakemake starts no more such jobs than there are GPUs; a lock on a file each says which one is free. A
+    cluster's scheduler has given each job a GPU of its own already.
     """
     gpus = list_gpus()
-    if not gpus:
+    if not gpus or any(name in os.environ for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")):
         yield
         return
     for gpu in gpus:
@@ -146,6 +147,13 @@ def one_gpu(results: Path) -> Iterator[None]:
             yield
             return
     raise NotebookError(f"all {len(gpus)} GPUs are held by other jobs: use fewer --jobs.", BAD_INPUT)
+
+
+@contextmanager
+def no_gpu() -> Iterator[None]:
+    """Hide all GPUs from what this process starts: a job that asked for none leaves them to others."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    yield
 
 
 def list_gpus() -> list[str]:
@@ -171,7 +179,7 @@ def main(arguments: list[str]) -> int:
     results = Path.cwd()
     say(f"started  {job}")
     try:
-        with one_gpu(results):
+        with one_gpu(results) if int(arguments[3]) else no_gpu():
             seconds = execute(notebook, job, parameters, results)
     except NotebookError as error:
         say(f"FAILED   {job}: {error}\n         log: {results / 'logs' / f'{job}.log'}")

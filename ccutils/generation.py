@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from ccutils.errors import InputError
 from ccutils.prefixes import LEAST, Node, grow
+from ccutils.prompts import end_of_turn
 
 CPU_TOKENS = 8192  # in a batch; with more the tiny model is no faster
 GPU_SHARE = 0.2  # of the free memory, for a batch; the rest is for what is shared, and for copies
@@ -223,9 +224,10 @@ def first_line(text: str) -> str:
 
 @lru_cache(maxsize=4)
 def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The end of sequence, and every token with a line break in it."""
+    """The end of sequence, that of a turn in a chat template, and every token with a line break."""
     ids = list(range(len(tokenizer)))
     breaks = [
         i for i, text in zip(ids, tokenizer.batch_decode([[i] for i in ids]), strict=True) if "\n" in text
     ]
-    return [int(tokenizer.eos_token_id), *breaks]
+    ends = [end_of_turn(tokenizer)] if tokenizer.chat_template else []
+    return [int(tokenizer.eos_token_id), *ends, *breaks]

@@ -4,11 +4,12 @@ On several GPUs, with a JSON object of the fields of Plan:
 accelerate launch --config_file launch/data_parallel.yaml -m ccutils.ic_train '{"task": "mtop", ...}'
 """
 
+import hashlib
 import json
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import ceil
@@ -25,14 +26,18 @@ from ccutils.errors import InputError
 from ccutils.memory import GB, Prediction, available_bytes, check_fits, compare, predict
 from ccutils.models import Lora, add_lora, is_split, load_base, load_tokenizer, model_path, window_of
 from ccutils.neighbours import pool_neighbours
-from ccutils.paraphrase import Paraphraser, paraphrase
+from ccutils.paraphrase import paraphrases_of
 from ccutils.prompts import Prompter
 from ccutils.results import Run, write_json
+from ccutils.settings import Settings
 from ccutils.shared_contexts import SharedSampler
-from ccutils.tasks import Task, load_task
+from ccutils.tasks import Example, Task, load_task
 from ccutils.tiny import make_recipe
-from ccutils.training import Settings, at_a_time, checkpoints, optimiser, processes, train
+from ccutils.training import at_a_time, checkpoints, optimiser, processes, train
 from ccutils.training_set import Survey, TrainingSet
+
+SAME_RESULT = ("micro_batch", "checkpointing", "keep")
+"""Settings that may change between two tries of a run: they change its memory and disk, not its function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +88,16 @@ class Plan:
         return Lora(self.rank, self.alpha, self.targets)
 
     def known(self) -> dict[str, Any]:
-        """What tells this run from another: everything but the place of its results."""
-        return {name: value for name, value in asdict(self).items() if name != "results"}
+        """Everything but the place of its results, as JSON has it."""
+        values = {name: value for name, value in asdict(self).items() if name != "results"}
+        return dict(json.loads(json.dumps(values)))
+
+    def identity(self, pool: Sequence[Example]) -> dict[str, Any]:
+        """What tells this run from another: the plan and its data, without what only moves the work about."""
+        values = {name: value for name, value in self.known().items() if name != "attention"}
+        values["settings"] = {n: v for n, v in values["settings"].items() if n not in SAME_RESULT}
+        examples = json.dumps([[e.input, e.output] for e in pool])
+        return {**values, "data": hashlib.sha256(examples.encode()).hexdigest()[:16]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +121,8 @@ def assemble(plan: Plan) -> Parts:
     if strategy.neighbours:
         file = Path(plan.results) / plan.task / f"neighbours-seed-{plan.seed}.npz"
         near = pool_neighbours(inputs, plan.k, plan.similarity, file)
-    own = "task" if task.paraphrase else "rules"
-    kind = own if plan.paraphraser == "auto" else plan.paraphraser
-    how = Paraphraser(kind, plan.paraphrase_strength, plan.paraphrase_source, seed=plan.seed)
-    rewritten = paraphrase(task.pool, how, plan.cache, task.paraphrase)
+    kind, strength, source = plan.paraphraser, plan.paraphrase_strength, plan.paraphrase_source
+    rewritten = paraphrases_of(task, kind, strength, source, plan.seed, plan.cache)
     prompter = Prompter(tokenizer, task.template, plan.window or window_of(path), plan.chat)
     if plan.group:
         sampler: ContextSampler = SharedSampler(strategy, near, inputs, plan.seed, plan.group)
@@ -155,12 +166,13 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
     done = folder / "done.json"
     state = PartialState(cpu=not torch.cuda.is_available())  # gives each process its GPU
     with state.main_process_first():  # what it makes the others find
-        if read(folder / "plan.json") != json.loads(json.dumps(plan.known())):
+        parts = parts or assemble(plan)
+        identity = plan.identity(parts.task.pool)
+        if read(folder / "plan.json") != identity:
             shutil.rmtree(folder, ignore_errors=True)
-            write_json(folder / "plan.json", plan.known())
+            write_json(folder / "plan.json", identity)
         if done.exists():
             return dict(read(done))
-        parts = parts or assemble(plan)
     survey = parts.prompts.survey(plan.settings.steps * plan.settings.batch)
     memory = predict_memory(plan, parts.path, survey)
     check_fits(memory, available_bytes())

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from ccutils.errors import InputError
 from ccutils.paraphrase_rules import keeps, needed, rewrite
-from ccutils.tasks.base import Example
+from ccutils.tasks.base import Example, Task
 from ccutils.tasks.files import read_records, require
 
 KINDS = ("none", "rules", "model", "file", "task")
@@ -95,6 +95,15 @@ def paraphrase(
         {str(r.values["input"]): tuple(r.values["paraphrases"]) for r in rows},
         {str(r.values["input"]): str(r.values["kind"]) for r in rows},
     )
+
+
+def paraphrases_of(
+    task: Task, kind: str, strength: float, source: str, seed: int, cache: Path
+) -> Paraphrases:
+    """Those of a task's pool; kind "auto" is the task's own where it has one, else rules."""
+    own = "task" if task.paraphrase else "rules"
+    how = Paraphraser(own if kind == "auto" else kind, strength, source, seed=seed)
+    return paraphrase(task.pool, how, cache, task.paraphrase)
 
 
 def make(examples: Sequence[Example], how: Paraphraser, own: Own | None) -> list[dict[str, Any]]:

@@ -16,10 +16,11 @@ from ccutils.errors import InputError
 from ccutils.generation import answer_each
 from ccutils.ic_train import Plan, ic_train, read
 from ccutils.models import load_adapter, load_base, load_tokenizer, window_of
-from ccutils.probe_items import Items
+from ccutils.probe_items import Item, Items
 from ccutils.probes import measure
 from ccutils.prompts import Prompt, Prompter
 from ccutils.results import Row, Run, write_rows
+from ccutils.tasks import load_task
 from ccutils.training import checkpoints
 
 VERSION = 1  # of how answers are made; part of the key of kept ones
@@ -51,7 +52,8 @@ class Responder:
         task = items.task
         window = self.window or window_of(self.path)
         prompter = Prompter(self.tokenizer, task.template, window, self.chat)
-        return [prompter.prompt(i.context, i.target, task.max_new_tokens, i.similarity) for i in items.items]
+        room = task.max_new_tokens
+        return [prompter.prompt(i.context, i.target, room, importance(i)) for i in items.items]
 
     def answers(
         self, prompts: Sequence[Prompt], max_new_tokens: int, adapter: Path | None, folder: Path, name: str
@@ -148,6 +150,11 @@ def probe_run(
     return Probed(rows, answers)
 
 
+def importance(item: Item) -> list[float]:
+    """In which order demonstrations are dropped where not all fit: what the question is about goes last."""
+    return [near + needed for near, needed in zip(item.similarity, item.needed, strict=True)]
+
+
 def find_or_train(plan: Plan) -> dict[int, Path]:
     """The checkpoints of the plan's run by step; a run that is not there is trained now, as notebook 03 does.
 
@@ -165,12 +172,18 @@ def find_or_train(plan: Plan) -> dict[int, Path]:
             "where it stopped."
         )
     for name in ("p", "epsilon", "quantise", "chat", "recipe", "task_options"):
-        here = json.loads(json.dumps(plan.known()[name]))
+        here = plan.known()[name]
         if trained[name] != here:
             raise InputError(
                 f"the run in {folder} was trained with {name} = {trained[name]!r}, and here it is {here!r}: "
                 "give the same, or train again with notebook 03_ic_train."
             )
+    task = load_task(plan.task, seed=plan.seed, **plan.task_options)
+    if trained["data"] != plan.identity(task.pool)["data"]:
+        raise InputError(
+            f"the run in {folder} was trained on other data than are there now: train again with notebook "
+            "03_ic_train."
+        )
     return checkpoints(folder)
 
 

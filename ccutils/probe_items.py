@@ -28,7 +28,7 @@ class Item:
     `kind` is PLAIN (true labels), CHANGED (the relevant examples have a changed label, and `expected` the
     answer that follows it) or NEIGHBOUR (nothing relevant but, maybe, one neighbour). `grade` counts the
     relevant examples put into the context; of a NEIGHBOUR it says nothing (0). `similarity` is that of each
-    demonstration to the target.
+    demonstration to the target, `needed` marks those that the question is about: the last to be dropped.
     """
 
     set: str
@@ -38,6 +38,7 @@ class Item:
     expected: Example
     context: tuple[Example, ...]  # (k,) in the order of the prompt
     similarity: tuple[float, ...]  # (k,) in [0, 1]
+    needed: tuple[bool, ...]  # (k,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,8 @@ def _contexts(around: _Around, k: int, rng: np.random.Generator, left_out: Count
     def item(kind: str, grade: int, rows: Sequence[int], shown: Sequence[Example], expected: Example) -> Item:
         placed = np.argsort(slots).tolist()  # slot -> its place in `rows`
         found = tuple(float(around.scores[rows[i]]) for i in placed)
-        return Item(around.set, kind, grade, target, expected, tuple(shown[i] for i in placed), found)
+        needed = tuple(i < max(grade, kind == NEIGHBOUR) for i in placed)
+        return Item(around.set, kind, grade, target, expected, tuple(shown[i] for i in placed), found, needed)
 
     def filled(first: Sequence[int]) -> list[int]:
         """Rows in the order of `slots`: these, then irrelevant ones, each always in its own slot."""

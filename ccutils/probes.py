@@ -78,10 +78,12 @@ def _estimates(
             yield "similarity", (place + 0.5) / BINS, mean(chosen)
     if 0 in plain:
         yield "iwl", 0, mean(plain[0])
-        pairs = np.array([wrong(answers[i], items[i].target, items[i].context) for i in plain[0]])  # (n, 2)
-        targets = [items[i].target.input for i in plain[0]]
-        yield "copy", 0, estimate(pairs[:, 1], pairs[:, 0], targets)
-        yield "copy_rate", 0, estimate(pairs[:, 1], np.ones(len(pairs)), targets)
+        judged = [i for i in plain[0] if not np.isnan(scores[i])]
+        pairs = [wrong(answers[i], items[i].target, items[i].context) for i in judged]
+        shares = np.array(pairs, dtype=np.float64).reshape(-1, 2)  # (n, 2): wrong, copied
+        targets = [items[i].target.input for i in judged]
+        yield "copy", 0, estimate(shares[:, 1], shares[:, 0], targets)
+        yield "copy_rate", 0, estimate(shares[:, 1], np.ones(len(shares)), targets)
 
 
 def _bin(item: Item) -> int | None:

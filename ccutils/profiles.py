@@ -48,12 +48,24 @@ class Profile:
     def values(self, notebook: str, **run: Any) -> dict[str, Any]:
         """Values of the parameters of one notebook for one job; `run` holds its task, model, seeds and so on.
 
-        Parameters that the notebook does not declare are left out.
+        Parameters that the notebook does not declare are left out. Of those that are mappings, such as
+        `task_options`, a later value changes the names it has and leaves the others.
         """
         task = self.tasks.get(run.get("task", ""), {})
-        given = {**self.parameters, **task, **self.settings, **run}
+        given = merged(self.parameters, task, self.settings, run)
         declared = declared_parameters(self.notebook(notebook))
         return {name: given[name] for name in declared if name in given}
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping of several, the later over the earlier, and so for values that are mappings themselves."""
+    found: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            old = found.get(name)
+            both = isinstance(old, Mapping) and isinstance(value, Mapping)
+            found[name] = {**old, **value} if both and old is not None else value
+    return found
 
 
 def read_profile(path: Path, settings: Iterable[str] = ()) -> Profile:
@@ -160,14 +172,15 @@ def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
     return changed
 
 
-def from_root(value: Any) -> Any:
+def from_root(value: Any, *, named: bool = False) -> Any:
     """A path that exists, read from the repository's folder, as an absolute one: notebooks run in their own.
 
-    Only texts with a slash or a suffix can be paths, so that a folder called `tiny` changes nothing.
+    Only what is called `path`, or a text with a slash or a suffix, can be one: a folder called `tiny` changes
+    nothing.
     """
     if isinstance(value, dict):
-        return {name: from_root(item) for name, item in value.items()}
-    if not isinstance(value, str) or not ("/" in value or Path(value).suffix):
+        return {name: from_root(item, named=name.endswith("path")) for name, item in value.items()}
+    if not isinstance(value, str) or not (named or "/" in value or Path(value).suffix):
         return value
     path = (ROOT / value).resolve()
     return str(path) if path.exists() else value

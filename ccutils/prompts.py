@@ -77,7 +77,7 @@ class Prompter:
         """Token ids of the target's answer and the token that ends it: what the loss is on."""
         if not self.chat:
             return [*self._ids(self._answer(target)), self.tokenizer.eos_token_id]
-        return [*self._ids(self._answer(target).strip()), self._end_of_turn()]
+        return [*self._ids(self._answer(target).strip()), end_of_turn(self.tokenizer)]
 
     def _fit_plain(
         self, demonstrations: Sequence[Example], target: Example, order: Sequence[int], room: int
@@ -119,14 +119,6 @@ class Prompter:
             )
         )
 
-    def _end_of_turn(self) -> int:
-        """The special token that the chat template puts behind an answer, else the end of the sequence."""
-        messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
-        text = str(self.tokenizer.apply_chat_template(messages, tokenize=False, enable_thinking=False))
-        behind = self._ids(text[text.rindex("!") + 1 :].lstrip())
-        special = {*self.tokenizer.all_special_ids, *self.tokenizer.added_tokens_decoder}
-        return behind[0] if behind and behind[0] in special else int(self.tokenizer.eos_token_id)
-
     def _demonstration(self, e: Example) -> str:
         return self._question(e) + self._answer(e) + self.template.separator
 
@@ -147,6 +139,15 @@ class Prompter:
 
     def _tokenise(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The special token that the chat template puts behind an answer, else the end of the sequence."""
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+    text = str(tokenizer.apply_chat_template(messages, tokenize=False, enable_thinking=False))
+    behind = tokenizer(text[text.rindex("!") + 1 :].lstrip(), add_special_tokens=False)["input_ids"]
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return int(behind[0]) if behind and behind[0] in special else int(tokenizer.eos_token_id)
 
 
 def shorten(text: str, length: int = 60) -> str:

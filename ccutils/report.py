@@ -32,6 +32,8 @@ class Figure:
     reading: str
 
 
+OF_A_RUN = ("seed", "strategy", "data")  # what may differ between runs that are compared
+
 MARKS = dict(zip(VERDICTS, "✓✗?–", strict=True))
 
 INTRODUCTION = (
@@ -138,6 +140,26 @@ def read_parameters(results: Path) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["name", "value"])
 
 
+def read_mixed(results: Path) -> list[str]:
+    """A sentence for each parameter that should be the same for all runs of a task and model, and is not."""
+    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for path in sorted(results.rglob("probes.json")):
+        probed = json.loads(path.read_text(encoding="utf-8"))
+        plan = path.with_name("plan.json")
+        trained = json.loads(plan.read_text(encoding="utf-8")) if plan.exists() else {}
+        values = found.setdefault((str(probed.get("task", "")), str(probed.get("model", ""))), {})
+        for name, value in [*flatten(probed), *flatten(trained)]:
+            if name not in OF_A_RUN and not name.startswith(("facts.", "probes.")):
+                values.setdefault(name, set()).add(value)
+    return [
+        f"Task {task}, model {model}: runs with different {name} ({', '.join(sorted(values))}) lie in this "
+        "folder and are taken together: run all of them again, or choose another `results`."
+        for (task, model), names in found.items()
+        for name, values in names.items()
+        if len(values) > 1
+    ]
+
+
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Pairs of a dotted name and a value as text, of nested mappings."""
     for name, inner in value.items():
@@ -171,6 +193,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
     body = [
         paragraph(INTRODUCTION),
         paragraph(summarise(rows)),
+        *(paragraph(f"⚠ {sentence}") for sentence in read_mixed(results)),
         heading("What was hoped for, and what came out"),
         paragraph(RULES),
         *hopes_html(judge(rows)),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ccutils.ic_train import Parts, Plan, assemble
-from ccutils.training import Settings
+from ccutils.settings import Settings
 
 RECIPE = {
     "layers": 1,

@@ -97,3 +97,18 @@ def test_a_results_folder_that_cannot_be_made(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot be written to \(.*--set results=FOLDER"):
         checks.check_results_folder(tmp_path / "file" / "results")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "parameters", "message"),
+    [
+        ("none", {"group": 8}, "group is 8, and strategy 'none' has no random demonstrations to share"),
+        ("random", {"group": 5}, "group is 5: it must divide what is trained at a time, 32"),
+        ("random", {"steps": 3}, "n_checkpoints is 5, above steps, 3"),
+    ],
+)
+def test_settings_of_training_are_checked_before_anything_runs(
+    strategy: str, parameters: dict[str, int], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        check_profile(profile(strategies=[strategy], parameters=parameters))

@@ -16,7 +16,8 @@ from small import make_plan
 from ccutils import training
 from ccutils.errors import InputError
 from ccutils.ic_train import Plan, assemble, ic_train, make_model
-from ccutils.training import Settings, accumulation, at_a_time, checkpoints
+from ccutils.settings import Settings
+from ccutils.training import accumulation, at_a_time, checkpoints
 
 ROOT = Path(__file__).parents[1]
 LAUNCH = ROOT / "launch"

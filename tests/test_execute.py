@@ -11,7 +11,7 @@ from stub_chain import make_notebook
 
 from ccutils import execute
 from ccutils.errors import InputError
-from ccutils.execute import failure, last_words, list_gpus, one_gpu
+from ccutils.execute import failure, last_words, list_gpus, no_gpu, one_gpu
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +20,7 @@ def run(folder: Path, body: str, **parameters: object) -> subprocess.CompletedPr
     notebook = folder / "nb" / "a.ipynb"
     make_notebook(notebook, 'results = "../results/try"\nk = 1', body)
     (folder / "results").mkdir()
-    command = [sys.executable, "-m", "ccutils.execute", str(notebook), "a/job", json.dumps(parameters)]
+    command = [sys.executable, "-m", "ccutils.execute", str(notebook), "a/job", json.dumps(parameters), "0"]
     return subprocess.run(
         command,
         cwd=folder / "results",
@@ -104,3 +104,18 @@ def test_no_gpu_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with one_gpu(tmp_path):
         assert list_gpus() == []
+
+
+def test_a_job_that_asks_for_no_gpu_sees_and_holds_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with one_gpu(tmp_path), no_gpu():
+        assert list_gpus() == []
+
+
+def test_a_cluster_has_given_the_gpu_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with one_gpu(tmp_path), one_gpu(tmp_path):
+        assert list_gpus() == ["0"]

@@ -71,3 +71,11 @@ def test_bad_plans_are_told_in_a_sentence(tmp_path: Path, capsys: pytest.Capture
     assert main("{not json") == 2
     assert main('{"colour": "red"}') == 2
     assert "colour" in capsys.readouterr().err
+
+
+def test_other_data_make_another_run_and_more_memory_does_not(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    pool = assemble(plan).task.pool
+    assert plan.identity(pool) == make_plan(tmp_path / "elsewhere", micro_batch=2, keep=3).identity(pool)
+    assert plan.identity(pool) != plan.identity(pool[1:])
+    assert plan.identity(pool) != make_plan(tmp_path, p=0.4).identity(pool)

@@ -7,7 +7,14 @@ from stub_chain import make_chain, make_notebook
 
 from ccutils.checks import check_profile
 from ccutils.errors import InputError
-from ccutils.profiles import declared_parameters, make_profile, read_profile, to_config
+from ccutils.profiles import (
+    apply_settings,
+    declared_parameters,
+    from_root,
+    make_profile,
+    read_profile,
+    to_config,
+)
 from ccutils.tasks import load_task
 
 ROOT = Path(__file__).parents[1]
@@ -143,3 +150,15 @@ def test_a_task_may_be_in_a_profile_more_than_once(tmp_path: Path) -> None:
         sizes[given["task"]] = load_task(given["task"], seed=0, **given["task_options"]).facts["n_topics"]
     assert sizes == {"topics-few": 8, "topics-many": 20}
     check_profile(profile)
+
+
+def test_settings_change_what_they_name_of_a_mapping() -> None:
+    """--set task_options={n_test: 5} leaves the profile's other options of the task as they are."""
+    config = {"tasks": {"topics": {"task_options": {"zipf": 0.5, "n_test": 50}}}}
+    lists = {"models": ["tiny"], "strategies": ["random"], "seeds": [[0]]}
+    profile = apply_settings(make_profile({**config, **lists}), {"task_options": {"n_test": 5}})
+    assert profile.values("03_ic_train", task="topics")["task_options"] == {"zipf": 0.5, "n_test": 5}
+
+
+def test_a_path_is_read_from_the_repository_even_without_a_slash() -> None:
+    assert from_root({"path": "tests", "answer": "tests"}) == {"path": str(ROOT / "tests"), "answer": "tests"}

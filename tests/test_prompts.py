@@ -94,7 +94,7 @@ class TestTruncation:
         assert prompt.dropped == len(gone)
         assert all(near[i] <= near[j] for i in gone for j in kept)
         if gone:  # with the last of them back, it would not fit
-            back = max(gone, key=lambda i: (near[i], i))
+            back = max(gone, key=lambda i: (near[i], -i))
             more = prompter.text([shown[i] for i in sorted([*kept, back])], example("target"))
             assert len(ids(more)) + 20 > window
         text = prompter.text([shown[i] for i in kept], example("target"))

@@ -10,7 +10,8 @@ import pytest
 from made_up import fabricate, write_results
 
 from ccutils.errors import InputError
-from ccutils.report import READINGS, draw, read_contexts, read_parameters, save_all, write_report
+from ccutils.report import READINGS, draw, read_contexts, read_mixed, read_parameters, save_all, write_report
+from ccutils.results import write_json
 from ccutils.scores import find_rows
 
 
@@ -90,3 +91,14 @@ def test_contexts_are_optional_but_must_be_whole(tmp_path: Path) -> None:
         InputError, match="lacks one of the columns task, strategy, seed, best: run notebook 02"
     ):
         read_contexts(tmp_path)
+
+
+def test_runs_of_different_parameters_are_told(tmp_path: Path) -> None:
+    for seed, k in ((0, 4), (1, 6)):
+        write_json(
+            tmp_path / f"seed-{seed}" / "probes.json", {"task": "fake", "model": "toy", "k": k, "seed": seed}
+        )
+        write_json(tmp_path / f"seed-{seed}" / "plan.json", {"settings": {"steps": 10}, "seed": seed})
+    told = read_mixed(tmp_path)
+    assert len(told) == 1
+    assert told[0].startswith("Task fake, model toy: runs with different k (4, 6) lie in this folder")
