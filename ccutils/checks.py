@@ -71,6 +71,7 @@ def check_task(profile: Profile, name: str) -> None:
 
 def check_group(group: int, strategies: Sequence[str], at_a_time: int) -> None:
     """Raise InputError for shared contexts with a strategy that has nothing to share, or of a wrong size."""
+    from ccutils.settings import check_divides
     from ccutils.shared_contexts import SHAREABLE
 
     lacking = [strategy for strategy in strategies if strategy not in SHAREABLE]
@@ -79,10 +80,7 @@ def check_group(group: int, strategies: Sequence[str], at_a_time: int) -> None:
             f"group is {group}, and strategy {lacking[0]!r} has no random demonstrations to share: set "
             f"strategy to {' or '.join(SHAREABLE)}, or group to 0."
         )
-    if group and at_a_time % group:
-        raise InputError(
-            f"group is {group}: it must divide what is trained at a time, {at_a_time} targets (micro_batch)."
-        )
+    check_divides(group or 1, at_a_time)
 
 
 def job_values(profile: Profile, task: str) -> dict[str, Any]:
@@ -97,13 +95,9 @@ def check_window(task: "Task", prompter: "Prompter") -> None:
 
     Training and probes would find it, too, but the probes only after the training.
     """
-    for name in ("pool", "id_test", "ood_test"):
-        for row, e in enumerate(getattr(task, name)):
-            answer = len(prompter.answer(e)) if name == "pool" else task.max_new_tokens
-            try:
-                prompter.prompt([], e, answer)
-            except InputError as error:
-                raise InputError(f"{name} example {row}: {error}") from None
+    prompter.check_alone("pool", task.pool)
+    for name in ("id_test", "ood_test"):
+        prompter.check_alone(name, getattr(task, name), task.max_new_tokens)
 
 
 def check_gpu() -> None:

@@ -62,9 +62,9 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
-            old = found.get(name)
-            both = isinstance(old, Mapping) and isinstance(value, Mapping)
-            found[name] = {**old, **value} if both and old is not None else value
+            old = found.get(name, {})
+            mappings = isinstance(old, Mapping) and isinstance(value, Mapping)
+            found[name] = {**old, **value} if mappings else value
     return found
 
 

@@ -73,6 +73,17 @@ class Prompter:
             )
         return prompt
 
+    def check_alone(self, name: str, examples: Sequence[Example], answer_tokens: int | None = None) -> None:
+        """Raise InputError for the first of the examples, called `name`, that does not fit without context.
+
+        Room is left for `answer_tokens`, by default for the example's own answer.
+        """
+        for row, e in enumerate(examples):
+            try:
+                self.prompt([], e, len(self.answer(e)) if answer_tokens is None else answer_tokens)
+            except InputError as error:
+                raise InputError(f"{name} example {row}: {error}") from None
+
     def answer(self, target: Example) -> list[int]:
         """Token ids of the target's answer and the token that ends it: what the loss is on."""
         if not self.chat:

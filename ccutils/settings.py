@@ -39,3 +39,11 @@ class Settings:
             raise InputError(
                 f"learning_rate is {self.learning_rate} and warmup {self.warmup}: both must lie from 0 to 1."
             )
+
+
+def check_divides(group: int, at_a_time: int) -> None:
+    """Raise InputError where the targets that are trained at a time are no whole number of groups."""
+    if at_a_time % group:
+        raise InputError(
+            f"group is {group}: it must divide what is trained at a time, {at_a_time} targets (micro_batch)."
+        )

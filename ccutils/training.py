@@ -23,7 +23,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from ccutils.errors import InputError
 from ccutils.models import compute_dtype, is_split
-from ccutils.settings import Settings
+from ccutils.settings import Settings, check_divides
 from ccutils.shared import SharedCollator, share
 from ccutils.training_set import TrainingSet
 
@@ -87,10 +87,7 @@ def train(
     InputError where even one prompt at a time does not fit, or where other processes cannot be told.
     """
     micro, unit = at_a_time(settings), prompts.group
-    if micro % unit:
-        raise InputError(
-            f"group is {unit}: it must divide what is trained at a time, {micro} targets (micro_batch)."
-        )
+    check_divides(unit, micro)
     remove_cut_off(folder)
     while True:
         set_seed(prompts.seed)

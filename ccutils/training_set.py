@@ -8,13 +8,11 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from ccutils.contexts import PARAPHRASE, RANDOM, SIMILAR, Contexts, ContextSampler
-from ccutils.errors import InputError
 from ccutils.paraphrase import Paraphrases
 from ccutils.prompts import Prompter, shorten
+from ccutils.shared import IGNORE
 from ccutils.shared_contexts import SharedSampler, target_order
 from ccutils.tasks.base import Example
-
-IGNORE = -100  # the label of a token that the loss leaves out
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +40,7 @@ class TrainingSet:
     prompter: Prompter
 
     def __post_init__(self) -> None:
-        for row, target in enumerate(self.pool):
-            try:
-                self.prompter.prompt([], target, len(self.prompter.answer(target)))
-            except InputError as error:
-                raise InputError(f"pool example {row}: {error}") from None
+        self.prompter.check_alone("pool", self.pool)
 
     @property
     def seed(self) -> int:
