@@ -28,10 +28,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ccutils.errors import InputError
 from ccutils.generation import first_line, stop_tokens
-from ccutils.models import Lora, add_lora, load_adapter, load_base, model_path
+from ccutils.models import add_lora, load_adapter, load_base, model_path
 from ccutils.prefixes import grow
 from ccutils.probe_answers import Responder
 from ccutils.probe_items import make_items
+from ccutils.settings import Lora
 from ccutils.tasks import Task, load_task
 from ccutils.tiny import word_tokenizer
 

@@ -16,8 +16,9 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ccutils.ic_train import Plan, ic_train
+from ccutils.ic_train import ic_train
 from ccutils.models import model_path
+from ccutils.plan import Plan
 from ccutils.probe_answers import Responder, probe_run
 from ccutils.probe_items import make_items
 from ccutils.results import read_rows

@@ -142,7 +142,8 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
     import torch
     from transformers import set_seed
 
-    from ccutils.models import Lora, add_lora, compute_dtype, load_base
+    from ccutils.models import add_lora, compute_dtype, load_base
+    from ccutils.settings import Lora
 
     gpu, dtype = torch.cuda.is_available(), compute_dtype()
     attention = s.attention

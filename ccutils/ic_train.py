@@ -4,13 +4,11 @@ On several GPUs, with a JSON object of the fields of Plan:
 accelerate launch --config_file launch/data_parallel.yaml -m ccutils.ic_train '{"task": "mtop", ...}'
 """
 
-import hashlib
 import json
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -24,80 +22,18 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from ccutils.contexts import ContextSampler, Strategy
 from ccutils.errors import InputError
 from ccutils.memory import GB, Prediction, available_bytes, check_fits, compare, predict
-from ccutils.models import Lora, add_lora, is_split, load_base, load_tokenizer, model_path, window_of
+from ccutils.models import add_lora, is_split, load_base, load_tokenizer, model_path, window_of
 from ccutils.neighbours import pool_neighbours
 from ccutils.paraphrase import paraphrases_of
+from ccutils.plan import Plan
 from ccutils.prompts import Prompter
-from ccutils.results import Run, write_json
+from ccutils.results import write_json
 from ccutils.settings import Settings
 from ccutils.shared_contexts import SharedSampler
-from ccutils.tasks import Example, Task, load_task
+from ccutils.tasks import Task, load_task
 from ccutils.tiny import make_recipe
 from ccutils.training import at_a_time, checkpoints, optimiser, processes, train
 from ccutils.training_set import Survey, TrainingSet
-
-SAME_RESULT = ("micro_batch", "checkpointing", "keep")
-"""Settings that may change between two tries of a run: they change its memory and disk, not its function."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A run described whole; the fields are the parameters of notebook 03, `settings` those of the training.
-
-    `window` 0 is the model's own; `chat` writes prompts in the model's chat template. `paraphraser` is a kind
-    of ccutils.paraphrase; "auto" is the task's own where it has one, else rules. `group` targets share their
-    random demonstrations (ccutils.shared): 0 is independent contexts, 1 the same with the target's own
-    demonstration last.
-    """
-
-    task: str = "topics"
-    model: str = "tiny"
-    strategy: str = "contrastive"
-    seed: int = 0
-    k: int = 6
-    p: float = 0.5
-    epsilon: float = 0.1
-    group: int = 0
-    similarity: str = "bm25"
-    paraphraser: str = "auto"
-    paraphrase_strength: float = 0.5
-    paraphrase_source: str = ""
-    window: int = 0
-    chat: bool = False
-    quantise: bool = True
-    attention: str = "auto"
-    rank: int = 16
-    alpha: int = 32
-    targets: str = "all-linear"
-    results: str = "results/try"
-    task_options: Mapping[str, Any] = field(default_factory=dict)
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    settings: Settings = field(default_factory=Settings)
-
-    @property
-    def run(self) -> Run:
-        return Run(Path(self.results), self.task, self.model, self.strategy, self.seed)
-
-    @property
-    def cache(self) -> Path:
-        """Where the runs of a results folder share what is made once: the tiny base, paraphrases."""
-        return Path(self.results) / "cache"
-
-    @property
-    def lora(self) -> Lora:
-        return Lora(self.rank, self.alpha, self.targets)
-
-    def known(self) -> dict[str, Any]:
-        """Everything but the place of its results, as JSON has it."""
-        values = {name: value for name, value in asdict(self).items() if name != "results"}
-        return dict(json.loads(json.dumps(values)))
-
-    def identity(self, pool: Sequence[Example]) -> dict[str, Any]:
-        """What tells this run from another: the plan and its data, without what only moves the work about."""
-        values = {name: value for name, value in self.known().items() if name != "attention"}
-        values["settings"] = {n: v for n, v in values["settings"].items() if n not in SAME_RESULT}
-        examples = json.dumps([[e.input, e.output] for e in pool])
-        return {**values, "data": hashlib.sha256(examples.encode()).hexdigest()[:16]}
 
 
 @dataclass(frozen=True, slots=True)

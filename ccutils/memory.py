@@ -17,7 +17,8 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from ccutils.errors import InputError
-from ccutils.models import Lora, compute_dtype
+from ccutils.models import compute_dtype, expands
+from ccutils.settings import Lora
 
 CONTEXT = 600_000_000
 """Bytes a process needs besides its tensors (CUDA's context, kernels, workspaces, rounding): assumed."""
@@ -244,11 +245,6 @@ def fitting(prediction: Prediction, available: int) -> dict[str, bool | int]:
         if fits(micro_batch=1, window=window):
             return {**changes, "window": window}
     return {}
-
-
-def expands() -> bool:
-    """Whether attention must repeat keys and values: GPUs before sm80 (a T4) have no kernel that need not."""
-    return torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8
 
 
 def available_bytes() -> int:

@@ -1,7 +1,6 @@
 """Base models: by name, from a directory or the Hub, quantised to NF4 and with LoRA on top."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -16,22 +15,14 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.integrations import sdpa_attention
 from transformers.utils.hub import has_file
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ccutils.errors import InputError
+from ccutils.settings import Lora
 from ccutils.tasks.base import Task
 from ccutils.tiny import DEFAULT, Recipe, tiny_base
-
-
-@dataclass(frozen=True, slots=True)
-class Lora:
-    """A LoRA adapter: its rank, its scale alpha / rank, and the linear layers it is put on."""
-
-    rank: int = 16
-    alpha: int = 32
-    targets: str = "all-linear"
-    dropout: float = 0.0
 
 
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
@@ -98,6 +89,10 @@ def load_base(path: str, *, quantise: bool = True, attention: str = "auto") -> P
     4-bit weights packed in the compute dtype as FSDP needs them. Raises InputError if it cannot be had.
     """
     dtype = compute_dtype()
+    if expands():
+        # transformers 5.23 hands a batch without padding to sdpa in a form that these cards compute only by
+        # the kernel that makes all scores at once (its issue 48633): 1 GB for an 8B model and 2,048 tokens.
+        sdpa_attention.use_gqa_in_sdpa = lambda *tensors: False
     here = torch.cuda.current_device() if torch.cuda.is_available() and not is_split() else "cpu"
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
@@ -159,6 +154,11 @@ def attention_kernel(name: str) -> str:
         return name
     flash = compute_dtype() != torch.float32 and is_flash_attn_2_available()
     return "flash_attention_2" if flash else "sdpa"
+
+
+def expands() -> bool:
+    """Whether attention must repeat keys and values: GPUs before sm80 (a T4) have no kernel that need not."""
+    return torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8
 
 
 def window_of(path: str) -> int:

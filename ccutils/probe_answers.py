@@ -14,8 +14,9 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from ccutils.errors import InputError
 from ccutils.generation import answer_each
-from ccutils.ic_train import Plan, ic_train, read
+from ccutils.ic_train import ic_train, read
 from ccutils.models import load_adapter, load_base, load_tokenizer, window_of
+from ccutils.plan import Plan
 from ccutils.probe_items import Item, Items
 from ccutils.probes import measure
 from ccutils.prompts import Prompt, Prompter

@@ -6,6 +6,16 @@ from ccutils.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
+class Lora:
+    """A LoRA adapter: its rank, its scale alpha / rank, and the linear layers it is put on."""
+
+    rank: int = 16
+    alpha: int = 32
+    targets: str = "all-linear"
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How a run is trained (all values ours).
 

@@ -17,7 +17,8 @@ import torch
 from small import make_plan
 
 from ccutils import training
-from ccutils.ic_train import Plan, ic_train
+from ccutils.ic_train import ic_train
+from ccutils.plan import Plan
 from ccutils.training import ICTrainer, checkpoints
 
 STEPS = 12

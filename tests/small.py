@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ccutils.ic_train import Parts, Plan, assemble
+from ccutils.ic_train import Parts, assemble
+from ccutils.plan import Plan
 from ccutils.settings import Settings
 
 RECIPE = {

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -15,7 +16,8 @@ from small import make_plan
 
 from ccutils import training
 from ccutils.errors import InputError
-from ccutils.ic_train import Plan, assemble, ic_train, make_model
+from ccutils.ic_train import assemble, ic_train, make_model
+from ccutils.plan import Plan
 from ccutils.settings import Settings
 from ccutils.training import accumulation, at_a_time, checkpoints
 
@@ -25,12 +27,31 @@ LAUNCH = ROOT / "launch"
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
-def launch(config: str, plan: Plan, *program: str) -> subprocess.CompletedProcess[str]:
-    """What the README tells to run on several GPUs; without a GPU, accelerate's processes talk by gloo."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(LAUNCH / config)]
-    rest = ["--num_processes", "2", "--main_process_port", "0", *program, json.dumps(asdict(plan))]
+def run(plan: Plan, *command: str) -> None:
+    """Call a Python program with the plan as its last argument; without a GPU, processes talk by gloo."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run([*command, *rest], env=environment, capture_output=True, text=True, check=False)
+    line = [sys.executable, *command, json.dumps(asdict(plan))]
+    ended = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def launcher(config: str, *program: str) -> list[str]:
+    """What the README tells to run on several GPUs."""
+    start = ["-m", "accelerate.commands.launch", "--config_file", str(LAUNCH / config)]
+    return [*start, "--num_processes", "2", "--main_process_port", "0", *program]
+
+
+NOTEBOOK = """
+import json, socket, sys
+from accelerate import notebook_launcher
+from ccutils.plan import Plan, train_plan
+from ccutils.settings import Settings
+values = json.loads(sys.argv[1])
+plan = Plan(**values | {"settings": Settings(**values["settings"])})
+with socket.create_server(("127.0.0.1", 0)) as free:
+    port = str(free.getsockname()[1])
+notebook_launcher(train_plan, (plan,), num_processes=2, use_port=port)
+"""
 
 
 def curve(plan: Plan) -> list[float]:
@@ -44,24 +65,22 @@ def adapter(plan: Plan) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    plan = make_plan(tmp_path_factory.mktemp("alone"), micro_batch=2)
+    plan = make_plan(tmp_path_factory.mktemp("alone"), micro_batch=2, keep=2)
     ic_train(plan)
     return plan
 
 
 WAYS = {
-    "data parallel": ("data_parallel.yaml", "-m", "ccutils.ic_train"),
-    "4-bit weights split": ("fsdp_qlora.yaml", str(Path(__file__).parent / "fsdp_on_cpu.py")),
+    "data parallel": launcher("data_parallel.yaml", "-m", "ccutils.ic_train"),
+    "4-bit weights split": launcher("fsdp_qlora.yaml", str(Path(__file__).parent / "fsdp_on_cpu.py")),
 }
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def together(request: pytest.FixtureRequest, alone: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The same run by two processes, which also share the making of the base."""
-    config, *program = WAYS[request.param]
     plan = replace(alone, results=str(tmp_path_factory.mktemp("together")))
-    ended = launch(config, plan, *program)
-    assert ended.returncode == 0, ended.stderr
+    run(plan, *WAYS[request.param])
     return plan
 
 
@@ -78,6 +97,25 @@ def test_there_were_two_processes(together: Plan, request: pytest.FixtureRequest
     split = "split" in request.node.name
     assert {"rng_state_0.pth", "rng_state_1.pth", "whole.json"} <= names
     assert ("optimizer.bin" in names, "optimizer.pt" in names) == (split, not split)
+
+
+def test_two_processes_resume_as_one_does(
+    alone: Plan, together: Plan, request: pytest.FixtureRequest
+) -> None:
+    """From a checkpoint in the middle, as after a kill: states of optimiser and random numbers are there."""
+    (together.run.folder / "done.json").unlink()
+    shutil.rmtree(checkpoints(together.run.folder)[6])
+    run(together, *next(way for name, way in WAYS.items() if name in request.node.name))
+    assert curve(together) == pytest.approx(curve(alone), abs=1e-4)
+    for name, value in adapter(alone).items():
+        torch.testing.assert_close(adapter(together)[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_of_a_notebook_train_as_one_does(alone: Plan, tmp_path: Path) -> None:
+    plan = replace(alone, results=str(tmp_path))
+    run(plan, "-c", NOTEBOOK)
+    assert curve(plan) == pytest.approx(curve(alone), abs=1e-4)
+    assert (checkpoints(plan.run.folder)[6] / "rng_state_1.pth").exists()
 
 
 def test_a_batch_is_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:

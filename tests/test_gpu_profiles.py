@@ -8,9 +8,8 @@ import torch
 from transformers import LlamaConfig, PretrainedConfig, Qwen2Config
 
 from ccutils.memory import check_fits, predict
-from ccutils.models import Lora
 from ccutils.profiles import Profile, read_profile
-from ccutils.settings import Settings
+from ccutils.settings import Lora, Settings
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 T4, RTX_24 = (15_800_000_000, torch.float16), (25_300_000_000, torch.bfloat16)  # bytes as torch reports them

@@ -10,8 +10,9 @@ from small import RECIPE, make_plan
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ccutils.errors import InputError
-from ccutils.ic_train import Plan, assemble, ic_train, main, make_recipe
+from ccutils.ic_train import assemble, ic_train, main, make_recipe
 from ccutils.models import load_adapter, load_base
+from ccutils.plan import Plan
 from ccutils.training import checkpoints
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")

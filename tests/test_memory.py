@@ -20,7 +20,8 @@ from trl.trainer.utils import add_fused_lm_head
 from ccutils import memory, models, training  # noqa: F401  # training makes TRL score the answers alone on a CPU
 from ccutils.errors import InputError
 from ccutils.memory import Setup, check_fits, compare, fitting, predict, predict_shape, shape_of
-from ccutils.models import Lora, add_lora, load_base
+from ccutils.models import add_lora, load_base
+from ccutils.settings import Lora
 
 T4, RTX_24 = 15_800_000_000, 25_300_000_000  # bytes that torch reports for these cards
 LLAMA_8B = LlamaConfig(

@@ -10,12 +10,12 @@ import torch
 import transformers.utils.hub
 from bitsandbytes.nn import Linear4bit
 from small import RECIPE, TASK
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers.integrations import sdpa_attention
 
 from ccutils import models
 from ccutils.errors import InputError
 from ccutils.models import (
-    Lora,
     add_lora,
     check_hub,
     check_model,
@@ -26,6 +26,7 @@ from ccutils.models import (
     model_path,
     window_of,
 )
+from ccutils.settings import Lora
 from ccutils.tasks import Task, load_task
 from ccutils.tiny import make_recipe
 
@@ -281,3 +282,26 @@ def test_the_reference_is_transformers_own_loading(path):
     """In float32, what load_base gives is what any other code would load."""
     plain = AutoModelForCausalLM.from_pretrained(path).eval()
     assert torch.equal(logits(load_base(path, quantise=False)), logits(plain))
+
+
+def test_an_old_gpu_gets_attention_that_it_has_a_fast_kernel_for(tmp_path, monkeypatch):
+    """Without padding: keys and values for every head, as its fast kernels need, and the same logits."""
+    shape = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2, "vocab_size": 16}
+    made = LlamaForCausalLM(LlamaConfig(hidden_size=16, intermediate_size=32, pad_token_id=0, **shape))
+    made.save_pretrained(tmp_path)
+    kernel, heads = torch.nn.functional.scaled_dot_product_attention, []
+
+    def watched(query, key, value, **more):
+        heads.append((query.shape[1], key.shape[1], more.get("enable_gqa", False)))
+        return kernel(query, key, value, **more)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", watched)
+    monkeypatch.setattr(
+        sdpa_attention, "use_gqa_in_sdpa", sdpa_attention.use_gqa_in_sdpa
+    )  # put back at the end
+    expected = logits(load_base(str(tmp_path), quantise=False))
+    assert heads == [(4, 2, True)] * 2
+    monkeypatch.setattr(models, "expands", lambda: True)
+    found = logits(load_base(str(tmp_path), quantise=False))
+    assert heads[2:] == [(4, 4, False)] * 2
+    assert torch.allclose(found, expected, atol=1e-6)

@@ -16,8 +16,9 @@ from small import make_plan
 from ccutils import probe_answers
 from ccutils.errors import InputError
 from ccutils.generation import answer, answer_each
-from ccutils.ic_train import Plan, assemble, ic_train
+from ccutils.ic_train import assemble, ic_train
 from ccutils.models import load_adapter, load_base
+from ccutils.plan import Plan
 from ccutils.probe_answers import Responder, find_or_train, probe_run, read_answers
 from ccutils.probe_items import Items, make_items
 from ccutils.results import Run

@@ -12,7 +12,8 @@ from small import make_plan
 
 from ccutils import training
 from ccutils.errors import InputError
-from ccutils.ic_train import Parts, Plan, assemble, make_model
+from ccutils.ic_train import Parts, assemble, make_model
+from ccutils.plan import Plan
 from ccutils.training import (
     ICTrainer,
     Settings,
