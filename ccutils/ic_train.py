@@ -7,7 +7,6 @@ accelerate launch --config_file launch/data_parallel.yaml -m ccutils.ic_train '{
 import json
 import shutil
 import sys
-import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from math import ceil
@@ -17,12 +16,21 @@ from typing import Any
 import torch
 from accelerate import PartialState
 from peft import PeftModel
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ccutils.contexts import ContextSampler, Strategy
 from ccutils.errors import InputError
 from ccutils.memory import GB, Prediction, available_bytes, check_fits, compare, predict
-from ccutils.models import add_lora, is_split, load_base, load_tokenizer, model_path, window_of
+from ccutils.models import (
+    add_lora,
+    config_of,
+    expands,
+    is_split,
+    load_base,
+    load_tokenizer,
+    model_path,
+    window_of,
+)
 from ccutils.neighbours import pool_neighbours
 from ccutils.paraphrase import paraphrases_of
 from ccutils.plan import Plan
@@ -32,7 +40,7 @@ from ccutils.settings import Settings
 from ccutils.shared_contexts import SharedSampler
 from ccutils.tasks import Task, load_task
 from ccutils.tiny import make_recipe
-from ccutils.training import at_a_time, checkpoints, optimiser, processes, train
+from ccutils.training import at_a_time, checkpoints, optimiser, processes, spent, train
 from ccutils.training_set import Survey, TrainingSet
 
 
@@ -67,28 +75,35 @@ def assemble(plan: Plan) -> Parts:
     return Parts(task, path, tokenizer, TrainingSet(task.pool, sampler, rewritten, prompter))
 
 
-def make_model(plan: Plan, path: str) -> PeftModel:
-    """The base, quantised if so planned, with a fresh adapter."""
-    attention = plan.attention
-    if plan.group > 1 and attention == "auto":  # FlashAttention cannot take the mask of shared contexts
-        flex = torch.cuda.is_available() and torch.cuda.get_device_capability()[0] >= 8  # not on a T4
-        attention = "flex_attention" if flex else "sdpa"
-    base = load_base(path, quantise=plan.quantise, attention=attention)
+def make_model(plan: Plan, path: str, layers: int = 0) -> PeftModel:
+    """The base, or its first `layers`, quantised if so planned, with a fresh adapter."""
+    base = load_base(path, quantise=plan.quantise, attention=kernel_of(plan), layers=layers)
     return add_lora(base, plan.lora, checkpointing=plan.settings.checkpointing)
+
+
+def kernel_of(plan: Plan) -> str:
+    """The attention to load a model with: FlashAttention cannot take the mask of shared contexts."""
+    if plan.group <= 1 or plan.attention != "auto":
+        return plan.attention
+    flex = torch.cuda.is_available() and not expands()
+    return "flex_attention" if flex else "sdpa"
 
 
 def predict_memory(plan: Plan, path: str, survey: Survey) -> Prediction:
     """Peak memory of the run, from the model's config and what its prompts are like, before it is loaded."""
-    settings = plan.settings
+    settings, group = plan.settings, max(1, plan.group)
     return predict(
-        AutoConfig.from_pretrained(path),
-        window=survey.most_tokens,
-        micro_batch=at_a_time(settings),
+        config_of(path),
+        window=survey.longest,
+        micro_batch=ceil(at_a_time(settings) / group),
+        group=group,
+        shared=survey.shared,
+        in_parts=group > 1 and kernel_of(plan) != "flex_attention",
         lora=plan.lora,
         optimiser=optimiser(settings.optimiser),
         checkpointing=settings.checkpointing,
         quantise=plan.quantise,
-        answer=ceil(survey.mean_answer_tokens),
+        answer=ceil(survey.mean_answer_tokens * group),
         shards=processes() if is_split() else 1,
     )
 
@@ -112,7 +127,6 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
     survey = parts.prompts.survey(plan.settings.steps * plan.settings.batch)
     memory = predict_memory(plan, parts.path, survey)
     check_fits(memory, available_bytes())
-    start = time.monotonic()
     curve = train(
         partial(make_model, plan, parts.path), parts.tokenizer, parts.prompts, plan.settings, folder
     )
@@ -123,7 +137,7 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
         "paraphrases": parts.prompts.paraphrases.shares(),
         "checkpoints": list(checkpoints(folder)),
         "curve": [{name: entry[name] for name in ("step", "loss", "learning_rate")} for entry in curve],
-        "seconds": round(time.monotonic() - start, 1),
+        "seconds": spent(folder),
         "memory": {"predicted_gb": memory.total / GB, **compare(memory)},
     }
     if state.is_main_process:

@@ -50,7 +50,11 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How it is trained: `window` tokens in the longest prompt with its answer, `answer` of them scored."""
+    """How it is trained: `window` tokens in the longest sequence, `answer` of them scored.
+
+    A sequence is a prompt with its answer, or `group` of them behind the same `shared` tokens
+    (ccutils.shared); `micro_batch` counts sequences.
+    """
 
     window: int
     micro_batch: int = 1
@@ -61,6 +65,9 @@ class Setup:
     answer: int = 64
     dtype: torch.dtype = torch.bfloat16
     shards: int = 1  # GPUs that the model is split over (FSDP)
+    group: int = 1
+    shared: int = 0
+    in_parts: bool = False  # attention of a group's parts one after the other, without FlexAttention
     expand: bool = False  # keys and values repeated for every head even without padding (a GPU before sm80)
 
 
@@ -193,15 +200,27 @@ def activations(shape: Shape, setup: Setup) -> tuple[int, int]:
 def layer_bytes(shape: Shape, setup: Setup) -> int:
     """Bytes a token that one layer keeps for its backward pass, without its input and its MLP's product."""
     size = setup.dtype.itemsize
-    padded = setup.micro_batch > 1
     norms = 2 * (4 + size) * shape.hidden if size < 4 else 3 * size * shape.hidden  # float32 copies, outputs
-    keys = shape.query if padded or setup.expand else shape.key_value  # repeated for all heads under a mask
-    mask = setup.window * (1 + size) if padded else 0  # in bool, and as what is added to the scores
-    attention = size * (2 * shape.query + 2 * keys) + mask + 4 * shape.heads
+    attention = attention_bytes(shape, setup)
     if shape.head_norms:
         attention += 4 * (shape.query + shape.key_value)
     ranks = size * setup.lora.rank * len(shape.linears) // shape.layers
     return norms + attention + 3 * size * shape.intermediate + ranks
+
+
+def attention_bytes(shape: Shape, setup: Setup) -> int:
+    """Bytes a token that attention keeps: queries, keys, values, outputs, masks, sums of scores."""
+    size, window = setup.dtype.itemsize, setup.window
+    sums = 4 * shape.heads
+    if setup.in_parts:  # each part copies the shared keys and values, and has a mask of its own
+        behind = window - setup.shared  # tokens behind the shared ones
+        copies = 1 + setup.group * setup.shared / window
+        mask = behind / window * (setup.shared + behind / setup.group) * size
+        return round(size * shape.query * (3 + 2 * copies) + mask) + sums
+    padded = setup.micro_batch > 1 and setup.group == 1
+    keys = shape.query if padded or setup.expand else shape.key_value  # repeated for all heads under a mask
+    mask = window * (1 + size) if padded else 0  # in bool, and as what is added to the scores
+    return size * (2 * shape.query + 2 * keys) + mask + sums
 
 
 def loss_bytes(shape: Shape, setup: Setup) -> int:
@@ -229,17 +248,25 @@ def fitting(prediction: Prediction, available: int) -> dict[str, bool | int]:
     shape, setup = prediction.shape, replace(prediction.setup, checkpointing=True)
     changes: dict[str, bool | int] = {} if prediction.setup.checkpointing else {"checkpointing": True}
 
-    def fits(**change: int) -> bool:
+    def fits(**change: int | bool) -> bool:
         return predict_shape(shape, replace(setup, **change)).total <= available  # type: ignore[arg-type]
 
     if fits():
         return changes
     # divisors, so that they divide the batch too
     smaller = [m for m in range(setup.micro_batch - 1, 0, -1) if setup.micro_batch % m == 0]
-    for micro in smaller:
-        if fits(micro_batch=micro):
-            return {**changes, "micro_batch": micro}
-    if smaller:
+    for sequences in smaller:
+        if fits(micro_batch=sequences):
+            return {**changes, "micro_batch": sequences * setup.group}
+    if setup.group > 1:
+        own, answer = ceil((setup.window - setup.shared) / setup.group), ceil(setup.answer / setup.group)
+        setup = replace(
+            setup, group=1, in_parts=False, micro_batch=1, window=setup.shared + own, answer=answer
+        )
+        changes |= {"group": 0, "micro_batch": 1}
+        if fits():
+            return changes
+    elif smaller:
         changes["micro_batch"] = 1
     for window in range((setup.window - 1) // 64 * 64, 0, -64):
         if fits(micro_batch=1, window=window):

@@ -12,6 +12,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -81,10 +82,13 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(path: str, *, quantise: bool = True, attention: str = "auto") -> PreTrainedModel:
+def load_base(
+    path: str, *, quantise: bool = True, attention: str = "auto", layers: int = 0
+) -> PreTrainedModel:
     """A base model on the GPU if there is one, its linear layers in NF4 by bitsandbytes if `quantise`.
 
     `attention` is transformers' name of a kernel; "auto": FlashAttention where it is installed, else sdpa.
+    `layers` loads the first so many alone, to time them (0: all).
     Only safetensors are read and no remote code is run. A model that is to be split stays in main memory, its
     4-bit weights packed in the compute dtype as FSDP needs them. Raises InputError if it cannot be had.
     """
@@ -104,6 +108,7 @@ def load_base(path: str, *, quantise: bool = True, attention: str = "auto") -> P
     try:
         model = AutoModelForCausalLM.from_pretrained(
             path,
+            config=config_of(path, layers),
             dtype=dtype,
             quantization_config=nf4 if quantise else None,
             device_map={"": here},
@@ -161,13 +166,23 @@ def expands() -> bool:
     return torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8
 
 
-def window_of(path: str) -> int:
-    """The most tokens a model can read. Raises InputError if its config cannot be had or does not tell."""
+def config_of(path: str, layers: int = 0) -> PretrainedConfig:
+    """The config of a model, or of its first `layers` alone. Raises InputError if it cannot be had."""
     try:
-        config = AutoConfig.from_pretrained(path)
+        config: PretrainedConfig = AutoConfig.from_pretrained(path)
     except OSError as error:
         raise _unreachable(path, error) from error
-    window = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if layers:
+        text = config.get_text_config()
+        if getattr(text, "layer_types", None):
+            text.layer_types = text.layer_types[:layers]
+        text.num_hidden_layers = layers
+    return config
+
+
+def window_of(path: str) -> int:
+    """The most tokens a model can read. Raises InputError if its config cannot be had or does not tell."""
+    window = getattr(config_of(path).get_text_config(), "max_position_embeddings", None)
     if window is None:
         raise InputError(f"the config of model {path!r} does not tell its window: set `window`.")
     return int(window)

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,7 @@ class ICTrainer(SFTTrainer):
     def __init__(self, *, keep: int, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.keep = keep
+        self.start = time.monotonic() - spent(Path(str(self.args.output_dir)))
         # TRL puts the adapter of a quantised model in bfloat16: a T4 has none, and it loses small updates.
         for parameter in arguments["model"].parameters():
             if parameter.requires_grad:
@@ -62,7 +64,8 @@ class ICTrainer(SFTTrainer):
         self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
         if self.args.should_save:
             folder = Path(str(self.args.output_dir))
-            mark_whole(folder / f"checkpoint-{self.state.global_step}", self.state.global_step)
+            seconds = time.monotonic() - self.start
+            mark_whole(folder / f"checkpoint-{self.state.global_step}", self.state.global_step, seconds)
             strip_older(folder, self.keep)
 
     def save_now(self) -> None:
@@ -240,10 +243,20 @@ def newest(folder: Path) -> str | None:
     return str(found[-1]) if found else None
 
 
-def mark_whole(checkpoint: Path, step: int) -> None:
+def spent(folder: Path) -> float:
+    """Seconds of training up to the last whole checkpoint, those of earlier tries included."""
+    path = newest(folder)
+    return (
+        float(json.loads((Path(path) / WHOLE).read_text(encoding="utf-8")).get("seconds", 0.0))
+        if path
+        else 0.0
+    )
+
+
+def mark_whole(checkpoint: Path, step: int, seconds: float) -> None:
     """Say that all files of a checkpoint are written, in one step that a kill cannot split."""
     part = checkpoint / f".{WHOLE}.part"
-    part.write_text(json.dumps({"step": step}), encoding="utf-8")
+    part.write_text(json.dumps({"step": step, "seconds": round(seconds, 1)}), encoding="utf-8")
     os.replace(part, checkpoint / WHOLE)
 
 

@@ -10,20 +10,31 @@ from numpy.typing import NDArray
 from ccutils.contexts import PARAPHRASE, RANDOM, SIMILAR, Contexts, ContextSampler
 from ccutils.paraphrase import Paraphrases
 from ccutils.prompts import Prompter, shorten
-from ccutils.shared import IGNORE
+from ccutils.shared import IGNORE, Feature, group, pack
 from ccutils.shared_contexts import SharedSampler, target_order
 from ccutils.tasks.base import Example
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What some training prompts are like: tokens with the answer (mean, most), demonstrations dropped."""
+    """What some training prompts are like: tokens with the answer (mean, most), demonstrations dropped.
+
+    `longest` counts the tokens of the longest sequence that the model reads: a prompt with its answer, or a
+    group of them, of which `shared` are read once for all.
+    """
 
     prompts: int
     mean_tokens: float
     most_tokens: int
     mean_answer_tokens: float
     dropped: int
+    longest: int
+    shared: int
+
+
+def feature(prompt: list[int], answer: list[int]) -> dict[str, list[int]]:
+    """A prompt with its answer as the trainer takes it: only the answer's labels count."""
+    return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +103,13 @@ class TrainingSet:
 
     def tokens(self, places: Sequence[int]) -> dict[str, list[list[int]]]:
         """`input_ids` and `labels` of the prompts with their answers; only the answer's labels count."""
-        ids, labels = [], []
+        found = []
         for target, demonstrations, nearness in self.contexts(places):
             answer = self.prompter.answer(target)
-            prompt = self.prompter.prompt(demonstrations, target, len(answer), nearness).ids
-            ids.append(prompt + answer)
-            labels.append([IGNORE] * len(prompt) + answer)
-        return {"input_ids": ids, "labels": labels}
+            found.append(
+                feature(self.prompter.prompt(demonstrations, target, len(answer), nearness).ids, answer)
+            )
+        return {name: [f[name] for f in found] for name in ("input_ids", "labels")}
 
     def dataset(self, n: int) -> Dataset:
         """The first n prompts as a data set that makes each when it is asked for."""
@@ -106,16 +117,33 @@ class TrainingSet:
         return rows.with_transform(lambda batch: self.tokens(batch["place"]))
 
     def survey(self, n: int, most: int = 500) -> Survey:
-        """Measure n prompts of the run, or `most` of them spread over it."""
-        places = np.unique(np.linspace(0, n - 1, min(n, most)).astype(int)).tolist()
-        lengths, answers, dropped = [], [], 0
+        """Measure n prompts of the run, or about `most` of them spread over it, in whole groups."""
+        size = self.group
+        starts = (
+            np.unique(np.linspace(0, max(0, n // size - 1), min(n, most) // size or 1).astype(int)) * size
+        )
+        places = (starts[:, None] + np.arange(size)).ravel()[:n].tolist()
+        features, answers, dropped = list[Feature](), [], 0
         for target, demonstrations, nearness in self.contexts(places):
             answer = self.prompter.answer(target)
             prompt = self.prompter.prompt(demonstrations, target, len(answer), nearness)
-            lengths.append(len(prompt.ids) + len(answer))
+            features.append(feature(prompt.ids, answer))
             answers.append(len(answer))
             dropped += prompt.dropped
-        return Survey(len(places), float(np.mean(lengths)), max(lengths), float(np.mean(answers)), dropped)
+        lengths = [len(f["input_ids"]) for f in features]
+        longest, shared = max(lengths), 0
+        if size > 1:
+            groups = [group(features[i : i + size]) for i in range(0, len(features), size)]
+            longest, shared = max((len(pack(g).ids), len(g.prefix)) for g in groups)
+        return Survey(
+            len(places),
+            float(np.mean(lengths)),
+            max(lengths),
+            float(np.mean(answers)),
+            dropped,
+            longest,
+            shared,
+        )
 
     def show(self, place: int) -> str:
         """The prompt at one place and its answer, as a person reads them."""

@@ -55,10 +55,10 @@ def killed_while_writing(plan: Plan, step: int) -> None:
     """Be killed when a checkpoint is written but for its mark."""
     original = training.mark_whole
 
-    def mark_whole(folder: Path, at: int) -> None:
+    def mark_whole(folder: Path, at: int, seconds: float) -> None:
         if at == step:
             os.kill(os.getpid(), signal.SIGKILL)
-        original(folder, at)
+        original(folder, at, seconds)
 
     training.mark_whole = mark_whole
     ic_train(plan)

@@ -1,6 +1,7 @@
 """A whole run: planned, done once, its adapter read by plain peft and transformers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,10 @@ from small import RECIPE, make_plan
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ccutils.errors import InputError
-from ccutils.ic_train import assemble, ic_train, main, make_recipe
+from ccutils.ic_train import assemble, ic_train, main, make_recipe, predict_memory
 from ccutils.models import load_adapter, load_base
 from ccutils.plan import Plan
-from ccutils.training import checkpoints
+from ccutils.training import checkpoints, mark_whole
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
@@ -38,6 +39,15 @@ def test_done_tells_the_run(plan: Plan) -> None:
 def test_a_finished_run_is_not_trained_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ccutils.ic_train.train", lambda *rest: pytest.fail("it trained again"))
     assert ic_train(plan)["checkpoints"] == [10, 20]
+
+
+def test_the_seconds_of_a_resumed_run_are_those_of_all_its_tries(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, steps=4, n_checkpoints=2, keep=2)
+    assert 0 < ic_train(plan)["seconds"] < 1000
+    shutil.rmtree(checkpoints(plan.run.folder)[4])
+    (plan.run.folder / "done.json").unlink()
+    mark_whole(checkpoints(plan.run.folder)[2], 2, 1000.0)
+    assert 1000 < ic_train(plan)["seconds"] < 2000
 
 
 def test_another_plan_starts_anew(tmp_path: Path) -> None:
@@ -80,3 +90,16 @@ def test_other_data_make_another_run_and_more_memory_does_not(tmp_path: Path) ->
     assert plan.identity(pool) == make_plan(tmp_path / "elsewhere", micro_batch=2, keep=3).identity(pool)
     assert plan.identity(pool) != plan.identity(pool[1:])
     assert plan.identity(pool) != make_plan(tmp_path, p=0.4).identity(pool)
+
+
+def test_shared_contexts_are_predicted_as_the_sequences_that_are_read(tmp_path: Path) -> None:
+    """8 targets in 2 sequences: more tokens than one prompt has, fewer than its four have."""
+    plan = make_plan(tmp_path, group=4)
+    parts = assemble(plan)
+    survey = parts.prompts.survey(48)
+    setup = predict_memory(plan, parts.path, survey).setup
+    assert survey.most_tokens < survey.longest == setup.window < 4 * survey.most_tokens
+    assert (setup.micro_batch, setup.group, setup.in_parts) == (2, 4, True)
+    assert 0 < setup.shared == survey.shared < survey.most_tokens
+    alone = predict_memory(make_plan(tmp_path), parts.path, survey).setup
+    assert (alone.micro_batch, alone.group, alone.in_parts) == (8, 1, False)

@@ -22,6 +22,7 @@ from ccutils.errors import InputError
 from ccutils.memory import Setup, check_fits, compare, fitting, predict, predict_shape, shape_of
 from ccutils.models import add_lora, load_base
 from ccutils.settings import Lora
+from ccutils.shared import SharedCollator, share
 
 T4, RTX_24 = 15_800_000_000, 25_300_000_000  # bytes that torch reports for these cards
 LLAMA_8B = LlamaConfig(
@@ -48,6 +49,8 @@ CONFIGS = {
     "qwen2": Qwen2Config(**SMALL, tie_word_embeddings=True),
     "qwen3": Qwen3Config(**SMALL, tie_word_embeddings=True),
 }
+
+SHARED: dict[str, Any] = {"group": 4, "shared": 192, "in_parts": True}
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
@@ -113,6 +116,38 @@ def test_the_peak_of_a_real_step_on_the_cpu(
     with TensorMeter([*stored(model), *trained(model)]) as meter:
         model(input_ids=ids, attention_mask=padded, labels=labels, fused_lm_head=True).loss.backward()
     assert_close(config, meter.peak, window=256, micro_batch=4, answer=6, checkpointing=checkpointing)
+
+
+@pytest.mark.parametrize(("checkpointing", "near"), [(True, 0.05), (False, 0.15)])
+def test_the_peak_of_a_real_step_with_shared_contexts(
+    config: PretrainedConfig, folder: Path, checkpointing: bool, near: float
+) -> None:
+    base = load_base(str(folder))
+    add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
+    model = add_lora(base, Lora(), checkpointing=checkpointing).train()
+    share(model)
+    shared, own = torch.randint(1000, (2, 192)).tolist(), torch.randint(1000, (8, 64)).tolist()
+    features = [
+        {"input_ids": shared[i // 4] + ids, "labels": [-100] * 250 + ids[-6:]} for i, ids in enumerate(own)
+    ]
+    batch = SharedCollator(0, 4)(features)
+    keep_gradients(model)
+    with TensorMeter([*stored(model), *trained(model)]) as meter:
+        model(**batch, fused_lm_head=True).loss.backward()
+    parts = predict(config, window=448, micro_batch=2, answer=24, checkpointing=checkpointing, **SHARED).parts
+    predicted = parts["kept activations"] + parts["working memory"]
+    assert predicted == pytest.approx(meter.peak, rel=near), f"{predicted / meter.peak:.3f}"
+
+
+def test_what_fits_instead_of_groups_is_told_in_targets() -> None:
+    """Half the sequences are half the targets; where not even one group fits, independent prompts may."""
+    shape = shape_of(CONFIGS["llama"])
+    whole = predict_shape(shape, Setup(448, 4, answer=24, **SHARED))
+    half = predict_shape(shape, Setup(448, 2, answer=24, **SHARED)).total
+    assert fitting(whole, half) == {"micro_batch": 8}
+    alone = predict_shape(shape, Setup(256, 1, answer=6)).total
+    assert alone < predict_shape(shape, Setup(448, 1, answer=24, **SHARED)).total
+    assert fitting(whole, alone) == {"group": 0, "micro_batch": 1}
 
 
 def keep_gradients(model: torch.nn.Module) -> None:

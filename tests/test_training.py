@@ -165,7 +165,7 @@ def make_checkpoint(folder: Path, step: int, whole: bool = True) -> Path:
     for name in ("adapter_model.safetensors", "optimizer.pt", "rng_state_0.pth"):
         (path / name).write_text("x")
     if whole:
-        training.mark_whole(path, step)
+        training.mark_whole(path, step, 1.5 * step)
     return path
 
 
@@ -176,7 +176,9 @@ def test_a_checkpoint_without_its_mark_is_none(tmp_path: Path) -> None:
     assert training.newest(tmp_path) == str(tmp_path / "checkpoint-10")
     remove_cut_off(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
-    assert json.loads((tmp_path / "checkpoint-9" / "whole.json").read_text()) == {"step": 9}
+    assert json.loads((tmp_path / "checkpoint-9" / "whole.json").read_text()) == {"step": 9, "seconds": 13.5}
+    assert training.spent(tmp_path) == 15  # those of step 10
+    assert training.spent(tmp_path / "nothing") == 0
 
 
 def test_older_checkpoints_keep_the_adapter_alone(tmp_path: Path) -> None:

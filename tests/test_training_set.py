@@ -10,6 +10,7 @@ from small import make_parts
 from ccutils.errors import InputError
 from ccutils.ic_train import Parts
 from ccutils.prompts import Prompter
+from ccutils.shared import SharedCollator
 from ccutils.training_set import IGNORE, TrainingSet
 
 
@@ -89,6 +90,16 @@ def test_the_survey_measures_the_prompts(parts: Parts) -> None:
     assert (survey.prompts, survey.most_tokens) == (40, max(lengths))
     assert survey.mean_tokens == pytest.approx(np.mean(lengths))
     assert survey.dropped == 0
+
+
+def test_a_survey_of_groups_measures_what_is_read_at_once(tmp_path: Path) -> None:
+    prompts = make_parts(tmp_path, group=4).prompts
+    survey = prompts.survey(48)
+    found = prompts.tokens(range(48))
+    features = [{"input_ids": i, "labels": j} for i, j in zip(*found.values(), strict=True)]
+    packed = SharedCollator(0, 4)(features)["input_ids"]
+    assert (survey.prompts, survey.longest) == (48, packed.shape[1])
+    assert prompts.survey(48, most=9).prompts == 8
 
 
 def test_a_target_longer_than_the_window_is_told_before_training(parts: Parts) -> None:
