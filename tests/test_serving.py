@@ -1,5 +1,6 @@
 """Answering with neighbours: which examples are in the prompt, and that an added one counts at once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from small import make_parts
 from ccutils import serving
 from ccutils.errors import InputError
 from ccutils.ic_train import Parts
-from ccutils.serving import answer_with_neighbours
+from ccutils.serving import LivePool, answer_with_neighbours
 from ccutils.tasks import Example
 
 POOL = [Example("play the radio", "MUSIC"), Example("call my sister", "CALL"), Example("call a taxi", "TAXI")]
@@ -21,7 +22,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parts:
     return make_parts(tmp_path)
 
 
-def prompt(parts: Parts, pool: list[Example], text: str, k: int) -> list[int]:
+def prompt(parts: Parts, pool: LivePool, text: str, k: int) -> list[int]:
     """The prompt that the model is given."""
     question = Example(text, "")
     found = answer_with_neighbours(torch.nn.Identity(), parts.prompts.prompter, pool, question, k, 4)
@@ -33,17 +34,28 @@ def wanted(parts: Parts, *examples: Example, text: str) -> list[int]:
 
 
 def test_the_nearest_comes_last(parts: Parts) -> None:
-    assert prompt(parts, POOL, "call my brother", 2) == wanted(
-        parts, POOL[2], POOL[1], text="call my brother"
-    )
+    found = prompt(parts, LivePool.make(POOL), "call my brother", 2)
+    assert found == wanted(parts, POOL[2], POOL[1], text="call my brother")
 
 
 def test_an_added_example_counts_at_once(parts: Parts) -> None:
-    new = Example("call my brother now", "BROTHER")
-    assert prompt(parts, [*POOL, new], "call my brother", 1) == wanted(parts, new, text="call my brother")
+    pool, new = LivePool.make(POOL), Example("call my brother now", "BROTHER")
+    assert prompt(parts, pool.plus(new), "call my brother", 1) == wanted(parts, new, text="call my brother")
+    assert prompt(parts, pool, "call my brother", 1) == wanted(parts, POOL[1], text="call my brother")
+
+
+@pytest.mark.parametrize("similarity", ["bm25", "tfidf"])
+def test_an_example_is_as_similar_whether_indexed_or_added(similarity: str) -> None:
+    """It is only the statistics of words that the additions leave as they were."""
+    pool = LivePool.make(POOL, similarity)
+    question = Example("call my sister now", "")
+    (_, indexed), *_ = [pair for pair in pool.nearest(question, 3) if pair[0] == POOL[1]]
+    longer = pool.plus(replace(POOL[1], output="X")).nearest(question, 4)
+    (_, added), *_ = [pair for pair in longer if pair[0].output == "X"]
+    assert added == pytest.approx(indexed, abs=1e-4)
 
 
 def test_a_pool_smaller_than_k_is_shown_whole_and_an_empty_one_refused(parts: Parts) -> None:
-    assert prompt(parts, POOL[:1], "play", 5) == wanted(parts, POOL[0], text="play")
+    assert prompt(parts, LivePool.make(POOL[:1]), "play", 5) == wanted(parts, POOL[0], text="play")
     with pytest.raises(InputError, match="the pool is empty"):
-        prompt(parts, [], "play", 5)
+        LivePool.make([])
