@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -130,15 +131,16 @@ def last_words(log: Path, width: int = 90) -> str:
 def one_gpu(results: Path) -> Iterator[None]:
     """Hold one GPU that no other job of this results folder holds, as the only one this process sees.
 
-    Snakemake starts no more such jobs than there are GPUs; a lock on a file each says which one is free. A
-    cluster's scheduler has given each job a GPU of its own already.
+    Snakemake starts no more such jobs on a machine than it has GPUs; a lock on a file each says which one is
+    free. Where a cluster's scheduler has given the job one GPU, it is its own already.
     """
     gpus = list_gpus()
-    if not gpus or any(name in os.environ for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST")):
+    scheduled = any(name in os.environ for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"))
+    if not gpus or (scheduled and len(gpus) == 1):
         yield
         return
     for gpu in gpus:
-        with (results / f".gpu-{gpu}.lock").open("w") as lock:
+        with (results / f".gpu-{platform.node()}-{gpu}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -93,10 +93,12 @@ def train(
     check_divides(unit, micro)
     remove_cut_off(folder)
     while True:
+        forget_peak()
         set_seed(prompts.seed)
         trainer = make_trainer(make_model(), tokenizer, prompts, settings, micro, folder)
         try:
             trainer.train(resume_from_checkpoint=newest(folder))
+            remove_unplanned(folder, settings)
             return [entry for entry in trainer.state.log_history if "loss" in entry]
         except torch.OutOfMemoryError as error:
             if micro == unit:
@@ -112,8 +114,14 @@ def train(
         micro = max(m for m in range(unit, micro // 2 + 1, unit) if settings.batch % m == 0)
         print(f"out of memory: going on with micro_batch = {micro}", flush=True)
         del trainer
-        gc.collect()
+
+
+def forget_peak() -> None:
+    """Free what earlier runs of this process held, and count the peak of memory anew."""
+    gc.collect()
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def make_trainer(
@@ -139,7 +147,7 @@ def make_trainer(
         fp16=compute_dtype() == torch.float16,
         use_cpu=not torch.cuda.is_available(),  # otherwise several processes on a CPU train each on its own
         save_strategy="steps",
-        save_steps=-(-settings.steps // settings.n_checkpoints),
+        save_steps=save_steps(settings),
         logging_steps=max(1, settings.steps // 100),
         seed=prompts.seed,
         train_sampling_strategy="sequential",  # the training set has its own order
@@ -153,6 +161,7 @@ def make_trainer(
         report_to="none",
         disable_tqdm=True,
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU, however many it sees
     collator = None
     if prompts.group > 1:
         share(model)
@@ -178,6 +187,11 @@ def accumulation(batch: int, micro: int) -> int:
             f"batch is {batch}: it must be a multiple of micro_batch, {micro}, times {processes()} processes."
         )
     return batch // (micro * processes())
+
+
+def save_steps(settings: Settings) -> int:
+    """Steps from one checkpoint to the next."""
+    return -(-settings.steps // settings.n_checkpoints)
 
 
 def at_a_time(settings: Settings) -> int:
@@ -266,6 +280,13 @@ def strip_older(folder: Path, keep: int) -> None:
         for pattern in RESUME_FILES:
             for path in checkpoint.glob(pattern):
                 path.unlink()
+
+
+def remove_unplanned(folder: Path, settings: Settings) -> None:
+    """Remove checkpoints made because memory ran out: seeds and strategies are probed at the same steps."""
+    for step, path in checkpoints(folder).items():
+        if step % save_steps(settings) and step != settings.steps:
+            shutil.rmtree(path)
 
 
 def remove_cut_off(folder: Path) -> None:

@@ -115,7 +115,13 @@ def test_a_job_that_asks_for_no_gpu_sees_and_holds_none(
 
 
 def test_a_cluster_has_given_the_gpu_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then its name is that of a job's own, and several jobs have the same; several GPUs are shared out."""
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
     with one_gpu(tmp_path), one_gpu(tmp_path):
         assert list_gpus() == ["0"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    with one_gpu(tmp_path):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+        with one_gpu(tmp_path):
+            assert list_gpus() == ["1"]

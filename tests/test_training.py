@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from small import make_plan
+from trl.trainer.sft_config import SFTConfig
 
 from ccutils import training
 from ccutils.errors import InputError
@@ -122,6 +123,7 @@ def test_out_of_memory_goes_on_from_the_same_step(
     failed = [size for step, size in seen if step == good_steps and size > 2]
     assert failed == [8, 4]
     assert [step for step, _ in seen] == sorted(step for step, _ in seen), "no step was done again"
+    assert list(checkpoints(tmp_path / "short")) == [2, 4, 6], "the one of step 3 was for going on alone"
     for name, value in weights(tmp_path / "short").items():
         torch.testing.assert_close(value, weights(tmp_path / "whole")[name], rtol=1e-4, atol=1e-6)
 
@@ -209,3 +211,14 @@ def test_several_processes_share_a_batch(monkeypatch: pytest.MonkeyPatch) -> Non
     assert training.accumulation(8, 2) == 2
     with pytest.raises(InputError, match="multiple of micro_batch, 8, times 2 processes"):
         training.accumulation(8, 8)
+
+
+def test_one_process_uses_one_gpu_of_several(
+    plan: Plan, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a launcher TRL would take several GPUs for DataParallel, and refuse."""
+    monkeypatch.setattr(SFTConfig, "n_gpu", property(lambda self: self._n_gpu or 2))  # 0: this is a CPU
+    model = make_model(plan, parts.path)
+    trainer = make_trainer(model, parts.tokenizer, parts.prompts, plan.settings, 8, tmp_path)
+    assert trainer.args.n_gpu == 1
+    assert trainer.args.train_batch_size == 8
