@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ccutils.errors import InputError
+from ccutils.sql_metrics import execution_match
 from ccutils.tasks.base import Example
 from ccutils.tasks.files import normalise
 from ccutils.tasks.sql_names import (
@@ -252,3 +253,20 @@ def test_nothing_to_rename_is_told(tmp_path):
     target, other = question("SELECT 1", tmp_path), question("SELECT name FROM city", tmp_path)
     with pytest.raises(InputError, match="none can be renamed"):
         change_name(target, [other], [], np.random.default_rng(0))
+
+
+def test_an_answer_is_executed_once(tmp_path, monkeypatch):
+    where = {"database": str(database(tmp_path / "one.sqlite"))}
+    one, two = (Example("?", f"SELECT name FROM city WHERE population = {n}", "", where) for n in (1, 2))
+    score, ran = scorer("execution", "bird"), []
+
+    def count(answers, golds, databases, semantics):
+        ran.extend(answers)
+        return execution_match(answers, golds, databases, semantics)
+
+    monkeypatch.setattr("ccutils.tasks.text_to_sql.execution_match", count)
+    assert score([one.output, two.output, "nonsense"], [one, two, one]).tolist() == [1, 1, 0]
+    assert score(["nonsense", one.output, one.output], [one, one, one]).tolist() == [0, 1, 1]
+    assert ran == [one.output, two.output, "nonsense"]
+    assert score([one.output], [two]).tolist() == [0], "the same answer to another question is another case"
+    assert len(ran) == 4 and score([], []).shape == (0,)

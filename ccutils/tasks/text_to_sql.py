@@ -265,7 +265,12 @@ def take_running(
 
 def scorer(metric: str, semantics: str, spaces: bool = False) -> Score:
     """The task's score. A changed label (see `change_name`) is followed where the answer renames the same
-    names and, with the renaming undone, is as good as the gold query."""
+    names and, with the renaming undone, is as good as the gold query.
+
+    An answer once judged by execution is not executed again: checkpoints and the Copy-score ask for the same
+    ones many times, and each call would start processes.
+    """
+    judged: dict[tuple[Path, str, str], float] = {}
 
     def score(answers: Sequence[str], rows: Sequence[Example]) -> Scores:
         given, wanted = [undo(a) for a in answers], [undo(e.output) for e in rows]
@@ -275,7 +280,12 @@ def scorer(metric: str, semantics: str, spaces: bool = False) -> Score:
         answer_sql, gold_sql = [sql for sql, _ in given], [sql for sql, _ in wanted]
         if metric == "exact":
             return same_names * text_match(answer_sql, gold_sql)
-        where = [Path(e.extra["database"]) for e in rows]
-        return same_names * execution_match(answer_sql, gold_sql, where, semantics)
+        asked = list(zip((Path(e.extra["database"]) for e in rows), answer_sql, gold_sql, strict=True))
+        new = list(dict.fromkeys(case for case in asked if case not in judged))
+        if new:
+            databases, sql, gold = zip(*new, strict=True)
+            found = execution_match(sql, gold, databases, semantics)
+            judged.update(zip(new, found.tolist(), strict=True))
+        return same_names * np.array([judged[case] for case in asked], dtype=np.float64)
 
     return score
