@@ -4,10 +4,13 @@ python benchmarks/train_step.py
 python benchmarks/train_step.py --layers 16 --width 2048 --prompt 2048 --steps 10 --checkpointing --quantise
 
 All train the same model (a Llama's shape, random weights: speed does not depend on them) on the same prompts:
-full     transformers' Trainer, padded, logits of every token
-trl      TRL's SFTTrainer: answers only, fused loss; with FlashAttention padding-free, with Liger if there
-ours     ccutils.training, independent contexts
-shared   ccutils.training, the prompts of a step as one shared context
+full          transformers' Trainer, padded, logits of every token
+trl           TRL's SFTTrainer, its loss computed at the answers alone
+trl_cpu       the same as it is where there is no Triton, as on a CPU: computed at every position
+liger         trl with Liger's kernels (a GPU and liger-kernel)
+padding_free  trl without padding (a GPU and flash-attn)
+ours          ccutils.training, independent contexts
+shared        ccutils.training, the prompts of a step as one shared context
 Each runs in a process of its own, in turns. Steps whose losses or gradients disagree are an error.
 Without a GPU, time is the processor's (of all threads), which other work on the machine changes little.
 """
@@ -31,7 +34,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-VARIANTS = ("full", "trl", "ours", "shared")
+VARIANTS = ("full", "trl", "trl_cpu", "liger", "padding_free", "ours", "shared")
 GB = 1e9
 PAD, EOS = 0, 1
 
@@ -138,7 +141,7 @@ class Prompts:
 
 
 def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
-    """One of the four, ready to train."""
+    """One of the variants, ready to train."""
     import torch
     from transformers import set_seed
 
@@ -147,7 +150,9 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
 
     gpu, dtype = torch.cuda.is_available(), compute_dtype()
     attention = s.attention
-    if variant == "shared" and attention == "auto":
+    if variant == "padding_free":
+        attention = "flash_attention_2"
+    elif variant == "shared" and attention == "auto":
         attention = "flex_attention" if gpu and torch.cuda.get_device_capability()[0] >= 8 else "sdpa"
     set_seed(s.seed)
     model = add_lora(
@@ -184,12 +189,17 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
         collator = DataCollatorForSeq2Seq(tokenizer)
         arguments = TrainingArguments(**common)
         return Trainer(model, arguments, train_dataset=dataset, data_collator=collator)
-    if variant == "trl":
+    if variant not in ("ours", "shared"):
         from trl import SFTConfig, SFTTrainer
+        from trl.trainer import utils
 
-        flash = str(model.config._attn_implementation).startswith("flash")
+        if variant == "trl":  # as it does by itself on a GPU
+            utils._use_triton = lambda device: True  # type: ignore[attr-defined]
         arguments = SFTConfig(
-            **common, max_length=None, padding_free=flash, use_liger_kernel=gpu and has("liger-kernel")
+            **common,
+            max_length=None,
+            padding_free=variant == "padding_free",
+            use_liger_kernel=variant == "liger",
         )
         return SFTTrainer(model, arguments, train_dataset=dataset, processing_class=tokenizer)
     from ccutils.settings import Settings
@@ -267,6 +277,19 @@ def check_steps(found: dict[str, list[dict[str, Any]]], tolerance: float) -> flo
     return worst
 
 
+def can_run() -> list[str]:
+    """The variants that this machine has what it takes for."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    needs = {
+        "trl_cpu": not gpu,
+        "liger": gpu and has("liger-kernel"),
+        "padding_free": gpu and has("flash-attn"),
+    }
+    return [variant for variant in VARIANTS if needs.get(variant, True)]
+
+
 def has(package: str) -> bool:
     try:
         version(package)
@@ -295,7 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for f in fields(Setting):
         how: dict[str, Any] = {"action": "store_true"} if f.type is bool else {"type": f.type}
         parser.add_argument(f"--{f.name}", default=f.default, help=f"{HELP[f.name]} ({f.default})", **how)
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=VARIANTS, help="which to run (all)")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="which to run (all that can)")
     given = vars(parser.parse_args(arguments))
     job, only = given.pop("job"), given.pop("only")
     if job:
@@ -304,7 +327,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     s = Setting(**given)
     print(machine(), s, sep="\n", flush=True)
-    found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in only}
+    found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in only or can_run()}
     with tempfile.TemporaryDirectory() as folder:
         save_model(s, Path(folder))
         for _ in range(s.rounds):
@@ -326,7 +349,7 @@ def report(s: Setting, found: dict[str, list[dict[str, Any]]]) -> None:
     speed = {v: s.targets / median(x for r in runs for x in r["seconds"]) for v, runs in found.items()}
     peak = {v: median(r["peak"] for r in runs) / GB for v, runs in found.items()}
     added = {v: median(r["added"] for r in runs) / GB for v, runs in found.items()}
-    others = [v for v in ("full", "trl", "ours") if v in found]
+    others = [v for v in found if v != "shared"]
     heads = ["", "prompts/s", *(f"x {v}" for v in others), "peak GB", "GB above the loaded model"]
     heads += [f"x {v}" for v in others]
     print(f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", sep="\n")
