@@ -1,5 +1,6 @@
 """The figures, each a function from tidy rows (ccutils.results.Row) to an Altair chart."""
 
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -12,14 +13,21 @@ from ccutils.scores import (
     ICL,
     IWL,
     SCORES,
+    Score,
     base_rows,
     final_rows,
+    gaps,
     over_seeds,
     scores_table,
     write_number,
 )
 
 SETS = {"id": "in domain (ID)", "ood": "out of domain (OOD)"}
+OVER_TRAINING = tuple(
+    replace(score, name=f"{score.name} {part.upper()}", set=part)
+    for score in (IWL, ICL, COPY)
+    for part in SETS
+)
 SHARE = alt.Scale(domain=[0, 1])
 CENTRED = alt.Axis(labelFlush=False, tickCount=5)
 SIMILARITY = "similarity to the most similar context example (0 to 1)"
@@ -42,34 +50,42 @@ def quality_by_relevance(rows: pd.DataFrame) -> Any:
 def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
     final = final_rows(rows)
     data = over_seeds(final[final["probe"] == probe])
+    name = title.partition(",")[0].lower()
+    missing = gaps(rows, [Score(f"{name} {part.upper()}", probe, part, None) for part in SETS])
+    if data.empty:
+        return in_words(title, missing)
     data = data.assign(panel=panels(data), where=data["set"].map(SETS), kind="mean")
     chart = _curves(data, x, alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=SHARE))
     return chart.properties(width=330, height=220).facet(
         row=alt.Row("panel:N", title=None),
         column=alt.Column("where:N", title=None, sort=list(SETS.values())),
         spacing=30,
-        title=alt.TitleParams(title, subtitle=explain(data)),
+        title=alt.TitleParams(title, subtitle=lines(explain(data), missing)),
     )
 
 
 def scores_over_training(rows: pd.DataFrame) -> Any:
     """IWL-, ICL- and Copy-score by optimiser steps: each seed as measured, and the mean with its interval."""
+    title = "Scores over training"
     names = {score.probe: score.name for score in (IWL, ICL, COPY)}
     grades = {score.probe: score.grade for score in (IWL, ICL, COPY)}
     chosen = rows[rows["probe"].isin(list(names)) & (rows["grade"] == rows["probe"].map(grades))]
     chosen = start_together(chosen)
+    missing = gaps(rows, OVER_TRAINING)
+    if chosen.empty:
+        return in_words(title, missing)
     parts = (over_seeds(chosen).assign(kind="mean"), chosen.assign(kind="seed"))
     data = pd.concat(parts, ignore_index=True)
     data = data.assign(panel=panels(data) + ", " + data["set"].str.upper(), score=data["probe"].map(names))
     axis = alt.Axis(tickCount=5, labelFlush=False)
     x = alt.X("step:Q", title="optimiser steps", axis=axis, scale=alt.Scale(domainMax=data["step"].max()))
     chart = _curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=SHARE))
-    subtitle = "Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"])
+    subtitle = lines("Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"]), missing)
     return chart.properties(width=250, height=170).facet(
         row=alt.Row("panel:N", title=None),
         column=alt.Column("score:N", title=None, sort=list(names.values())),
         spacing=30,
-        title=alt.TitleParams("Scores over training", subtitle=subtitle),
+        title=alt.TitleParams(title, subtitle=subtitle),
     )
 
 
@@ -119,7 +135,10 @@ def _tooltip(*names: str) -> list[alt.Tooltip]:
 
 def scores_chart(rows: pd.DataFrame) -> Any:
     """The final table as a chart: strategies down, headline scores across, shade and number for the mean."""
-    table = scores_table(rows)
+    table, title = scores_table(rows), "Scores at the last step (0 to 1)"
+    missing = gaps(rows, SCORES)
+    if table.empty:
+        return in_words(title, missing)
     text = [write_number(value, half) for value, half in zip(table["value"], table["half"], strict=True)]
     table = table.assign(panel=panels(table), text=text)
     # Two lines: what is measured, and on what.
@@ -142,10 +161,9 @@ def scores_chart(rows: pd.DataFrame) -> Any:
     )
     numbers = grid.mark_text(fontSize=11).encode(text="text:N")
     size = {"width": 110 * table["score"].nunique(), "height": alt.Step(24)}
-    subtitle = explain(table, "±")
+    subtitle = lines(explain(table, "±"), missing)
     chart: Any = alt.layer(cells, numbers).properties(**size)
-    title = alt.TitleParams("Scores at the last step (0 to 1)", subtitle=subtitle)
-    return chart.facet(row=alt.Row("panel:N", title=None), title=title)
+    return chart.facet(row=alt.Row("panel:N", title=None), title=alt.TitleParams(title, subtitle=subtitle))
 
 
 def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
@@ -153,7 +171,10 @@ def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
 
     `contexts` has a line for each drawn context: task, strategy, seed, best (in [0, 1]; NaN without context).
     """
+    title = "Similarity structure of each strategy's contexts"
     held = contexts[contexts["best"].notna()]
+    if held.empty:
+        return in_words(title, "No strategy that has contexts was drawn.")
     edges = np.linspace(0, 1, bins + 1)
     place = np.digitize(held["best"], edges[1:-1])
     held = held.assign(low=edges[place], high=edges[place + 1])
@@ -184,12 +205,24 @@ def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
         .facet(
             row=alt.Row("strategy:N", title=None, sort=check_strategies(data["strategy"])),
             column=alt.Column("task:N", title=None),
-            title=alt.TitleParams(
-                "Similarity structure of each strategy's contexts",
-                subtitle="All seeds together; dashed: the mean.",
-            ),
+            title=alt.TitleParams(title, subtitle="All seeds together; dashed: the mean."),
         )
     )
+
+
+def in_words(title: str, reason: str) -> Any:
+    """What stands in the place of a figure that has nothing to draw: its title, and the reason."""
+    text = alt.Chart(pd.DataFrame({"reason": [reason or "The rows hold nothing to draw."]}))
+    return (
+        text.mark_text(align="left", fontSize=12)
+        .encode(text="reason:N", x=alt.value(0))
+        .properties(width=700, height=40, title=title)
+    )
+
+
+def lines(*sentences: str) -> list[str]:
+    """The lines of a subtitle, without empty ones."""
+    return [sentence for sentence in sentences if sentence]
 
 
 def panels(data: pd.DataFrame) -> "pd.Series[str]":

@@ -18,7 +18,7 @@ from ccutils.claims import VERDICTS, judge
 from ccutils.errors import InputError
 from ccutils.figures import save
 from ccutils.page import figure_html, heading, image_html, paragraph, table_html, write_page
-from ccutils.scores import scores_table, wide_table
+from ccutils.scores import SCORES, gaps, scores_table, wide_table
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "numpy", "pandas", "altair")
 
@@ -83,24 +83,21 @@ READINGS = {
 
 
 def draw(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> list[Figure]:
-    """Every figure that the rows, and the drawn contexts if given, can fill; one for each model."""
+    """Every figure of the rows, one for each model, and that of the drawn contexts if given.
+
+    What there are too few answers for is said in a figure's subtitle, or in its place.
+    """
     figures = []
     for model, part in rows.groupby("model"):
         suffix = "" if rows["model"].nunique() == 1 else "-" + str(model).strip("/").replace("/", "--")
-        probes = set(part["probe"])
-        trained = set(part.loc[part["step"] > 0, "probe"])
         kinds = {
-            "quality_by_similarity": (charts.quality_by_similarity, "similarity" in probes),
-            "quality_by_relevance": (charts.quality_by_relevance, "quality" in probes),
-            "scores_over_training": (
-                charts.scores_over_training,
-                trained and {"iwl", "icl", "copy"} & probes,
-            ),
-            "scores_at_the_end": (charts.scores_chart, True),
+            "quality_by_similarity": charts.quality_by_similarity,
+            "quality_by_relevance": charts.quality_by_relevance,
+            "scores_over_training": charts.scores_over_training,
+            "scores_at_the_end": charts.scores_chart,
         }
-        for name, (make, possible) in kinds.items():
-            if possible:
-                figures.append(Figure(name + suffix, make(part), READINGS[name]))
+        for name, make in kinds.items():
+            figures.append(Figure(name + suffix, make(part), READINGS[name]))
     if contexts is not None:
         chart = charts.context_structure(contexts)
         figures.append(Figure("context_structure", chart, READINGS["context_structure"]))
@@ -202,6 +199,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         *(figure_html(figure.name, figure.chart, figure.reading) for figure in figures),
         heading("Scores at the last step"),
         paragraph(SCORES_NOTE),
+        *map(paragraph, filter(None, [gaps(rows, SCORES)])),
         table_html(wide_table(scores_table(rows))),
         heading("The minimal model"),
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),

@@ -76,6 +76,25 @@ def check_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["n"] > 0) & rows["value"].notna()].reset_index(drop=True)
 
 
+def gaps(rows: pd.DataFrame, wanted: Sequence[Score]) -> str:
+    """A sentence that names the scores that no answers were there for, and where; '' where all are there."""
+    runs, parts = _runs(rows), []
+    for score in wanted:
+        without = [run for run in runs if run not in _runs(score.of(rows))]
+        where = "" if len(without) == len(runs) else f" ({'; '.join(map(', '.join, without))})"
+        parts += [score.name + where] if without else []
+    if not parts:
+        return ""
+    advice = "more rows, a larger n_items or outputs that repeat would give some"
+    sentence = f"Too few answers for {'; '.join(parts)}: {advice}."
+    copy = " The Copy-score counts wrong answers alone." if COPY.name in sentence else ""
+    return sentence + copy
+
+
+def _runs(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return sorted(set(zip(rows["task"], rows["model"], strict=True)))
+
+
 def base_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of step 0, one a seed, as strategy `base`.
 
@@ -130,7 +149,7 @@ def scores_table(rows: pd.DataFrame) -> pd.DataFrame:
     """`over_seeds` of each headline score: a line for each task, model, strategy (or base) and score."""
     final = final_rows(rows)
     parts = [over_seeds(score.of(final)).assign(score=score.name) for score in SCORES]
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     scores, order = [score.name for score in SCORES], list(ORDER)
     places = (
         table["score"].map(scores.index),

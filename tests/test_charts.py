@@ -109,6 +109,58 @@ def test_the_subtitle_tells_what_the_intervals_are() -> None:
     assert "Means over 1 to 3 seeds" in subtitle(uneven)
 
 
+LACKING = {
+    "similarity": lambda rows: rows["probe"] == "similarity",
+    "similarity OOD": lambda rows: (rows["probe"] == "similarity") & (rows["set"] == "ood"),
+    "icl": lambda rows: rows["probe"] == "icl",
+    "copy": lambda rows: rows["probe"] == "copy",
+    "ood": lambda rows: rows["set"] == "ood",
+    "scores": lambda rows: rows["probe"] != "similarity",
+    "all but one": lambda rows: (rows["probe"] != "quality") | (rows["grade"] != 2) | (rows["set"] == "ood"),
+    "training": lambda rows: rows["step"] > 0,
+    "everything": lambda rows: rows["step"] >= 0,
+}
+
+
+@pytest.mark.parametrize("make", CHARTS)
+@pytest.mark.parametrize("lacking", LACKING)
+def test_every_chart_draws_what_there_is(make: Any, lacking: str) -> None:
+    rows = fabricate()
+    chart = make(rows[~LACKING[lacking](rows)].reset_index(drop=True))
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    assert "NaN" not in svg and "undefined" not in svg
+
+
+def test_what_there_are_too_few_answers_for_is_said_in_words() -> None:
+    rows = fabricate(tasks=("fake", "false"))
+    no_similarity = rows[rows["probe"] != "similarity"]
+    assert values(charts.quality_by_similarity(no_similarity))["reason"][0].startswith(
+        "Too few answers for quality by target-context similarity ID; "
+        "quality by target-context similarity OOD: more rows"
+    )
+
+    def subtitle(make: Any, gone: Any) -> str:
+        return json.dumps(make(rows[~gone]).to_dict()["title"]["subtitle"])
+
+    ood = rows["set"] == "ood"
+    gone = (rows["probe"] == "similarity") & (rows["task"] == "false") & ood
+    told = subtitle(charts.quality_by_similarity, gone)
+    assert "Too few answers for quality by target-context similarity OOD (false, toy): more" in told
+    told = subtitle(charts.scores_over_training, (rows["probe"] == "copy") & ood)
+    assert "Too few answers for Copy-score OOD: more" in told and "counts wrong answers alone" in told
+    told = subtitle(charts.scores_chart, rows["probe"] == "icl")
+    assert "Too few answers for ICL-score: more" in told
+    assert "Too few" not in subtitle(charts.scores_over_training, rows["probe"] == "similarity")
+    assert all("Too few" not in json.dumps(make(rows).to_dict()) for make in CHARTS)
+
+
+def test_contexts_of_no_strategy_are_told() -> None:
+    contexts = pd.DataFrame({"task": ["fake"], "strategy": ["none"], "seed": [0], "best": [np.nan]})
+    assert (
+        values(charts.context_structure(contexts))["reason"][0] == "No strategy that has contexts was drawn."
+    )
+
+
 def test_several_models_are_told_apart() -> None:
     data = values(charts.scores_chart(fabricate(models=("some/where/big", "small"))))
     assert set(data["panel"]) == {"fake, big", "fake, small"}

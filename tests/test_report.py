@@ -10,9 +10,12 @@ import pytest
 from made_up import fabricate, write_results
 
 from ccutils.errors import InputError
+from ccutils.probe_items import make_items
+from ccutils.probes import measure
 from ccutils.report import READINGS, draw, read_contexts, read_mixed, read_parameters, save_all, write_report
-from ccutils.results import write_json
+from ccutils.results import Run, write_json, write_rows
 from ccutils.scores import find_rows
+from ccutils.tasks import load_task
 
 
 class Tags(HTMLParser):
@@ -26,13 +29,11 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_a_figure_is_drawn_where_there_are_rows_for_it() -> None:
+def test_every_figure_is_drawn_for_each_model() -> None:
     rows = fabricate()
     assert [figure.name for figure in draw(rows)] == [
         name for name in READINGS if name != "context_structure"
     ]
-    assert "quality_by_similarity" not in [f.name for f in draw(rows[rows["probe"] != "similarity"])]
-    assert "scores_over_training" not in [f.name for f in draw(rows[rows["step"] == 0])]
     names = [figure.name for figure in draw(fabricate(models=("org/big", "small")))]
     assert "quality_by_relevance-org--big" in names and "quality_by_relevance-small" in names
 
@@ -75,6 +76,36 @@ def test_the_report_states_hopes_scores_and_parameters(tmp_path: Path) -> None:
         "k": "2",
         "strategy": "contrastive; random; similar",
     }
+
+
+def test_a_small_file_ends_in_a_report_that_says_what_is_missing(tmp_path: Path) -> None:
+    """Two targets a set: no bin of similarity has enough answers, and all of them are right."""
+    lines = [f"request {i} about thing {i % 8},label{i % 8}" for i in range(40)]
+    (tmp_path / "own.csv").write_text("\n".join(["input,output", *lines]))
+    task = load_task("jsonl", seed=0, path=str(tmp_path / "own.csv"))
+    items = make_items(task, k=4, seed=0, n_items=2)
+    run = Run(tmp_path / "results", "jsonl", "tiny", "contrastive", 0)
+    right = [item.expected.output for item in items.items]
+    rows = [row for step in (0, 10) for row in measure(items, right, run, step)]
+    write_rows(run.folder / "probes.parquet", rows, {"k": 4})
+
+    found = find_rows(run.root)
+    assert not {"similarity", "copy"} & set(found["probe"])
+    figures = draw(found)
+    assert [figure.name for figure in figures] == [name for name in READINGS if name != "context_structure"]
+    assert len(save_all(figures, run.root / "figures")) == 12
+    text = write_report(run.root, found, figures).read_text(encoding="utf-8")
+    assert "Too few answers for quality by target-context similarity ID; quality by" in text
+    assert "<p>Too few answers for Copy-score: more rows, a larger n_items" in text
+    assert "<td>1.00</td>" in text, "what was measured is there"
+
+
+def test_a_report_of_next_to_nothing_is_written(tmp_path: Path) -> None:
+    rows = fabricate(seeds=(0,))
+    write_results(tmp_path, rows[(rows["probe"] == "quality") & (rows["grade"] == 2) & (rows["set"] == "id")])
+    rows = find_rows(tmp_path)
+    text = write_report(tmp_path, rows, draw(rows)).read_text(encoding="utf-8")
+    assert "Too few answers for IWL-score; ICL-score; Copy-score; quality ID, 1 relevant; quality OOD" in text
 
 
 def test_figures_are_saved_in_three_formats(tmp_path: Path) -> None:
