@@ -116,16 +116,26 @@ class TestTopics:
         assert all(len(own) <= 6 for own in words.values())
         assert not any(a & b for a, b in combinations(words.values(), 2))
 
-    def test_a_paraphrase_is_of_the_same_topic(self):
+    def test_a_paraphrase_keeps_all_words_but_one(self):
+        """In words that the pool has for the topic, and never in those of a test."""
         task = load_task("topics", seed=0)
         words: dict[str, set[str]] = {}
         for e in task.pool:
             words.setdefault(e.group, set()).update(e.input.split())
+        tests = {e.input for e in [*task.id_test, *task.ood_test]}
         rng = np.random.default_rng(0)
-        made = [(e, task.paraphrase(e, rng)) for e in task.pool[80:180]]
-        assert all(len(set(text.split())) == 3 for _, text in made)
-        assert all(set(text.split()) <= words[e.group] for e, text in made if len(words[e.group]) == 6)
-        assert sum(e.input != text for e, text in made) > 90
+        made = [(e, task.paraphrase(e, rng)) for e in task.pool for _ in range(4)]
+        changed = [(e, text) for e, text in made if text != e.input]
+        assert len(changed) > 0.9 * len(made)
+        for e, text in changed:
+            assert len(set(text.split()) & set(e.input.split())) == 2
+            assert len(set(text.split())) == 3
+            assert set(text.split()) <= words[e.group]
+            assert text not in tests
+
+    def test_a_topic_without_another_word_is_its_own_paraphrase(self):
+        task = load_task("topics", seed=0, words_per_topic=3)
+        assert task.paraphrase(task.pool[5], np.random.default_rng(0)) == task.pool[5].input
 
     def test_score(self):
         asked = [Example("a", "YES")] * 4
@@ -133,6 +143,12 @@ class TestTopics:
 
 
 class TestGloss:
+    def test_a_paraphrase_is_the_sentence_itself(self):
+        """Its gloss repeats each word in place: other words, or another order, have another gloss."""
+        task = load_task("gloss", seed=0)
+        rng = np.random.default_rng(0)
+        assert all(task.paraphrase(e, rng) == e.input for e in task.pool)
+
     def test_answers_are_word_by_word_of_one_lexicon(self):
         task = load_task("gloss", seed=2)
         lexicon: dict[str, str] = {}

@@ -57,7 +57,6 @@ def topics(
             " ".join(rng.choice(words[topic], input_words, replace=False)), labels[topic], labels[topic]
         )
 
-    words_of = {label: list(row) for label, row in zip(labels, words, strict=True)}
     frequency, uniform = zipf_law(n_topics, zipf), zipf_law(n_novel, 0)
     every, novel = [example(t) for t in range(n_topics)], [example(n_topics + t) for t in range(n_novel)]
     pool, id_test = draw_sets(lambda: example(rng.choice(n_topics, p=frequency)), every, pool_size, n_test)
@@ -75,9 +74,7 @@ def topics(
             target, relevant, irrelevant, labels[:n_topics], rng
         ),
         relevant=lambda target, example: target.group == example.group,
-        paraphrase=lambda example, rng: " ".join(
-            rng.choice(words_of[example.group], input_words, replace=False)
-        ),
+        paraphrase=another_word(pool, [*id_test, *ood_test]),
         vocabulary=[*names[n_all:], *labels],
         template=TEMPLATE,
         max_new_tokens=2,
@@ -152,10 +149,37 @@ def gloss(
         ),
         relevant=lambda target, example: not set(target.input.split()).isdisjoint(example.input.split()),
         wrong=gloss_wrong,
+        paraphrase=lambda example, rng: example.input,  # no other sentence has this gloss
         template=TEMPLATE,
         max_new_tokens=2 * sentence_words + 1,
         facts={"seed": seed, "n_words": n_words, "n_novel": n_novel, "zipf": zipf, "pool_size": pool_size},
     )
+
+
+def another_word(
+    pool: Sequence[Example], tests: Sequence[Example]
+) -> Callable[[Example, np.random.Generator], str]:
+    """Task.paraphrase of `topics`: one word gives way to another of the topic, and the order changes.
+
+    Both words are the pool's, and no text is a test's input; where that leaves none, the input itself.
+    """
+    known: dict[str, set[str]] = {}
+    for e in pool:
+        known.setdefault(e.group, set()).update(e.input.split())
+    barred = {e.input for e in tests}
+
+    def paraphrase(example: Example, rng: np.random.Generator) -> str:
+        own = example.input.split()
+        others = sorted(known[example.group] - set(own))
+        for _ in range(20 if others else 0):
+            words = list(own)
+            words[int(rng.integers(len(words)))] = str(rng.choice(others))
+            text = " ".join(rng.permutation(words))
+            if text not in barred:
+                return text
+        return example.input
+
+    return paraphrase
 
 
 def draw_sets(
