@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from ccutils.scores import CHOICE, COPY, ICL, IWL, Score, final_rows, half_width
+from ccutils.scores import CHOICE, COPY, ICL, IWL, KNOWN, Score, final_rows, half_width
 
 HIGH = 0.5  # a high score is at least this
 LOW = 0.25  # a low score is at most this
@@ -17,24 +17,27 @@ MOST = 0.5  # most of a score is at least this share of it
 
 CAME_OUT, DID_NOT, OPEN = "came out", "did not come out", "not decided by these seeds"
 MOOT = "moot: base has none to keep or lose"
-VERDICTS = (CAME_OUT, DID_NOT, OPEN, MOOT)
+ALREADY = "moot: so it is before training"
+VERDICTS = (CAME_OUT, DID_NOT, OPEN, MOOT, ALREADY)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A hope about `strategy`, and its rule: its score, minus `share` of that of `against`, kept to `bound`.
 
-    Where base's own score is not above `needs`, there is nothing to keep or lose and the rule is moot.
+    Where base's own score is not above `needs`, there is nothing to keep or lose and the rule is moot. So it
+    is with `news` where base keeps the rule too: then training cannot have brought it.
     """
 
     strategy: str
     hope: str
     score: Score
-    sign: Literal["at least", "at most", "below"]
+    sign: Literal["at least", "at most", "above", "below"]
     bound: float
     against: str = ""
     share: float = 1.0
     needs: float = -1.0
+    news: bool = False
 
     @property
     def rule(self) -> str:
@@ -48,20 +51,30 @@ class Claim:
         """The verdict on an interval: all of it on one side of the bound, or not decided."""
         if pd.isna(low) or pd.isna(high):
             return OPEN
-        inside = {"at least": low >= self.bound, "at most": high <= self.bound, "below": high < self.bound}
-        outside = {"at least": high < self.bound, "at most": low > self.bound, "below": low >= self.bound}
-        return CAME_OUT if inside[self.sign] else DID_NOT if outside[self.sign] else OPEN
+        kept = {
+            "at least": (low >= self.bound, high < self.bound),
+            "at most": (high <= self.bound, low > self.bound),
+            "above": (low > self.bound, high <= self.bound),
+            "below": (high < self.bound, low >= self.bound),
+        }
+        inside, outside = kept[self.sign]
+        return CAME_OUT if inside else DID_NOT if outside else OPEN
 
 
 CLAIMS = (
+    Claim("none", "loses ICL", ICL, "below", 0, "base", needs=NEAR),
     Claim("random", "IWL-score high", IWL, "at least", HIGH),
     Claim("random", "ICL-score near zero", ICL, "at most", NEAR, needs=NEAR),
-    Claim("similar", "Copy-score high", COPY, "at least", HIGH),
     Claim("similar", "IWL-score near zero", IWL, "at most", NEAR),
+    Claim("similar", "Copy-score high", COPY, "at least", HIGH, news=True),
     Claim("similar", "chooses the relevant example worse than base", CHOICE, "below", 0, "base", needs=NEAR),
     Claim("contrastive", "IWL-score near that of random", IWL, "at least", -NEAR, "random"),
+    Claim("contrastive", "no worse than random with nothing relevant", IWL, "at least", 0, "random"),
+    Claim("contrastive", "better than random with one relevant example", KNOWN, "above", 0, "random"),
+    Claim("contrastive", "better than base with one relevant example", KNOWN, "above", 0, "base"),
     Claim("contrastive", "keeps most of base's ICL-score", ICL, "at least", 0, "base", MOST, needs=NEAR),
-    Claim("contrastive", "Copy-score low", COPY, "at most", LOW),
+    Claim("contrastive", "keeps more ICL than batch_mix", ICL, "above", 0, "batch_mix", needs=NEAR),
+    Claim("contrastive", "Copy-score low", COPY, "at most", LOW, news=True),
 )
 
 
@@ -92,9 +105,13 @@ def _judge(claim: Claim, part: pd.DataFrame) -> dict[str, object]:
     if claim.against:
         measure = measure - claim.share * by_seed[claim.against]
     measure = measure.dropna()
-    half = half_width(list(measure))
-    low, high = measure.mean() - half, measure.mean() + half
+    low, high = interval(measure)
     base = by_seed["base"].mean()
+    verdict = claim.holds(low, high)
+    if base <= claim.needs:
+        verdict = MOOT
+    elif claim.news and verdict == CAME_OUT == claim.holds(*interval(by_seed["base"].dropna())):
+        verdict = ALREADY
     return {
         "strategy": claim.strategy,
         "hope": claim.hope,
@@ -106,5 +123,11 @@ def _judge(claim: Claim, part: pd.DataFrame) -> dict[str, object]:
         "low": low,
         "high": high,
         "seeds": len(measure),
-        "verdict": MOOT if base <= claim.needs else claim.holds(low, high),
+        "verdict": verdict,
     }
+
+
+def interval(values: pd.Series) -> tuple[float, float]:
+    """The 95% t interval of the mean."""
+    half = half_width(list(values))
+    return values.mean() - half, values.mean() + half

@@ -34,7 +34,7 @@ class Figure:
 
 OF_A_RUN = ("seed", "strategy", "data")  # what may differ between runs that are compared
 
-MARKS = dict(zip(VERDICTS, "✓✗?–", strict=True))
+MARKS = dict(zip(VERDICTS, "✓✗?––", strict=True))
 
 INTRODUCTION = (
     "A reproduction of the ideas of arXiv:2604.01601. Every number here was measured by this package "
@@ -44,31 +44,36 @@ INTRODUCTION = (
 RULES = (
     "Each hope is a rule; its bound is ours. It came out if the whole 95% t interval over seeds "
     "keeps the rule, it did not if none of the interval does, and otherwise these seeds do not "
-    "decide. Where a rule compares two strategies, they are compared seed by seed. OOD: groups of "
-    "examples that training never saw."
+    "decide. Where a rule compares two strategies, they are compared seed by seed. Of so many rules one in "
+    "twenty may be judged wrongly by chance. OOD: groups of examples that training never saw."
 )
 SCORES_NOTE = (
     "Mean over seeds ± half the width of the 95% t interval over seeds (no width with one seed), "
-    "from 0 to 1. base: before fine-tuning. –: not measured."
+    "from 0 to 1. base: before fine-tuning. –: not measured. All seeds of a model start from the "
+    "same base: the intervals are over data and fine-tuning."
 )
 READINGS = {
     "quality_by_similarity": (
         "Left: nothing in the context resembles the target, so the answer must come from the "
-        "weights. Right: a near copy is at hand. A flat line pays no heed to the context; a line "
-        "that rises from zero lives by the context alone; a mixture is high at both ends. Points "
-        "stand in the middle of their bins."
+        "weights. Right: a near copy is at hand. A line that rises from zero lives by the context "
+        "alone; a mixture is high at both ends. Beware on the ID set: each bin holds other targets, "
+        "and those with a near neighbour are of frequent groups, which the weights know better, so "
+        "that even a line that pays no heed to the context rises. On the OOD set nothing is known, "
+        "and it stays flat. Points stand in the middle of their bins."
     ),
     "quality_by_relevance": (
         "The same question by count: with 0 relevant examples only the weights can answer. The step "
         "from 0 to 1 shows whether the model finds the one relevant example among irrelevant ones; "
-        "where all are relevant, blind copying does as well."
+        "where all are relevant, blind copying does as well. Targets with few relevant examples "
+        "are missing at the higher counts."
     ),
     "scores_over_training": (
         "Step 0 is the base before fine-tuning, shared by all strategies. IWL-score: quality with "
         "nothing relevant in the context. ICL-score: share of answers that follow a relevant example "
         "whose label was changed. Copy-score: of the wrong answers with nothing relevant at hand, "
         "the share that repeats a label of the context; it is unsteady where few answers are wrong "
-        "(point at it for the count)."
+        "(point at it for the count), and high for every model that knows nothing, blind or not: "
+        "what tells these apart is the quality with one relevant example."
     ),
     "scores_at_the_end": (
         "Numbers of the last step; base is step 0. The three scores are those of the ID set, the "

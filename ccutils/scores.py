@@ -35,12 +35,13 @@ class Score:
 IWL = Score("IWL-score", "iwl", "id", 0)
 ICL = Score("ICL-score", "icl", "id", 1)
 COPY = Score("Copy-score", "copy", "id", 0)
+KNOWN = Score("quality ID, 1 relevant", "quality", "id", 1)
 CHOICE = Score("quality OOD, 1 relevant", "quality", "ood", 1)
 SCORES = (
     IWL,
     ICL,
     COPY,
-    Score("quality ID, 1 relevant", "quality", "id", 1),
+    KNOWN,
     CHOICE,
     Score("quality OOD, all relevant", "quality", "ood", None),
 )

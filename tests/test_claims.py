@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from ccutils.claims import CAME_OUT, CLAIMS, DID_NOT, MOOT, OPEN, Claim, judge
-from ccutils.scores import ICL, IWL
+from ccutils.claims import ALREADY, CAME_OUT, CLAIMS, DID_NOT, MOOT, OPEN, Claim, judge
+from ccutils.scores import COPY, ICL, IWL
 
 
 def made_up(values: dict[str, tuple[float, ...]], probe: str = "iwl", grade: float = 0) -> pd.DataFrame:
@@ -72,13 +72,28 @@ def test_what_was_not_run_is_not_judged_and_what_was_not_measured_is_not_decided
     assert alone.set_index("hope").loc["IWL-score near that of random", "verdict"] == OPEN
 
 
+def test_what_base_does_already_is_no_news() -> None:
+    """Behind nothing relevant a base that can only look into its context copies, too."""
+    copies = next(claim for claim in CLAIMS if claim.strategy == "similar" and claim.score == COPY)
+    for base, similar, verdict in ((0.9, 0.9, ALREADY), (0.1, 0.9, CAME_OUT), (0.9, 0.1, DID_NOT)):
+        rows = made_up({"base": (base,) * 3, "similar": (similar,) * 3}, "copy")
+        assert judge(rows, (copies,))["verdict"].tolist() == [verdict]
+
+
+def test_better_is_strict() -> None:
+    better = next(claim for claim in CLAIMS if claim.sign == "above" and claim.against == "base")
+    for contrastive, verdict in ((0.7, DID_NOT), (0.71, CAME_OUT)):
+        rows = made_up({"base": (0.7,) * 3, "contrastive": (contrastive,) * 3}, "quality", 1)
+        assert judge(rows, (better,))["verdict"].tolist() == [verdict]
+
+
 def test_worse_than_base_is_strict_and_moot_where_base_has_nothing() -> None:
-    worse = next(claim for claim in CLAIMS if claim.sign == "below")
+    worse = next(claim for claim in CLAIMS if claim.sign == "below" and claim.strategy == "similar")
     for base, similar, verdict in ((0.7, 0.7, DID_NOT), (0.7, 0.69, CAME_OUT), (0.05, 0.0, MOOT)):
         rows = made_up({"base": (base,) * 3, "similar": (similar,) * 3}, "quality", 1).assign(set="ood")
         assert judge(rows, (worse,))["verdict"].tolist() == [verdict]
 
 
-def test_the_hopes_cover_the_three_strategies_and_state_their_rules() -> None:
-    assert {claim.strategy for claim in CLAIMS} == {"random", "similar", "contrastive"}
-    assert len({(claim.strategy, claim.rule) for claim in CLAIMS}) == len(CLAIMS) == 8
+def test_the_hopes_cover_the_strategies_and_state_their_rules() -> None:
+    assert {claim.strategy for claim in CLAIMS} == {"none", "random", "similar", "contrastive"}
+    assert len({(claim.strategy, claim.rule) for claim in CLAIMS}) == len(CLAIMS)

@@ -70,7 +70,7 @@ def test_the_report_states_hopes_scores_and_parameters(tmp_path: Path) -> None:
     text = write_report(tmp_path, find_rows(tmp_path), []).read_text(encoding="utf-8")
     assert "ICL-score: 0.50 → 0.01" in text and "✓ came out" in text
     assert "0.01 ± 0.00" in text  # the table of scores
-    assert "Of 8 hopes:" in text and "seeds: 0, 1, 2; last step: 20." in text
+    assert "Of 12 hopes:" in text and "seeds: 0, 1, 2; last step: 20." in text
     assert dict(read_parameters(tmp_path).itertuples(index=False)) == {
         "facts.pool": "7",
         "k": "2",
