@@ -95,14 +95,19 @@ class Responder:
             model = load_adapter(copy.deepcopy(model) if self.small else model, adapter)
             model = model.merge_and_unload() if self.small else model
         ids = [prompts[i].ids for i in missing]
-        with path.open("a", encoding="utf-8") as file, tqdm(total=len(ids), desc=name, mininterval=2) as bar:
-            file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
-            for i, text in answer_each(model, self.tokenizer, ids, max_new_tokens):
-                file.write(json.dumps([missing[i], text]) + "\n")
-                file.flush()
-                bar.update()
-        if adapter is not None and not self.small:
-            self.base = model.unload()
+        try:
+            with (
+                path.open("a", encoding="utf-8") as file,
+                tqdm(total=len(ids), desc=name, mininterval=2) as bar,
+            ):
+                file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
+                for i, text in answer_each(model, self.tokenizer, ids, max_new_tokens):
+                    file.write(json.dumps([missing[i], text]) + "\n")
+                    file.flush()
+                    bar.update()
+        finally:  # stopped half-way, the same responder can be asked again
+            if adapter is not None and not self.small:
+                self.base = model.unload()
 
     def _key(self, prompts: Sequence[Prompt], max_new_tokens: int, adapter: Path | None) -> str:
         facts = [VERSION, self.path, weights_of(self.path), self.quantise, max_new_tokens]

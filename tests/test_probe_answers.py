@@ -142,6 +142,19 @@ def test_what_was_answered_before_a_kill_is_kept(
     assert asked.n == len(items.items) - kept
 
 
+def test_a_responder_that_was_stopped_can_be_asked_again(
+    plan: Plan, items: Items, responder: Responder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adapter on a large base is taken off again, however the asking ends."""
+    monkeypatch.setattr(probe_answers, "MERGED", 0)
+    steps = find_or_train(plan)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        Asked(patch, stop_after=len(items.items) + 1)  # the base is through, the first checkpoint is not
+        probe_run(plan.run, items, responder, steps, PARAMETERS)
+    again = probe_run(plan.run, items, responder, steps, PARAMETERS)
+    assert again == probe_run(plan.run, items, Responder(responder.path, plan.cache), steps, PARAMETERS)
+
+
 def test_other_weights_or_questions_are_asked_anew(
     plan: Plan, items: Items, responder: Responder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
