@@ -1,7 +1,8 @@
 """MTOP's logical forms: bracketed trees of intents and slots, parsed, compared and renamed."""
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 ANY = "_"
@@ -29,7 +30,7 @@ def parse(text: str) -> Node:
 
     Raises ParseError for anything but one balanced tree whose root is an intent: answers may be anything.
     """
-    tokens = text.replace("]", " ] ").replace("[", " [").split()
+    tokens = re.sub(r"\[\s*", " [", text.replace("]", " ] ")).split()
     stack: list[tuple[str, list[str | Node]]] = []
     for i, token in enumerate(tokens):
         if token.startswith("["):
@@ -86,15 +87,39 @@ def same(given: Node, wanted: Node) -> bool:
     return True
 
 
+def blank(given: Node, wanted: Node) -> Node:
+    """`given` with ANY as the label of each node that stands where `wanted` has ANY.
+
+    Nodes of one parent stand in the same place where they have the same label and words, else the same words;
+    what is left is paired in its order, so that nodes deeper down are judged though words around them differ.
+    """
+    free = [c for c in wanted.children if isinstance(c, Node)]
+    pairs: dict[int, Node] = {}
+    alike: tuple[Callable[[Node], object], ...] = (lambda n: (n.label, words(n)), words, lambda n: None)
+    for key in alike:
+        for i, child in enumerate(given.children):
+            if isinstance(child, Node) and i not in pairs:
+                place = next((p for p, goal in enumerate(free) if key(goal) == key(child)), None)
+                if place is not None:
+                    pairs[i] = free.pop(place)
+    children = tuple(
+        blank(c, pairs[i]) if isinstance(c, Node) and i in pairs else c for i, c in enumerate(given.children)
+    )
+    return Node(ANY if wanted.label == ANY else given.label, children)
+
+
 def words(node: Node) -> str:
     """The words under a node, its nested nodes' included."""
     return " ".join(words(c) if isinstance(c, Node) else c for c in node.children)
 
 
 def slots(node: Node, above: str = "") -> Counter[tuple[str, str, str]]:
-    """Every slot as (intents and slots above it, label, words): what slot F1 counts."""
+    """Every slot as (intents and slots above it, label, words): what slot F1 counts.
+
+    A node labelled ANY is a slot where it has an odd number of nodes above it: intents and slots alternate.
+    """
     found: Counter[tuple[str, str, str]] = Counter()
-    if node.label.startswith("SL:"):
+    if node.label.startswith("SL:") or (node.label == ANY and above.count("/") % 2):
         found[above, node.label, words(node)] += 1
     for child in node.children:
         if isinstance(child, Node):

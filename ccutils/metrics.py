@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from ccutils.brackets import Node, ParseError, parse, same, slots
+from ccutils.brackets import Node, ParseError, blank, parse, same, slots
 from ccutils.errors import InputError
 
 Scores = NDArray[np.float64]
@@ -33,11 +33,12 @@ def intent_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
 def slot_f1(answers: Sequence[str], references: Sequence[str]) -> Scores:
     """F1 of the slots of each item: a slot is right with its label, its words and the labels above it.
 
-    1 where neither has slots; 0 where the answer is not a logical form.
+    1 where neither has slots; 0 where the answer is not a logical form. Labels that are ANY in the reference
+    are not judged, the words under them are.
     """
 
     def f1(answer: Node, reference: Node) -> float:
-        given, wanted = slots(answer), slots(reference)
+        given, wanted = slots(blank(answer, reference)), slots(reference)
         total = given.total() + wanted.total()
         return 2 * (given & wanted).total() / total if total else 1.0
 

@@ -17,10 +17,10 @@ SEMANTICS = {
     "spider": "equal bags of rows, equal lists where the gold query orders its result; columns in any order",
 }
 """How results are compared. In both, as in the benchmarks' own scripts, NULL equals NULL alone, 1 equals 1.0,
-text never equals a number, and letter case counts. Floats are ours: equal to 9 significant digits, since the
-order of a sum changes the last ones; the official scripts compare them exactly. Spider's official script
-takes any ORDER BY in
-the gold query as an order and drops DISTINCT; here only the outermost ORDER BY counts, and DISTINCT stays."""
+text never equals a number, and letter case counts. Floats are ours: equal to 9 significant digits (or to the
+whole number, where that has more), since the order of a sum changes the last ones; the official scripts
+compare them exactly. Spider's official script takes any ORDER BY in the gold query as an order and drops
+DISTINCT; here only the outermost ORDER BY counts, and DISTINCT stays."""
 
 Table = tuple[tuple[Value, ...], ...]
 DIGITS = 9
@@ -62,8 +62,14 @@ def judge(answer: Outcome, gold: Outcome, sql: str, semantics: str) -> float:
 
 
 def rounded(rows: Table) -> Table:
-    """Floats to DIGITS significant digits."""
-    return tuple(tuple(float(f"{v:.{DIGITS}g}") if isinstance(v, float) else v for v in row) for row in rows)
+    """Floats to DIGITS significant digits, but no whole number is rounded: it must equal its integer."""
+
+    def one(value: Value) -> Value:
+        if not isinstance(value, float):
+            return value
+        return float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS else round(value, 0)
+
+    return tuple(tuple(map(one, row)) for row in rows)
 
 
 def ordered(sql: str) -> bool:

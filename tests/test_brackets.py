@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccutils.brackets import Node, ParseError, labels, parse, rename, same, slots
+from ccutils.brackets import Node, ParseError, blank, labels, parse, rename, same, slots
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "mtop_en"
 NESTED = (
@@ -25,7 +25,7 @@ tree = st.recursive(
 @given(tree)
 def test_what_is_written_parses_back(node):
     assert parse(str(node)) == node
-    assert parse(str(node).replace(" ]", "]").replace("[", "  [")) == node  # white space aside
+    assert parse(str(node).replace(" ]", "]").replace("[", "  [ ")) == node  # white space aside
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,29 @@ def test_any_stands_for_every_label_but_not_for_other_words():
     assert not same(parse("[IN:A [SL:C y ] ]"), wanted)
     assert not same(parse("[IN:A x ]"), wanted)
     assert not same(parse("[IN:B [SL:C x ] ]"), wanted)
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted", "expected"),
+    [
+        ("[IN:B [SL:D x ] [SL:T y ] ]", "[IN:B [SL:D x ] [_ y ] ]", "[IN:B [SL:D x ] [_ y ] ]"),
+        ("[IN:B [SL:T y ] [SL:D x ] ]", "[IN:B [SL:D x ] [_ y ] ]", "[IN:B [_ y ] [SL:D x ] ]"),  # by words
+        ("[IN:B [SL:C x ] [SL:D x ] ]", "[IN:B [SL:D x ] [_ x ] ]", "[IN:B [_ x ] [SL:D x ] ]"),  # and label
+        ("[IN:C [SL:D x ] ]", "[_ [SL:D x ] ]", "[_ [SL:D x ] ]"),
+        ("[IN:C [SL:D z [IN:E ] ] ]", "[IN:C [_ x [IN:E ] ] ]", "[IN:C [_ z [IN:E ] ] ]"),  # what is left
+        ("[IN:C x ]", "[IN:C [_ x ] ]", "[IN:C x ]"),
+        ("[IN:C [SL:D x ] ]", "[IN:C x ]", "[IN:C [SL:D x ] ]"),
+    ],
+)
+def test_blanking_by_hand(answer, wanted, expected):
+    assert str(blank(parse(answer), parse(wanted))) == expected
+
+
+@given(tree, st.integers(0, 9))
+def test_blanking_hides_what_is_hidden_of_the_same_tree(node, number):
+    every = sorted(set(labels(node)))
+    hidden = rename(node, {every[number % len(every)]: "_"})
+    assert blank(node, hidden) == hidden and blank(node, node) == node
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")

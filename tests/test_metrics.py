@@ -44,6 +44,25 @@ def test_slot_f1_by_hand():
     assert metrics.slot_f1(["[IN:A ]", "[IN:A [SL:B x ] ]"], ["[IN:A ]"] * 2).tolist() == [1, 0]
 
 
+def test_a_hidden_label_is_judged_by_no_metric():
+    """In any of these answers; the words under it are."""
+    hidden, root = "[IN:B [SL:D mum ] [_ at noon ] ]", "[_ [SL:D mum ] [_ [_ [SL:E at ] ] ] ]"
+    answers = [
+        "[IN:B [SL:D mum ] [SL:TIME at noon ] ]",
+        "[IN:B [SL:D mum ] [SL:TIME noon ] ]",
+        "[IN:B [SL:D mum ] ]",  # 1 of 1, 1 of 2
+        "[IN:B [SL:C mum ] [SL:D at noon ] ]",
+    ]
+    assert metrics.parse_match(answers, [hidden] * 4).tolist() == [1, 0, 0, 0]
+    assert np.allclose(metrics.slot_f1(answers, [hidden] * 4), [1, 1 / 2, 2 / 3, 1 / 2])
+    deep = [
+        "[IN:X [SL:D mum ] [SL:Y [IN:Z [SL:E at ] ] ] ]",
+        "[IN:X [SL:D mum ] [SL:Y [IN:Z [SL:F at ] ] ] ]",
+    ]
+    assert metrics.parse_match(deep, [root] * 2).tolist() == [1, 0]
+    assert np.allclose(metrics.slot_f1(deep, [root] * 2), [1, 2 / 3])
+
+
 def test_bleu_by_hand():
     """Four of four n-grams right, one token short: the brevity penalty exp(1 - 5/4) alone."""
     assert metrics.bleu(["Das ist ein Test"], ["Das ist ein Test ."])[0] == pytest.approx(math.exp(-1 / 4))

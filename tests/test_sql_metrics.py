@@ -36,6 +36,10 @@ CASES = [
     ("SELECT sum(x) FROM t", "SELECT 0.6", 1, 1),  # 0.1 + 0.2 + 0.3 is 0.6000000000000001
     ("SELECT 0.60001", "SELECT sum(x) FROM t", 0, 0),
     ("SELECT 2.0", "SELECT 2", 1, 1),  # integer and float
+    ("SELECT 12345678901.0", "SELECT 12345678901", 1, 1),  # of any length
+    ("SELECT 12345678901", "SELECT 12345678902.0", 0, 0),
+    ("SELECT 12345678901.1 + 0.2", "SELECT 12345678901.3", 1, 1),  # 12345678901.300001
+    ("SELECT 9e999", "SELECT 9e999", 1, 1),  # infinity
     ("SELECT '2'", "SELECT 2", 0, 0),  # text and number
     ("SELECT 'A'", "SELECT 'a'", 0, 0),  # letter case
     ("SELECT name FROM t WHERE 0", "SELECT n FROM t WHERE n > 9", 1, 1),  # both empty
