@@ -13,11 +13,10 @@ from ccutils.tasks.base import Example
 from ccutils.tasks.files import (
     Record,
     Report,
+    check_filled,
     hold_out,
-    is_hub_id,
     keep_apart,
     normalise,
-    read_hub,
     read_lines,
     read_records,
 )
@@ -99,37 +98,6 @@ def test_the_report_counts_and_names_places():
         report.warn("no")
 
 
-def test_hub_ids_are_told_from_paths(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data" / "mtop").mkdir(parents=True)
-    assert is_hub_id("WillHeld/mtop")
-    for path in ("data/mtop", "mtop", "../mtop", "./mtop", "~/mtop", "/data/mtop", "a/b/c", ""):
-        assert not is_hub_id(path), path
-
-
-def test_a_hub_set_without_network_is_one_sentence(monkeypatch):
-    import datasets
-
-    def refuse(*args, **kwargs):
-        raise ConnectionError("Couldn't reach the Hub\nmore")
-
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
-    with pytest.raises(InputError, match=r"'a/b'.*Couldn't reach the Hub.*local path\.$"):
-        read_hub("a/b", "train")
-
-
-def test_of_a_large_hub_set_some_rows_are_drawn(monkeypatch):
-    """`datasets` itself selects, so that the others are never read into memory."""
-    import datasets
-
-    rows = datasets.Dataset.from_dict({"n": list(range(1000))})
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, *, split: rows)
-    drawn, again = (read_hub("a/b", "train", most=10) for _ in range(2))
-    assert drawn == again and len({r.values["n"] for r in drawn}) == 10
-    assert all(r.place == f"a/b (train), row {r.values['n'] + 1}" for r in drawn)
-    assert len(read_hub("a/b", "train")) == 1000
-
-
 def test_normalise_keeps_vowel_signs_and_drops_the_rest():
     assert normalise("  Call, MY Mother!! ") == normalise("call my mother")
     assert normalise("ＡＢＣ １") == "abc 1"
@@ -154,3 +122,14 @@ def test_hold_out_takes_whole_groups_and_never_all():
     assert hold_out(groups, 0.99, np.random.default_rng(0)) < set(groups)
     with pytest.raises(InputError, match="two"):
         hold_out({"a": 1}, 0.2, np.random.default_rng(0))
+
+
+def test_an_empty_set_is_told_with_the_repeats_that_emptied_it():
+    one, none = [Example("a", "b")], list[Example]()
+    check_filled("x", {"pool": one}, {}, "give more rows")
+    with pytest.raises(InputError, match=r"^task 'x' has no examples left for pool: give more rows\.$"):
+        check_filled(
+            "x", {"id_test": one, "pool": none}, {"near_duplicates_dropped_pool": 0}, "give more rows"
+        )
+    with pytest.raises(InputError, match="for pool, since 288 rows repeat the input of another and were"):
+        check_filled("x", {"pool": none}, {"near_duplicates_dropped_pool": 288}, "give more rows")

@@ -83,3 +83,9 @@ def test_seeds(tmp_path):
 def test_bad_input(tmp_path, content, options, said):
     with pytest.raises(InputError, match=said):
         jsonl(seed=0, path=write(tmp_path, content), **options)
+
+
+def test_rows_that_repeat_a_few_examples_are_told(tmp_path):
+    path = write(tmp_path, rows(12, labels=12) * 25)
+    with pytest.raises(InputError, match=r"for pool, since 288 rows repeat the input of another and were"):
+        jsonl(seed=0, path=path, **columns())

@@ -71,6 +71,7 @@ def test_the_hub_copy_has_each_column_twice(tmp_path, monkeypatch):
 
     import datasets
 
+    monkeypatch.setattr("ccutils.tasks.hub.unreachable", lambda name: None)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_: ["train_de", "eval_de", "test_de"])
     hub, local = load("WillHeld/mtop"), load(write_original(tmp_path))
@@ -94,6 +95,7 @@ def test_a_hub_copy_with_all_languages_in_one_split(tmp_path, monkeypatch):
         french = frame.assign(lang="fr_XX", question="bonjour " + frame["question"])
         return pd.concat([frame, french]).to_dict("records")
 
+    monkeypatch.setattr("ccutils.tasks.hub.unreachable", lambda name: None)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_: ["train", "validation", "test"])
     with pytest.warns(UserWarning, match="locale fr_XX is not de: 42 rows"):

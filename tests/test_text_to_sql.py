@@ -148,6 +148,7 @@ def test_the_hub_copies(tmp_path, monkeypatch):
     def load_dataset(name, config, *, split):
         return rows(["one", "two"], 10, "SQL", split)
 
+    monkeypatch.setattr("ccutils.tasks.hub.unreachable", lambda name: None)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     monkeypatch.setattr(datasets, "get_dataset_split_names", lambda name, config: ["train"])
     folder = bird(tmp_path)

@@ -1,4 +1,4 @@
-"""Reading other people's data: files and Hub data sets into rows that know their place, and fair splits."""
+"""Reading other people's data: files into rows that know their place, and fair splits."""
 
 import csv
 import io
@@ -66,12 +66,6 @@ class Report:
         for name, value in self.facts().items():
             if name.startswith(f"set aside: {kind}"):
                 warnings.warn(f"{name[0].upper()}{name[1:]}: {value}", stacklevel=3)
-
-
-def is_hub_id(path: str) -> bool:
-    """Whether `path` names a Hub data set (owner/name) rather than a file or folder here."""
-    owner, slash, name = path.partition("/")
-    return bool(slash and owner.strip(".~") and name) and "/" not in name and not Path(path).exists()
 
 
 def read_records(path: Path, required: Sequence[str] = ()) -> list[Record]:
@@ -173,53 +167,6 @@ def records_of(
         yield Record({str(column): value for column, value in row.items()}, f"{source}, row {number}")
 
 
-def read_hub(name: str, split: str, config: str | None = None, most: int | None = None) -> list[Record]:
-    """Rows of one split of a Hub data set, or `most` of them drawn at random, the same ones always.
-
-    Raises InputError where it cannot be had, saying what to check.
-    """
-    import datasets  # seconds to import, and not needed for local files
-
-    try:
-        rows = datasets.load_dataset(name, config, split=split)
-    except Exception as error:  # the library raises many kinds: no network, no such id, no licence, no split
-        raise no_hub(f"data set {name!r}, split {split!r},", error) from None
-    source = f"{name} ({split})"
-    if most is None or len(rows) <= most:
-        return list(records_of(rows, source))
-    chosen = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
-    return list(records_of(rows.select(chosen), source, (int(i) + 1 for i in chosen)))
-
-
-def hub_splits(name: str, config: str | None = None) -> list[str]:
-    """Names of a Hub data set's splits. Raises InputError as `read_hub` does."""
-    import datasets
-
-    try:
-        return list(datasets.get_dataset_split_names(name, config))
-    except Exception as error:  # as above
-        raise no_hub(f"data set {name!r}", error) from None
-
-
-def hub_configs(name: str) -> list[str]:
-    """Names of a Hub data set's configurations. Raises InputError as `read_hub` does."""
-    import datasets
-
-    try:
-        return list(datasets.get_dataset_config_names(name))
-    except Exception as error:  # as above
-        raise no_hub(f"data set {name!r}", error) from None
-
-
-def no_hub(what: str, error: Exception) -> InputError:
-    """The error for what the Hub did not give."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return InputError(
-        f"{what} could not be loaded ({reason}): check the id, the network, and whether its licence must be "
-        "accepted, or give a local path."
-    )
-
-
 def normalise(text: str) -> str:
     """Letters, marks and numbers only, case folded: texts equal in this form are near-duplicates.
 
@@ -293,8 +240,12 @@ def check_sizes(**sizes: int) -> None:
             raise InputError(f"{name} is {value}: it must be at least 1.")
 
 
-def check_filled(task: str, sets: Mapping[str, Sequence[Example]], advice: str) -> None:
-    """Raise InputError for a set that came out empty."""
+def check_filled(
+    task: str, sets: Mapping[str, Sequence[Example]], dropped: Mapping[str, int], advice: str
+) -> None:
+    """Raise InputError for a set that came out empty; `dropped` are the counts of `keep_apart`."""
+    n = sum(dropped.values())
+    why = f", since {n} rows repeat the input of another and were dropped" if n else ""
     for name, examples in sets.items():
         if not examples:
-            raise InputError(f"task {task!r} has no examples left for {name}: {advice}.")
+            raise InputError(f"task {task!r} has no examples left for {name}{why}: {advice}.")

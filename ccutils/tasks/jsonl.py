@@ -9,7 +9,6 @@ import numpy as np
 
 from ccutils import metrics
 from ccutils.errors import InputError
-from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.tasks.base import Example, Task, Template
 from ccutils.tasks.files import (
     Record,
@@ -19,13 +18,12 @@ from ccutils.tasks.files import (
     common_words,
     divide,
     hold_out,
-    is_hub_id,
     keep_apart,
-    read_hub,
     read_records,
     require,
     take,
 )
+from ccutils.tasks.hub import is_hub_id, read_hub
 from ccutils.tasks.relabel import INVENTED, change_output
 from ccutils.tasks.sequences import wrong_by
 
@@ -94,7 +92,7 @@ def jsonl(
             target, relevant, irrelevant, outputs, rng
         ),
         relevant=lambda target, e: target.output == e.output,
-        paraphrase=lambda e, rng: rewrite(e.input, e.output, STRENGTH, language, rng),
+        language=language,
         wrong=wrong_by(score),
         vocabulary=[*INVENTED, *common_words(t for e in [*rows, *tests] for t in (e.output, e.input))],
         template=Template(),
@@ -111,7 +109,8 @@ def jsonl(
             **dropped,
         },
     )
-    check_filled("jsonl", {"pool": task.pool, "id_test": task.id_test}, f"give {path} more rows")
+    filled = {"pool": task.pool, "id_test": task.id_test}
+    check_filled("jsonl", filled, dropped, f"give {path} more rows with inputs of their own")
     return task
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from ccutils import metrics
 from ccutils.brackets import ParseError, labels, parse
 from ccutils.errors import InputError
-from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.files import (
     Record,
@@ -17,14 +16,12 @@ from ccutils.tasks.files import (
     check_filled,
     check_sizes,
     common_words,
-    hub_splits,
-    is_hub_id,
     keep_apart,
-    read_hub,
     read_lines,
     read_records,
     take,
 )
+from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.relabel import change_output, change_parse
 from ccutils.tasks.sequences import wrong_by
 
@@ -112,9 +109,7 @@ def mtop(
     pool = take(sets["pool"], pool_size, rng)
     intents = sorted({e.extra["intent"] for e in sets["pool"]})
     names = sorted({label for e in sets["pool"] for label in labels(parse(e.extra["parse"]))})
-    names_of_answers = (
-        sorted({e.output for part in read.values() for e in part}) if answer == "intent" else []
-    )
+    answers = sorted({e.output for part in read.values() for e in part}) if answer == "intent" else names
     score = _score(answer, metric)
     task = Task(
         name="mtop",
@@ -124,7 +119,7 @@ def mtop(
         ood_pool=take(sets["ood_pool"], len(sets["ood_pool"]), rng),
         score=score,
         wrong=wrong_by(score),
-        vocabulary=[*names_of_answers, *common_words(e.input for part in read.values() for e in part)],
+        vocabulary=[*answers, *common_words(e.input for part in read.values() for e in part)],
         change_labels=(
             (lambda target, relevant, irrelevant, rng: change_parse(target, relevant, irrelevant, names, rng))
             if answer == "parse"
@@ -133,7 +128,7 @@ def mtop(
             )
         ),
         relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
-        paraphrase=lambda e, rng: rewrite(e.input, e.output, STRENGTH, language, rng),
+        language=language,
         template=TEMPLATES[answer],
         max_new_tokens=160 if answer == "parse" else 16,
         facts={
@@ -150,6 +145,7 @@ def mtop(
     check_filled(
         "mtop",
         {"pool": task.pool, "id_test": task.id_test, "ood_test": task.ood_test, "ood_pool": task.ood_pool},
+        dropped,
         f"check language ({language!r}) and ood_domains",
     )
     return task

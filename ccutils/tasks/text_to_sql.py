@@ -12,11 +12,11 @@ import numpy as np
 
 from ccutils.errors import InputError
 from ccutils.metrics import Scores
-from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.sql import Limits, Outcome, execute
 from ccutils.sql_metrics import SEMANTICS, execution_match, text_match
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.files import (
+    SUFFIXES,
     Record,
     Report,
     check_filled,
@@ -24,15 +24,22 @@ from ccutils.tasks.files import (
     common_words,
     divide,
     hold_out,
-    hub_splits,
-    is_hub_id,
     keep_apart,
-    read_hub,
     read_records,
     require,
 )
+from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.sql_names import change_name, names_used, relevant, spaced, template, undo, unspaced
+from ccutils.tasks.sql_names import (
+    all_renamed,
+    change_name,
+    names_used,
+    relevant,
+    spaced,
+    template,
+    undo,
+    unspaced,
+)
 
 FILES = {
     "train": ("train.jsonl", "train.json", "train_spider.json", "train/train.json"),
@@ -107,10 +114,11 @@ def text_to_sql(
     draws["ood_pool"] = (pool_size, rng)
     drawn = {name: take_running(sets[name], size, at, report) for name, (size, at) in draws.items()}
     report.warn("")
-    check_filled("text_to_sql", drawn, f"give {path} more rows, or another ood_share")
+    check_filled("text_to_sql", drawn, dropped, f"give {path} more rows, or another ood_share")
     if spaces:
         drawn = {name: [replace(e, output=spaced(e.output)) for e in part] for name, part in drawn.items()}
     score = scorer(metric, semantics, spaces)
+    said = [replace(e, output=spaced(e.output)) if spaces else e for e in [*rows, *tests]]
     question = MANY_DATABASES if schema != "none" else ONE_DATABASE
     if single and schema != "none":
         only = next(iter(described.values()))[0]
@@ -125,12 +133,11 @@ def text_to_sql(
         wrong=wrong_by(score),
         change_labels=change_name,
         relevant=relevant,
-        paraphrase=lambda e, rng: rewrite(e.input, e.output, STRENGTH, "en", rng),
         template=question,
         max_new_tokens=max_new_tokens,
         vocabulary=[
-            *sorted({spaced(e.output) if spaces else e.output for e in [*rows, *tests]}),
-            *common_words(e.input for e in [*rows, *tests]),
+            *sorted({e.output for e in said} | all_renamed(said)),
+            *common_words(e.input for e in said),
         ],
         facts={
             "seed": seed,
@@ -150,7 +157,7 @@ def read_rows(path: str) -> tuple[list[Record], list[Record]]:
         splits = hub_splits(path)  # many copies have but one
         chosen = [next((s for s in names if s in splits), None) for names in SPLITS.values()]
         parts = [read_hub(path, split) if split else [] for split in chosen]
-    elif Path(path).is_file():
+    elif Path(path).is_file() or Path(path).suffix in SUFFIXES:
         parts = [read_records(Path(path)), []]
     else:
         found = [[f for name in names for f in sorted(Path(path).glob(name))] for names in FILES.values()]
@@ -168,9 +175,11 @@ def read_rows(path: str) -> tuple[list[Record], list[Record]]:
 
 def find_databases(folder: str) -> dict[str, Path]:
     """Database files below a folder by db_id, the file's name without its ending."""
-    root = Path(folder) if Path(folder).is_dir() else Path(folder).parent
-    if is_hub_id(folder) or not root.is_dir():
+    if is_hub_id(folder):
         raise InputError(f"databases folder {folder!r} does not exist: Hub data sets come without them.")
+    root = Path(folder) if Path(folder).is_dir() else Path(folder).parent
+    if not root.is_dir():
+        raise InputError(f"databases folder {str(root)!r} does not exist: check the path.")
     paths = sorted(p for ending in ("sqlite", "sqlite3", "db") for p in root.rglob(f"*.{ending}"))
     found = {p.stem: p for p in reversed(paths) if not p.name.startswith(".")}
     if not found:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -11,7 +11,6 @@ import numpy as np
 
 from ccutils import metrics
 from ccutils.errors import InputError
-from ccutils.paraphrase_rules import STRENGTH, rewrite
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.files import (
     Record,
@@ -21,13 +20,11 @@ from ccutils.tasks.files import (
     common_words,
     divide,
     hold_out,
-    hub_configs,
-    is_hub_id,
     keep_apart,
-    read_hub,
     read_lines,
     take,
 )
+from ccutils.tasks.hub import hub_configs, is_hub_id, read_hub
 from ccutils.tasks.relabel import INVENTED
 from ccutils.tasks.sequences import wrong_by
 
@@ -101,7 +98,7 @@ def translation(
     sets, dropped = keep_apart({"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": pool})
     lexicon = glossary([*rows, *novel])
     sets = {name: with_pairs(part, lexicon) for name, part in sets.items()}
-    check_filled("translation", sets, f"give {path} more sentences, or another ood_share")
+    check_filled("translation", sets, dropped, f"give {path} more sentences, or another ood_share")
     invented = free_words([*rows, *novel])
     score = scorer(METRICS[metric])
     return Task(
@@ -116,13 +113,17 @@ def translation(
             target, relevant, irrelevant, invented, rng
         ),
         relevant=lambda target, e: bool(shared(target, e)),
-        paraphrase=lambda e, rng: rewrite(e.input, e.output, STRENGTH, source, rng, frames=False),
+        language=source,
+        frames=False,
         template=Template(
             instruction=f"Translate from {LANGUAGES[source][0]} to {LANGUAGES[target][0]}.\n\n",
             question=f"{LANGUAGES[source][0]}: {{input}}\n{LANGUAGES[target][0]}:",
         ),
         max_new_tokens=max_new_tokens,
-        vocabulary=common_words(text for e in [*rows, *novel] for text in (e.input, e.output)),
+        vocabulary=[
+            *changed_words((e for part in sets.values() for e in part), invented),
+            *common_words(text for e in [*rows, *novel] for text in (e.input, e.output)),
+        ],
         facts={
             "seed": seed,
             "source": path,
@@ -283,6 +284,13 @@ def change_word(
     pair = rng.choice([p for p in candidates if (users(p, relevant), -users(p, irrelevant)) == best])
     old, new = str(pair).split("=")[1], str(rng.choice(invented))
     return [replace(e, output=put(e.output, old, new)) for e in relevant], put(target.output, old, new)
+
+
+def changed_words(rows: Iterable[Example], invented: Sequence[str]) -> list[str]:
+    """What a changed label can have in place of a word: an invented one with the signs around it."""
+    olds = ((e, pair.split("=")[1]) for e in rows for pair in e.extra["pairs"].split())
+    held = {(text, old) for e, old in olds for text in e.output.split() if old in words(text)}
+    return sorted({put(text, old, new) for text, old in held for new in invented})
 
 
 def put(text: str, old: str, new: str) -> str:
