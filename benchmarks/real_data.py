@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ccutils.contexts import ContextSampler, Strategy
 from ccutils.neighbours import pool_neighbours
-from ccutils.paraphrase import Paraphraser, paraphrase
+from ccutils.paraphrase import paraphrases_of
 from ccutils.prompts import Prompter
 from ccutils.tasks import Task, load_task
 from ccutils.training_set import TrainingSet
@@ -44,7 +44,7 @@ def report(name: str, task: Task, k: int, window: int) -> None:
     print(f"  neighbours by BM25: {time.perf_counter() - start:.1f} s", end="; ")
     told = [task.relevant(e, task.pool[row]) for e, row in zip(task.pool, near.rows[:, 0], strict=True)]
     print(f"similarity of the nearest {near.scores[:, 0].mean():.2f}; it is relevant in {np.mean(told):.0%}")
-    made = paraphrase(task.pool, Paraphraser("rules"), Path("results/real_data"))
+    made = paraphrases_of(task, "rules", 0.5, "", 0, Path("results/real_data"))
     print("  paraphrases by rules:", {kind: f"{share:.0%}" for kind, share in made.shares().items()})
     sampler = ContextSampler(Strategy("contrastive", k), near, inputs, seed=0)
     prompts = TrainingSet(task.pool, sampler, made, Prompter(ByT5Tokenizer(), task.template, window))

@@ -22,7 +22,7 @@ KINDS = ("none", "rules", "model", "file", "task")
 JSON lines with `input` and `paraphrase` (or `paraphrases`, a list). task: what the task itself has."""
 INSTRUCTION = "Say the following in other words, in one line. Keep names, numbers and all of its meaning.\n\n"
 LONGEST = 3  # a model's paraphrase may be this many times as long as the input
-VERSION = 1  # of the cache: raise it when the rules change
+VERSION = 2  # of the cache: raise it when the rules change
 
 Own = Callable[[Example, np.random.Generator], str]
 
@@ -102,7 +102,8 @@ def paraphrases_of(
 ) -> Paraphrases:
     """Those of a task's pool; kind "auto" is the task's own where it has one, else rules."""
     own = "task" if task.paraphrase else "rules"
-    how = Paraphraser(own if kind == "auto" else kind, strength, source, seed=seed)
+    kind = own if kind == "auto" else kind
+    how = Paraphraser(kind, strength, source, task.language, task.frames, seed=seed)
     return paraphrase(task.pool, how, cache, task.paraphrase)
 
 
@@ -127,7 +128,7 @@ def make(examples: Sequence[Example], how: Paraphraser, own: Own | None) -> list
                 rewrite(e.input, e.output, how.strength, how.language, rng, how.frames)
                 for _ in range(how.variants)
             )
-            texts = [t for t in dict.fromkeys(made) if t != e.input and keeps(t, phrases)]
+            texts = [t for t in dict.fromkeys(made) if t.split() != e.input.split() and keeps(t, phrases)]
             kind = "rules"
         if not texts:
             texts, kind = [e.input], "none"

@@ -56,8 +56,6 @@ DROPPED: dict[str, frozenset[str]] = {
 }
 """Words whose loss leaves a sentence its meaning."""
 
-STRENGTH = 0.5  # unless told otherwise
-
 Edit = Callable[[list[str]], None]
 
 

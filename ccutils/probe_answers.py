@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from filelock import FileLock
 from tqdm import tqdm
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
+from ccutils.brackets import ANY
 from ccutils.errors import InputError
 from ccutils.generation import answer_each
 from ccutils.ic_train import ic_train, read
@@ -25,6 +27,7 @@ from ccutils.tasks import load_task
 from ccutils.training import checkpoints
 
 VERSION = 1  # of how answers are made; part of the key of kept ones
+UNJUDGED = re.compile(rf"(?<!\S)\[?{re.escape(ANY)}(?!\S)")  # a gloss or a label that any answer may have
 MERGED = 50_000_000  # parameters: up to here, on a CPU, adapters are merged into a copy of the base to answer
 
 
@@ -49,8 +52,12 @@ class Responder:
         self.tokenizer = load_tokenizer(self.path)
 
     def prompts(self, items: Items) -> list[Prompt]:
-        """The prompt of each item. What does not fit the window is dropped and counted, as in training."""
+        """The prompt of each item. What does not fit the window is dropped and counted, as in training.
+
+        Raises InputError for expected answers that the tokenizer cannot write.
+        """
         task = items.task
+        check_written(self.tokenizer, items, self.path)
         window = self.window or window_of(self.path)
         prompter = Prompter(self.tokenizer, task.template, window, self.chat)
         room = task.max_new_tokens
@@ -154,6 +161,23 @@ def probe_run(
     facts = {"facts": dict(items.task.facts), "probes": counts}
     write_rows(run.folder / "probes.parquet", rows, {**parameters, "seed": run.seed, **facts})
     return Probed(rows, answers)
+
+
+def check_written(tokenizer: PreTrainedTokenizerBase, items: Items, path: str) -> None:
+    """Raise InputError for expected answers with words that the tokenizer lacks: no answer could be right."""
+    expected = list(dict.fromkeys(UNJUDGED.sub("", item.expected.output) for item in items.items))
+    unknown = tokenizer.unk_token_id
+    if unknown is None or not expected:
+        return
+    ids = tokenizer(expected, add_special_tokens=False)["input_ids"]
+    lost = [text for text, row in zip(expected, ids, strict=True) if unknown in row]
+    if lost:
+        words = (w for w in lost[0].split() if unknown in tokenizer.encode(w, add_special_tokens=False))
+        raise InputError(
+            f"{len(lost)} of {len(expected)} expected answers have words that the tokenizer of model "
+            f"{path!r} cannot write, such as {next(words, lost[0])!r}: take another model, or for the tiny "
+            "base add them to the task's `vocabulary`."
+        )
 
 
 def importance(item: Item) -> list[float]:

@@ -119,11 +119,12 @@ def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
     def words(text: str) -> list[str]:
         return [word for word, _ in splitter.pre_tokenize_str(text)]
 
+    tests = [*task.id_test, *task.ood_test]  # an answer that it cannot write could never be right
     examples = [*task.pool, *task.ood_pool]
     fixed = [task.template.instruction, *question_around(task), task.template.separator]
-    needed = [w for text in [*fixed, *(e.output for e in examples)] for w in words(text)]
+    needed = [w for text in [*fixed, *(e.output for e in [*examples, *tests])] for w in words(text)]
     needed += [w for text in task.vocabulary for w in words(text)]
-    counts = Counter(w for e in [*examples, *task.id_test, *task.ood_test] for w in words(e.input))
+    counts = Counter(w for e in [*examples, *tests] for w in words(e.input))
     common = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     kept = list(dict.fromkeys([*sorted(set(needed)), *common]))[: max(size, len(set(needed)))]
     vocabulary = [PAD, EOS, UNK, *sorted(kept)]  # sorted: the same whatever the seed of the task

@@ -58,9 +58,11 @@ class Task:
     `pool` is trained on. `id_test` is like the pool; `ood_test` holds groups that the pool lacks, and
     `ood_pool` the labelled examples of those groups that arrive at test time (never trained on).
     `relevant(target, example)` says whether an example tells something about the target's answer.
-    `paraphrase` and `wrong` are optional; without `wrong`, `plain_wrong` of ccutils.tasks.sequences is used.
+    `paraphrase` and `wrong` are optional: without `paraphrase` there are rules, which need the inputs'
+    `language` and whether they may put `frames` around, such as "please" (not for what is to be translated);
+    without `wrong`, `plain_wrong` of ccutils.tasks.sequences is used.
     `vocabulary` holds words that the tiny base must know although this seed's sets may lack them, so that all
-    seeds share one base.
+    seeds share one base, and those of changed labels.
     `facts` are recorded with every result: how the split was made, rows read and set aside.
     """
 
@@ -76,5 +78,7 @@ class Task:
     max_new_tokens: int = 64
     wrong: Wrong | None = None
     paraphrase: Callable[[Example, np.random.Generator], str] | None = None
+    language: str = "en"
+    frames: bool = True
     vocabulary: Sequence[str] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Names in SQL: which tables and columns a query uses, its template, renaming; literals stay."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +45,12 @@ def rename(sql: str, name: str) -> str:
             token = f"{token[:-1]}{RENAMED}{token[-1]}" if quoted else token + RENAMED
         tokens.append(token)
     return "".join(tokens)
+
+
+def all_labels(rows: Iterable[Example]) -> list[str]:
+    """Every query as it is, and with each of its names renamed as a changed label has it."""
+    made = {(e.output, name) for e in rows for name in e.extra["names"].split("\n")}
+    return sorted({sql for sql, _ in made} | {rename(sql, name) for sql, name in made if name})
 
 
 def spaced(sql: str) -> str:

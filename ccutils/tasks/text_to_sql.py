@@ -31,7 +31,7 @@ from ccutils.tasks.files import (
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.sql_names import (
-    all_renamed,
+    all_labels,
     change_name,
     names_used,
     relevant,
@@ -135,10 +135,7 @@ def text_to_sql(
         relevant=relevant,
         template=question,
         max_new_tokens=max_new_tokens,
-        vocabulary=[
-            *sorted({e.output for e in said} | all_renamed(said)),
-            *common_words(e.input for e in said),
-        ],
+        vocabulary=[*all_labels(said), *common_words(e.input for e in said)],
         facts={
             "seed": seed,
             "source": path,

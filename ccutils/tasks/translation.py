@@ -100,14 +100,13 @@ def translation(
     sets = {name: with_pairs(part, lexicon) for name, part in sets.items()}
     check_filled("translation", sets, dropped, f"give {path} more sentences, or another ood_share")
     invented = free_words([*rows, *novel])
-    score = scorer(METRICS[metric])
     return Task(
         name="translation",
         pool=take(sets["pool"], pool_size, rng),
         id_test=take(sets["id_test"], n_test, fixed),
         ood_test=take(sets["ood_test"], n_test, fixed),
         ood_pool=take(sets["ood_pool"], pool_size, rng),
-        score=score,
+        score=scorer(METRICS[metric]),
         wrong=wrong_by(scorer(METRICS["chrf"])),  # one answer at a time, for which COMET is too slow
         change_labels=lambda target, relevant, irrelevant, rng: change_word(
             target, relevant, irrelevant, invented, rng
@@ -120,10 +119,8 @@ def translation(
             question=f"{LANGUAGES[source][0]}: {{input}}\n{LANGUAGES[target][0]}:",
         ),
         max_new_tokens=max_new_tokens,
-        vocabulary=[
-            *changed_words((e for part in sets.values() for e in part), invented),
-            *common_words(text for e in [*rows, *novel] for text in (e.input, e.output)),
-        ],
+        vocabulary=changed_words((e for part in sets.values() for e in part), invented)
+        + common_words(text for e in [*rows, *novel] for text in (e.input, e.output)),
         facts={
             "seed": seed,
             "source": path,
@@ -289,7 +286,7 @@ def change_word(
 def changed_words(rows: Iterable[Example], invented: Sequence[str]) -> list[str]:
     """What a changed label can have in place of a word: an invented one with the signs around it."""
     olds = ((e, pair.split("=")[1]) for e in rows for pair in e.extra["pairs"].split())
-    held = {(text, old) for e, old in olds for text in e.output.split() if old in words(text)}
+    held = {(text, old) for e, old in olds for text in e.output.split(" ") if old in words(text)}
     return sorted({put(text, old, new) for text, old in held for new in invented})
 
 
