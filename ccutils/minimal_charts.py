@@ -92,7 +92,7 @@ def portrait(
     paths = alt.Chart(trajectories(world, strategy, starts))
     paths = paths.mark_line(clip=True, strokeWidth=1.4, color=COLOURS[strategy])
     dots = alt.Chart(table(starts)).mark_circle(size=14, color=COLOURS[strategy], opacity=1)
-    key = alt.Legend(title=None, orient="right") if legend else None
+    key = alt.Legend(title=None, orient="bottom", direction="vertical") if legend else None
     layers = [
         field.encode(x, y, angle=angle, color=shade),
         lines.encode(x, y, color=alt.Color("line:N", scale=names, legend=key)),
@@ -110,9 +110,10 @@ def portrait(
 
 
 def portraits(worlds: Sequence[World], strategies: Sequence[str]) -> Any:
-    """Portraits of all strategies side by side, a row for each world, on one scale."""
+    """Portraits of all strategies side by side, a row for each world, on one scale; a legend at the end."""
+    size, last = 170, (worlds[-1], strategies[0])  # four of them fit a page
     rows = [
-        alt.hconcat(*(portrait(world, name, size=200, legend=name == strategies[-1]) for name in strategies))
+        alt.hconcat(*(portrait(world, name, size=size, legend=(world, name) == last) for name in strategies))
         for world in worlds
     ]
     subtitle = [
@@ -138,7 +139,7 @@ def loss_surfaces(world: World, strategies: Sequence[str], count: int = 41) -> A
     chart = tiles(
         data, ("theta_1", "theta_1 (sharpness)", x), ("theta_2", "theta_2 (pull of the weights)", y), colour
     )
-    return chart.properties(width=200, height=200, title=title)
+    return chart.properties(width=180, height=180, title=title)
 
 
 def tiles(

@@ -1,6 +1,7 @@
 """The trained transformer beside the minimal model's theory: rows and a chart. Ours."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import altair as alt
@@ -70,7 +71,12 @@ def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: S
     theory = theory.assign(step=log / log.max() * steps)
     rows = []
     for measure in PANELS:
-        panels = [panel(trained, theory, strategy, measure, int(steps)) for strategy in strategies]
+        # A title is said once, at the left of its row, in lines that are no longer than a panel is high.
+        titles = [wrap(PANELS[measure], 18)] + [None] * (len(strategies) - 1)
+        panels = [
+            panel(trained, theory, strategy, measure, title, int(steps))
+            for strategy, title in zip(strategies, titles, strict=True)
+        ]
         rows.append(alt.hconcat(*panels))
     subtitle = [
         "Coloured: the transformer, a line for each seed. Black: the theory, by gradient flow from (0, 0).",
@@ -80,11 +86,18 @@ def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: S
     return alt.vconcat(*rows).properties(title=title)
 
 
-def panel(trained: pd.DataFrame, theory: pd.DataFrame, strategy: str, measure: str, steps: int) -> Any:
-    """One measure of one strategy: seeds as lines, the theory in black."""
+def panel(
+    trained: pd.DataFrame,
+    theory: pd.DataFrame,
+    strategy: str,
+    measure: str,
+    title: list[str] | None,
+    steps: int,
+) -> Any:
+    """One measure of one strategy: seeds as lines, the theory in black; `title` in lines, beside it."""
     first, last = measure == next(iter(PANELS)), measure == list(PANELS)[-1]
     x = alt.X("step:Q", title="optimiser steps" if last else None, scale=alt.Scale(domain=[0, steps]))
-    y = alt.Y("value:Q", title=PANELS[measure], scale=alt.Scale(domain=[-0.1, 1.15], nice=False))
+    y = alt.Y("value:Q", title=title, scale=alt.Scale(domain=[-0.1, 1.15], nice=False))
     seeds, curve = (
         rows[rows["strategy"] == strategy].rename(columns={measure: "value"}) for rows in (trained, theory)
     )

@@ -16,6 +16,11 @@ from ccutils.minimal_model import Array, World, best_weight, kinds, loss_of_kind
 
 SHARE = alt.Scale(domain=[0, 1])
 GRADES = {"nothing relevant": 0, "one relevant": 1, "all relevant": -1}
+STATIONARY = {
+    "theta_1": "theta_1 (sharpness)",
+    "theta_2": "theta_2 (pull)",
+    "smallest": "smaller eigenvalue",
+}
 
 
 def end_state_rows(world: World, thetas: Mapping[str, Array], count: int = 101) -> pd.DataFrame:
@@ -93,21 +98,22 @@ def stationary_rows(worlds: Mapping[str, World], axes: Mapping[str, Array]) -> p
 
 def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
     """theta_1, theta_2 and the eigenvalues at the stable point, a column for each parameter in `titles`."""
-    columns = []
+    columns: list[Any] = []
+    names = alt.Scale(domain=list(rows["world"].unique()), range=["#009e73", "#000000"])
+    colour = alt.Color("world:N", scale=names, legend=alt.Legend(title=None, orient="bottom"))
+    linear = {"scale": alt.Scale(domain=[0, 20])}
+    log = {"scale": alt.Scale(type="log"), "axis": alt.Axis(format="e", tickCount=4)}
     for parameter, title in titles.items():
-        part = rows[rows["parameter"] == parameter]
-        x = alt.X("at:Q", title=title)
-        names = alt.Scale(domain=list(rows["world"].unique()), range=["#009e73", "#000000"])
-        colour = alt.Color("world:N", title=None, scale=names)
+        base = alt.Chart(rows[rows["parameter"] == parameter]).mark_line(clip=True, point={"size": 12})
+        x = alt.X("at:Q", title=title, axis=alt.Axis(tickCount=4))
         panels = []
-        for column, name in (("theta_1", "theta_1 (sharpness)"), ("theta_2", "theta_2 (pull)")):
-            y = alt.Y(f"{column}:Q", title=name, scale=alt.Scale(domain=[0, 20]))
-            base = alt.Chart(part).encode(x, y, colour)
-            panels.append(base.mark_line(clip=True, point={"size": 12}))
-        scale, axis = alt.Scale(type="log"), alt.Axis(format="e", tickCount=4)
-        y = alt.Y("smallest:Q", title="smaller eigenvalue", scale=scale, axis=axis)
-        panels.append(alt.Chart(part).mark_line(point={"size": 12}).encode(x, y, colour))
-        columns.append(alt.vconcat(*(panel.properties(width=135, height=110) for panel in panels)))
+        for column, name in STATIONARY.items():
+            # Said once, at the left of its row: five columns fit a page.
+            looks = log if column == "smallest" else linear
+            y = alt.Y(f"{column}:Q", title=None if columns else name, **looks)
+            panel = base.encode(x, y, colour)
+            panels.append(panel.properties(width=130, height=110))
+        columns.append(alt.vconcat(*panels))
     subtitle = [
         "Each column varies one parameter. At each point drawn both eigenvalues are positive: it is stable.",
         "No point: no finite one, training goes on to ever larger theta.",

@@ -1,6 +1,7 @@
 """The minimal model's pictures hold what the model says, and can be drawn and moved."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,16 @@ from ccutils.minimal_model import STRATEGIES, World, best_weight, gradient, kind
 def drawn(chart: Any) -> str:
     """The SVG of a chart, without the time that saving it thrice would take."""
     return str(vl_convert.vegalite_to_svg(json.dumps(chart.to_dict())))
+
+
+PAGE = 960  # pixels that an output has in a notebook's exported page, in a window 1,100 wide
+
+
+def width(svg: str) -> int:
+    """Of a picture, legends and all, in pixels."""
+    found = re.search(r'<svg[^>]* width="(\d+)', svg)
+    assert found
+    return int(found[1])
 
 
 def test_nullclines_are_where_the_gradient_vanishes_and_cross_at_the_point() -> None:
@@ -53,12 +64,16 @@ def test_trajectories_begin_at_their_starts() -> None:
 
 
 def test_portraits_and_surfaces_can_be_drawn() -> None:
-    svg = drawn(charts.portrait(World(), "contrastive"))
-    assert "theta_1 (sharpness)" in svg
-    assert "theta_2 (pull of the weights)" in svg
-    both = charts.portraits([World(), World(similarity="absolute")], STRATEGIES).to_dict()
-    assert [len(row["hconcat"]) for row in both["vconcat"]] == [4, 4]
-    assert "squared error" in drawn(charts.loss_surfaces(World(), ["random", "contrastive"], count=5))
+    svg = drawn(charts.portraits([World()], STRATEGIES))
+    assert svg.count(">theta_1 (sharpness)<") == 4
+    assert svg.count(">theta_2 (pull of the weights)<") == 4
+    assert width(svg) <= PAGE
+    svg = drawn(charts.portraits([World(), World(similarity="absolute")], ["batch_mix"]))
+    assert svg.index(">batch_mix, relative<") < svg.index(">batch_mix, absolute<")
+    assert svg.count(">theta_2 stands still<") == 1  # one legend for all
+    svg = drawn(charts.loss_surfaces(World(), STRATEGIES, count=5))
+    assert "squared error" in svg
+    assert width(svg) <= PAGE
 
 
 def test_phases_by_noise_and_error() -> None:
@@ -97,7 +112,17 @@ def test_stationary_rows_hold_stable_points_or_nothing() -> None:
     assert rows["theta_1"].notna().tolist() == [False, True, False, True]
     assert rows["smallest"].min() > 0
     assert rows["gradient_norm"].max() < 1e-10
-    assert "label noise" not in drawn(curves.stationary_chart(rows, {"error": "weights' error", "k": "k"}))
+    svg = drawn(curves.stationary_chart(rows, {"error": "weights' error", "k": "k"}))
+    assert "label noise" not in svg
+    assert svg.count(">smaller eigenvalue<") == 1  # at the left of its row
+
+
+def test_all_parameters_of_the_stable_point_fit_a_page() -> None:
+    axes = {"k": [2, 4], "p": [0.2, 0.5], "epsilon": [0.0, 0.1], "noise": [0.0, 1.0], "error": [0.5, 1.0]}
+    rows = curves.stationary_rows(
+        {"relative": World()}, {name: np.array(values) for name, values in axes.items()}
+    )
+    assert width(drawn(curves.stationary_chart(rows, dict(zip(axes, axes, strict=True))))) <= PAGE
 
 
 def movable_rows(world: World) -> pd.DataFrame:

@@ -77,3 +77,6 @@ def test_comparison_has_a_row_for_each_measure_and_its_interval() -> None:
     assert row["high"] - row["mean"] == pytest.approx(4.302653 * values.std() / 3**0.5, rel=1e-5)
     spec = transformer_chart(trained, theory, ["random"]).to_dict()
     assert len(spec["vconcat"]) == len(PANELS)
+    titles = [row["hconcat"][0]["layer"][0]["encoding"]["y"]["title"] for row in spec["vconcat"]]
+    assert [" ".join(lines) for lines in titles] == list(PANELS.values())
+    assert max(len(line) for lines in titles for line in lines) <= 18  # longer ones run into the next panel
