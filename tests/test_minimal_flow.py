@@ -69,8 +69,19 @@ class TestFlow:
             assert abs(along) < 1e-12
             assert across > 1e-3
 
-    def test_3_contrast_inside_alone_makes_theta_1_grow_for_ever(self) -> None:
-        world = World(p=1.0, epsilon=0.0, grades=(0.85,))
+    def test_2_similar_copies_blindly_long_before_its_gate_is_fully_open(self) -> None:
+        ends = {}
+        for error in (0.05, 0.3):
+            world = World(error=error)
+            end = flow(kinds(world, "similar"), [[0.0, 0.0]], [1e5])[-1, 0]
+            ends[error] = round(float(gates(end, world, "random")[0]), 2), REGIMES[int(regime(end, world))]
+        assert ends == {0.05: (0.36, "blend"), 0.3: (0.87, "copying")}  # as the notebook says
+
+    @pytest.mark.parametrize("similarity", SIMILARITIES)
+    def test_3_contrast_inside_alone_with_one_grade_makes_theta_1_grow_for_ever(
+        self, similarity: str
+    ) -> None:
+        world = World(p=1.0, epsilon=0.0, grades=(0.85,), similarity=similarity)
         path = flow(kinds(world, "contrastive"), STARTS, LONG)
         assert stationary_point(kinds(world, "contrastive")) is None
         assert path[-1, :, 0].min() > 12
@@ -79,8 +90,12 @@ class TestFlow:
         assert r[:, 0].max() < 1e-3
 
     @pytest.mark.parametrize("similarity", SIMILARITIES)
-    def test_4_contrastive_ends_in_its_one_stable_point(self, similarity: str) -> None:
-        drawn = kinds(World(similarity=similarity), "contrastive")
+    @pytest.mark.parametrize("change", [{}, {"p": 1.0, "epsilon": 0.0}], ids=["mixed", "near alone"])
+    def test_4_contrastive_ends_in_its_one_stable_point(
+        self, similarity: str, change: dict[str, Any]
+    ) -> None:
+        """Of several grades: they are contrast across contexts, with random contexts or without."""
+        drawn = kinds(World(similarity=similarity, **change), "contrastive")
         point = stationary_point(drawn)
         assert point is not None
         assert point.stable
@@ -88,6 +103,20 @@ class TestFlow:
         assert point.loss < best_ray(drawn).loss - 1e-3  # so a minimum exists, and not at infinity
         ends = flow(drawn, STARTS, LONG)[-1]
         assert ends == pytest.approx(np.tile([point.theta_1, point.theta_2], (100, 1)), abs=1e-4)
+
+    def test_4_the_point_without_random_contexts_is_where_the_notebook_says(self) -> None:
+        point = stationary_point(kinds(World(p=1.0, epsilon=0.0), "contrastive"))
+        assert point is not None
+        assert (point.theta_1, point.theta_2) == pytest.approx((8.779, 5.430), abs=1e-3)
+        assert point.loss == pytest.approx(0.3015, abs=1e-4)
+
+    @pytest.mark.parametrize("similarity", SIMILARITIES)
+    def test_4_grades_far_apart_can_be_met_best_at_infinity(self, similarity: str) -> None:
+        drawn = kinds(World(p=1.0, epsilon=0.0, grades=(0.3, 1.0), similarity=similarity), "contrastive")
+        assert stationary_point(drawn) is None
+        assert loss(flow(drawn, [[0.0, 0.0]], LONG)[-1], drawn) == pytest.approx(
+            best_ray(drawn).loss, abs=1e-6
+        )
 
     @pytest.mark.parametrize("similarity", SIMILARITIES)
     def test_4_with_one_grade_contrastive_runs_to_infinity_along_a_switch(self, similarity: str) -> None:

@@ -155,11 +155,17 @@ class TestSignals:
         self, s: float, error: float, noise: float, k: int, theta_2: float
     ) -> None:
         world = World(k=k, p=1.0, epsilon=0.0, noise=noise, error=error, grades=(s,))
-        contrast = signals([0.0, theta_2], kinds(world, "contrastive"))[0]
+        contrast, opening = signals([0.0, theta_2], kinds(world, "contrastive"))
         gate = k / (k + np.exp(theta_2))
         by_hand = -2 * gate * s * ((1 - error) * gate + error) * s * (k - 1) / k**2
         assert contrast == pytest.approx(by_hand, rel=1e-9, abs=1e-15)
         assert contrast < 0
+        assert abs(opening) < 1e-14  # with relative similarity nothing acts against it
+
+    def test_3_with_absolute_similarity_the_gate_can_outweigh_contrast(self) -> None:
+        world = World(p=1.0, epsilon=0.0, error=0.0, grades=(0.1,), similarity="absolute")
+        contrast, opening = signals([0.0, 1.2], kinds(world, "contrastive"))
+        assert contrast < 0 < contrast + opening
 
     @given(world=worlds(), theta=thetas, s=st.floats(0.05, 1))
     @settings(max_examples=100, deadline=None)
@@ -168,6 +174,14 @@ class TestSignals:
         a, r, _ = (float(weight[0]) for weight in weights(theta, one))
         gate = a + (world.k - 1) * r
         assert r * (1 + world.noise) + (1 - world.error) * (gate - s * a) >= 0
+
+    @given(world=worlds(), theta=thetas, s=st.floats(0.05, 1))
+    @settings(max_examples=60, deadline=None)
+    def test_3_one_kind_of_context_has_no_stationary_point(
+        self, world: World, theta: np.ndarray, s: float
+    ) -> None:
+        if world.k > 1:  # with one example there is no random one to stand out from
+            assert np.linalg.norm(gradient(theta, make_kinds(world, [(1.0, 1, s, 0.0)]))) > 0
 
     @given(theta=thetas, error=st.floats(0, 1), s=st.floats(0.05, 1))
     @settings(max_examples=50, deadline=None)
