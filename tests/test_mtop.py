@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 
 from ccutils.errors import InputError
+from ccutils.probe_answers import check_written
+from ccutils.probe_items import CHANGED, make_items
 from ccutils.tasks import load_task
 from ccutils.tasks.files import normalise
 from ccutils.tasks.mtop import mtop
+from ccutils.tiny import word_tokenizer
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "mtop_en"
 real = pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")
@@ -160,6 +163,19 @@ def test_seeds_redraw_the_pool_and_keep_the_tests():
     a, again, b = (mtop(seed=s, path=str(DATA)) for s in (1, 1, 2))
     assert a.pool == again.pool and a.ood_pool == again.ood_pool
     assert a.pool != b.pool and a.id_test == b.id_test and a.ood_test == b.ood_test
+
+
+@real
+@pytest.mark.parametrize("answer", ["parse", "intent"])
+def test_the_tiny_base_can_write_every_expected_answer(answer):
+    """And what it writes is read as what was expected: its tokenizer puts a space behind each bracket."""
+    task = mtop(seed=0, path=str(DATA), answer=answer)
+    items, tokenizer = make_items(task, 4, 0, 40), word_tokenizer(task, 4000)
+    assert sum(item.kind == CHANGED for item in items.items) > 50
+    check_written(tokenizer, items, "tiny")
+    expected = [item.expected for item in items.items if "[_" not in item.expected.output]
+    written = [tokenizer.decode(tokenizer.encode(e.output)) for e in expected]
+    assert task.score(written, expected).mean() > 0.98  # some words have signs that become words of their own
 
 
 @real

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from ccutils import paraphrase as module
 from ccutils.errors import InputError
-from ccutils.paraphrase import Paraphraser, paraphrase
+from ccutils.paraphrase import Paraphraser, paraphrase, paraphrases_of
 from ccutils.paraphrase_rules import keeps, needed, rewrite
-from ccutils.tasks.base import Example
+from ccutils.tasks.base import Example, Task
 from ccutils.tasks.mtop import mtop
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "mtop_en"
@@ -111,6 +112,35 @@ def test_the_tasks_own(tmp_path):
     assert made.texts[SHOW.input] == (SHOW.input.upper(),) * 2 and made.kinds[SHOW.input] == "task"
 
 
+def made_of(pool: list[Example], **changes: Any) -> Task:
+    return Task(
+        "t", pool, [], [], [], lambda a, e: np.ones(1), lambda *_: ([], ""), lambda t, e: True, **changes
+    )
+
+
+def test_a_task_without_its_own_has_rules_in_its_language_and_at_the_strength_given(tmp_path):
+    pool = [Example("Gib mir die Zeit in Ulm.", "ulm"), Example("Tell me the time in Ulm.", "ulm")]
+
+    def texts(task: Task, kind: str, strength: float) -> list[set[str]]:
+        return [set(t) for t in paraphrases_of(task, kind, strength, "", 0, tmp_path).texts.values()]
+
+    english, german, bare = made_of(pool), made_of(pool, language="de"), made_of(pool, frames=False)
+    for kind in ("auto", "rules"):
+        assert texts(english, kind, 0.0) == [{e.input} for e in pool]
+        assert all("time in Ulm" in text for text in texts(english, kind, 0.5)[1])
+        assert any("tmie" in text for text in texts(english, kind, 1.0)[1])  # misspelt
+        assert texts(bare, kind, 0.5) == [
+            {"Gib mir die Zeit in Ulm"},
+            {"Say time in Ulm"},
+        ]
+        said, other = texts(german, kind, 0.5)
+        assert all("zeig mir Zeit in Ulm" in text or "Zeig mir Zeit in Ulm" in text for text in said)
+        assert all("bitte" in text or text.startswith("also ") for text in said | other)
+    shout = made_of(pool, paraphrase=lambda e, rng: e.input.upper())
+    assert texts(shout, "auto", 0.0) == [{e.input.upper()} for e in pool]
+    assert texts(shout, "rules", 0.5) == texts(english, "rules", 0.5)
+
+
 @pytest.fixture(scope="module")
 def small_model(tmp_path_factory) -> str:
     """An ordinary model directory; untrained, so that it says anything."""
@@ -193,4 +223,4 @@ def test_real_requests(tmp_path):
     for e in task.pool:
         phrases = needed(e.input, e.output)
         assert all(keeps(text, phrases) for text in made.texts[e.input])
-    assert task.paraphrase is not None and task.paraphrase(task.pool[0], rng()) != task.pool[0].input
+    assert paraphrases_of(task, "auto", 0.5, "", 0, tmp_path).texts == made.texts

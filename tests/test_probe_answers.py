@@ -182,6 +182,24 @@ def test_dropped_demonstrations_are_counted(plan: Plan, items: Items) -> None:
     assert written["probes"]["demonstrations_dropped"] >= written["probes"]["prompts_cut"]
 
 
+def test_answers_that_cannot_be_written_are_told(items: Items, responder: Responder) -> None:
+    def with_expected(text: str) -> Items:
+        first = replace(items.items[0], expected=replace(items.items[0].expected, output=text))
+        return replace(items, items=(first, *items.items[1:]))
+
+    with pytest.raises(
+        InputError, match=r"^1 of \d+ expected answers .* such as 'never-seen': take"
+    ) as caught:
+        responder.prompts(with_expected(f"{items.items[1].expected.output} never-seen"))
+    assert "\n" not in str(caught.value)
+    for unjudged in ("_", f"{items.items[1].expected.output} _"):
+        assert len(responder.prompts(with_expected(unjudged))) == len(items.items)
+    assert responder.tokenizer.unk_token_id in responder.tokenizer.encode("[_ _x")
+    for judged in ("_x", "x_", "a _b"):
+        with pytest.raises(InputError, match=judged.split()[-1]):
+            responder.prompts(with_expected(judged))
+
+
 def test_a_known_model_from_prompt_to_row(
     plan: Plan, items: Items, responder: Responder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

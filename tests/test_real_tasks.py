@@ -9,6 +9,7 @@ from transformers import ByT5Tokenizer
 
 from ccutils.contexts import PARAPHRASE, ContextSampler, Strategy
 from ccutils.neighbours import Index, pool_neighbours
+from ccutils.paraphrase import paraphrases_of
 from ccutils.prompts import Prompter
 from ccutils.tasks import Task, load_task
 
@@ -41,21 +42,22 @@ def test_the_sets_share_nothing(task):
     assert not known & novel
 
 
-def test_contexts_and_prompts(task):
+def test_contexts_and_prompts(task, tmp_path):
     """Contrastive contexts: prompts end with the target's question and hold paraphrases that are its own."""
     inputs = [e.input for e in task.pool]
     sampler = ContextSampler(Strategy("contrastive", K, 0.5, 0.3), pool_neighbours(inputs, K), inputs, seed=0)
     contexts = sampler.sample(0, np.arange(40))
     prompter = Prompter(ByT5Tokenizer(), task.template, window=8192)
     rng = np.random.default_rng(0)
+    paraphrases = paraphrases_of(task, "auto", 0.5, "", 0, tmp_path)
     changed = 0
     for i, (rows, kinds) in enumerate(zip(contexts.rows, contexts.kinds, strict=True)):
         target, demonstrations = task.pool[i], []
         for row, kind in zip(rows, kinds, strict=True):
             e = task.pool[row]
             if kind == PARAPHRASE:
-                assert e is target and task.paraphrase is not None
-                e = replace(e, input=task.paraphrase(e, rng))
+                assert e is target
+                e = replace(e, input=paraphrases.pick(e, rng))
                 changed += e.input != target.input
             demonstrations.append(e)
         prompt = prompter.prompt(demonstrations, target, 256)

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from ccutils.errors import InputError
+from ccutils.probe_answers import check_written
+from ccutils.probe_items import CHANGED, make_items
 from ccutils.sql_metrics import execution_match
 from ccutils.tasks.base import Example
 from ccutils.tasks.files import normalise
 from ccutils.tasks.sql_names import (
+    all_labels,
     change_name,
     names_used,
     relevant,
@@ -22,6 +25,7 @@ from ccutils.tasks.sql_names import (
     unspaced,
 )
 from ccutils.tasks.text_to_sql import scorer, text_to_sql
+from ccutils.tiny import word_tokenizer
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "geoquery_sql"
 real = pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")
@@ -218,6 +222,30 @@ def test_spaced_gold_queries_return_the_same():
         assert [e.input for e in wide] == [e.input for e in narrow]
         assert task.score([e.output for e in wide], narrow).min() == 1.0
         assert plain.score([e.output for e in narrow], narrow).min() == 1.0
+
+
+def test_the_texts_of_all_labels_by_hand():
+    rows = [
+        Example("q", sql, "", {"names": names})
+        for sql, names in (("SELECT a FROM b", "a\nb"), ("SELECT ''", ""))
+    ]
+    assert all_labels(rows) == [
+        "SELECT ''", "SELECT a FROM b", "SELECT a FROM b_renamed", "SELECT a_renamed FROM b",
+    ]  # fmt: skip
+
+
+@real
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_tiny_base_can_write_every_expected_answer():
+    """With the options of the profile geoquery_cpu, and SQL as it comes."""
+    for spaces in (True, False):
+        task = text_to_sql(seed=0, path=str(DATA), schema="none", spaces=spaces, pool_size=400)
+        items, tokenizer = make_items(task, 4, 0, 30), word_tokenizer(task, 4000)
+        changed = [item.expected.output for item in items.items if item.kind == CHANGED]
+        assert len(changed) > 50 and all("_renamed" in sql for sql in changed)
+        check_written(tokenizer, items, "tiny")
+        for sql in changed if spaces else ():
+            assert tokenizer.decode(tokenizer.encode(sql)) == sql
 
 
 def question(sql: str, path: Path) -> Example:

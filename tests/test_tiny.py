@@ -116,6 +116,12 @@ class TestTokenizer:
         )
         assert tokenizer("rare")["input_ids"] == [tokenizer.unk_token_id]
 
+    def test_the_words_of_test_answers_are_known(self):
+        task = replace(
+            made_of([Example("a", "YES")]), id_test=[Example("a", "NO")], ood_test=[Example("b", "OH")]
+        )
+        assert {"YES", "NO", "OH"} <= set(word_tokenizer(task, 1).get_vocab())
+
     def test_two_words_never_melt_into_one(self):
         pool = [Example("what's up, tom?", "[IN:ASK tom ]")]
         task = made_of(pool)

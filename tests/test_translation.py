@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from ccutils.errors import InputError
+from ccutils.probe_answers import check_written
+from ccutils.probe_items import CHANGED, make_items
 from ccutils.tasks.base import Example
 from ccutils.tasks.files import normalise
 from ccutils.tasks.relabel import INVENTED
 from ccutils.tasks.translation import (
     METRICS,
     change_word,
+    changed_words,
     glossary,
     put,
     scorer,
@@ -19,6 +22,7 @@ from ccutils.tasks.translation import (
     with_pairs,
     words,
 )
+from ccutils.tiny import word_tokenizer
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "ntrex"
 real = pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")
@@ -184,6 +188,24 @@ def test_following_a_changed_word_worked_by_hand():
         change_word(
             target, [Example("x", "y", "", {"pairs": ""})], [], list(INVENTED), np.random.default_rng(0)
         )
+
+
+def test_changed_words_by_hand():
+    rows = [
+        Example(
+            "x", "Die Brücke, (brücke) und\xa0Brücke Brückenbau", "", {"pairs": "bridge=brücke build=bau"}
+        ),
+        Example("y", "brücke", "", {"pairs": ""}),
+    ]
+    assert changed_words(rows, ["zorvax"]) == ["(zorvax)", "Zorvax,", "und\xa0Zorvax"]
+
+
+@real
+def test_the_tiny_base_can_write_every_expected_answer():
+    task = translation(seed=0, path=str(DATA), n_test=60)
+    items = make_items(task, 4, 0, 60)
+    assert sum(item.kind == CHANGED for item in items.items) > 50
+    check_written(word_tokenizer(task, 4000), items, "tiny")
 
 
 def test_put_replaces_whole_words_alone():

@@ -291,9 +291,10 @@ def changed_words(rows: Iterable[Example], invented: Sequence[str]) -> list[str]
 
 
 def put(text: str, old: str, new: str) -> str:
-    """The text with one word replaced wherever it stands alone, capital letter kept."""
+    """The text with one word (in lower case) replaced wherever it stands alone, capital letter kept."""
 
     def one(match: re.Match[str]) -> str:
-        return new.capitalize() if match[0][0].isupper() else new
+        word = new.capitalize() if match[0][0].isupper() else new
+        return word if match[0].lower() == old else match[0]
 
-    return re.sub(rf"(?<!{LETTER}){re.escape(old)}(?!{LETTER})", one, text, flags=re.IGNORECASE)
+    return re.sub(rf"{LETTER}+", one, text)
