@@ -1,4 +1,9 @@
-"""The one exception for input that a person can mend."""
+"""The one exception for input that a person can mend, and the checks that every kind of input shares."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any
 
 
 class InputError(ValueError):
@@ -6,3 +11,36 @@ class InputError(ValueError):
 
     The command line prints the sentence without a traceback and exits with status 2.
     """
+
+
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "a mapping of names to values",
+}
+
+
+def check_kind(where: str, value: Any, default: Any) -> None:
+    """Raise InputError if a value is of another kind than the default; a default of None stands for any."""
+    kind = type(default)
+    wanted = {float: float | int, dict: Mapping}.get(kind, kind)
+    if kind in KINDS and (not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)):
+        raise InputError(f"{where} is {value!r} but must be {KINDS[kind]}, such as {default!r}.")
+
+
+def check_kinds(values: Any, *but: str) -> None:
+    """Raise InputError for a field of a data class that is of another kind than its default; `but` some."""
+    for field in fields(values):
+        default = field.default_factory() if field.default_factory is not MISSING else field.default
+        if field.name not in but:
+            check_kind(field.name, getattr(values, field.name), default)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence that refuses `name`: the nearest known names, or all of them."""
+    names = list(known)
+    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(sorted(names))}."

@@ -81,8 +81,7 @@ def paraphrase(
     rules are used, and where these change nothing, the input itself. `own` is Task.paraphrase, for kind
     "task". Raises InputError for an unreadable model or file, or a task without paraphrases of its own.
     """
-    if how.kind == "task" and own is None:
-        raise InputError("paraphraser 'task': this task has no paraphrases of its own; choose another.")
+    check_paraphraser(how, own)
     recipe = {**asdict(how), "version": VERSION, "pairs": [[e.input, e.output] for e in examples]}
     if how.kind == "file":
         recipe["content"] = hashlib.sha256(_bytes(Path(how.source))).hexdigest()
@@ -97,14 +96,26 @@ def paraphrase(
     )
 
 
+def check_paraphraser(how: Paraphraser, own: Own | None) -> None:
+    """Raise InputError for a task without paraphrases of its own, or a file that cannot be read."""
+    if how.kind == "task" and own is None:
+        raise InputError("paraphraser 'task': this task has no paraphrases of its own; choose another.")
+    if how.kind == "file":
+        _bytes(Path(how.source))
+
+
+def paraphraser_of(task: Task, kind: str, strength: float, source: str, seed: int) -> Paraphraser:
+    """The paraphraser by its kind; "auto" is the task's own where it has one, else rules."""
+    own = "task" if task.paraphrase else "rules"
+    kind = own if kind == "auto" else kind
+    return Paraphraser(kind, strength, source, task.language, task.frames, seed=seed)
+
+
 def paraphrases_of(
     task: Task, kind: str, strength: float, source: str, seed: int, cache: Path
 ) -> Paraphrases:
-    """Those of a task's pool; kind "auto" is the task's own where it has one, else rules."""
-    own = "task" if task.paraphrase else "rules"
-    kind = own if kind == "auto" else kind
-    how = Paraphraser(kind, strength, source, task.language, task.frames, seed=seed)
-    return paraphrase(task.pool, how, cache, task.paraphrase)
+    """Those of a task's pool, by the kind of the paraphraser."""
+    return paraphrase(task.pool, paraphraser_of(task, kind, strength, source, seed), cache, task.paraphrase)
 
 
 def make(examples: Sequence[Example], how: Paraphraser, own: Own | None) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_kind
 from ccutils.neighbours import Index, fold
 from ccutils.tasks.base import Example, Task
 
@@ -84,11 +84,7 @@ def make_items(task: Task, k: int, seed: int, n_items: int = 100, similarity: st
     Similarity is measured by one index over pool and OOD pool together, so that it means the same in both
     sets. Raises InputError for k or n_items out of range.
     """
-    if k < 1 or n_items < 1:
-        name, value = ("k", k) if k < 1 else ("n_items", n_items)
-        raise InputError(f"{name} is {value}: it must be at least 1.")
-    if k > len(task.pool):
-        raise InputError(f"k is {k}, above the {len(task.pool)} examples of {task.name}'s pool: lower it.")
+    check_items(task, k, n_items)
     examples = [*task.pool, *task.ood_pool]
     folded = [fold(e.input) for e in examples]
     index = Index([e.input for e in examples], similarity)
@@ -100,6 +96,16 @@ def make_items(task: Task, k: int, seed: int, n_items: int = 100, similarity: st
             rng = np.random.default_rng([seed, 17, number, row])
             items += _contexts(around, k, rng, left_out)
     return Items(task, seed, k, tuple(items), dict(left_out))
+
+
+def check_items(task: Task, k: int, n_items: int) -> None:
+    """Raise InputError for k or n_items out of range."""
+    check_kind("n_items", n_items, 100)
+    if k < 1 or n_items < 1:
+        name, value = ("k", k) if k < 1 else ("n_items", n_items)
+        raise InputError(f"{name} is {value}: it must be at least 1.")
+    if k > len(task.pool):
+        raise InputError(f"k is {k}, above the {len(task.pool)} examples of {task.name}'s pool: lower it.")
 
 
 def one_target(items: Items) -> list[int]:

@@ -1,14 +1,15 @@
 """Profiles: which runs of the chain a profile makes, and with which parameters each notebook runs."""
 
 import ast
-import difflib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_kind, nearest
+from ccutils.settings import check_seeds
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ("task", "model", "strategy", "seeds", "results")
@@ -100,10 +101,35 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Profile:
     """Check the shape of a profile's mapping. Raises InputError that names the key which is wrong."""
+    check_shape(config, source)
+    tasks = {name: from_root(dict(own or {})) for name, own in config["tasks"].items()}
+    profile = Profile(
+        **{
+            **config,
+            "models": tuple(from_root(model) for model in config["models"]),
+            "strategies": tuple(config["strategies"]),
+            "tasks": tasks,
+            "parameters": from_root(dict(config.get("parameters", {}))),
+            "seeds": tuple(tuple(group) for group in config["seeds"]),
+        }
+    )
+    known = all_parameters(profile)
+    return replace(
+        profile,
+        tasks={name: checked(f"{source}: ", own, known) for name, own in tasks.items()},
+        parameters=checked(f"{source}: ", profile.parameters, known),
+        settings=checked(f"{source}: ", profile.settings, known),
+    )
+
+
+def check_shape(config: Mapping[str, Any], source: str) -> None:
+    """Raise InputError for a key of a profile that is unknown, missing or of the wrong kind."""
     known = list(Profile.__dataclass_fields__)
     for key in config:
         if key not in known:
             raise InputError(f"{source}: key {key!r} is unknown{nearest(key, known)}")
+    for key, default in {"gpu": False, "results": "results/own", "notebooks": "notebooks"}.items():
+        check_kind(f"{source}: {key!r}", config.get(key, default), default)
     for key in ("tasks", "models", "strategies", "seeds"):
         if not config.get(key):
             raise InputError(f"{source}: key {key!r} is missing or empty.")
@@ -114,35 +140,41 @@ def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Prof
         if not isinstance(config[key], list | tuple) or not all(isinstance(v, str) for v in config[key]):
             raise InputError(f"{source}: {key!r} must be a list of names.")
     groups = config["seeds"]
-    if not all(isinstance(g, list | tuple) and g and all(_is_seed(s) for s in g) for g in groups):
+    if not isinstance(groups, list | tuple) or not all(isinstance(g, list | tuple) and g for g in groups):
         raise InputError(
             f"{source}: 'seeds' must be a list of groups of whole numbers, such as [[0, 1], [2]]."
         )
-    seeds = [seed for group in groups for seed in group]
-    if len(set(seeds)) < len(seeds):
-        raise InputError(f"{source}: 'seeds' holds a seed twice.")
+    check_seeds([seed for group in groups for seed in group], f"{source}: 'seeds'")
     for key in ("parameters", "settings"):
         if not isinstance(config.get(key, {}), Mapping):
             raise InputError(f"{source}: {key!r} must be a mapping of parameters to values.")
-    profile = Profile(
-        **{
-            **config,
-            "models": tuple(from_root(model) for model in config["models"]),
-            "strategies": tuple(config["strategies"]),
-            "tasks": {name: from_root(dict(own or {})) for name, own in tasks.items()},
-            "parameters": from_root(dict(config.get("parameters", {}))),
-            "seeds": tuple(tuple(group) for group in groups),
-        }
-    )
-    parameters = all_parameters(profile)
-    for where in (profile.parameters, *profile.tasks.values()):
-        for name in where:
-            if name in RUN or name not in parameters:
-                raise InputError(
-                    f"{source}: no notebook takes a parameter {name!r} from here{nearest(name, parameters)}"
-                )
-            check_kind(f"{source}: {name}", where[name], parameters[name])
-    return profile
+
+
+def checked(where: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of notebooks' parameters, of the kinds of their defaults; `known` are all names with those.
+
+    Raises InputError for a name that no notebook takes, or that the profile's lists give.
+    """
+    values = {}
+    for name, value in given.items():
+        if name in RUN:
+            raise InputError(f"{where}{name}: give it as the profile's own list, not as a parameter.")
+        if name not in known:
+            raise InputError(f"{where}{name}: no notebook has this parameter{nearest(name, known)}")
+        values[name] = from_text(value, known[name])
+        if name == "targets" and isinstance(value, list):  # one of peft's two forms; the other is a text
+            values[name] = ",".join(map(str, value))
+        check_kind(f"{where}{name}", values[name], known[name])
+    return values
+
+
+def from_text(value: Any, default: Any) -> Any:
+    """A number where the default is one and YAML has read a text, as it reads 2e-4; else the value itself."""
+    if not isinstance(value, str) or not isinstance(default, float):
+        return value
+    with suppress(ValueError):
+        return float(value)
+    return value
 
 
 def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
@@ -150,13 +182,8 @@ def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
 
     Raises InputError for a name that is a parameter of no notebook, with the nearest that are.
     """
-    parameters = all_parameters(profile)
-    for name in settings:
-        if name not in parameters and name not in RUN:
-            raise InputError(f"--set {name}: no notebook has this parameter{nearest(name, parameters)}")
     values = {name: from_root(value) for name, value in settings.items() if name not in RUN}
-    for name, value in values.items():
-        check_kind(f"--set {name}", value, parameters[name])
+    values = checked("--set ", values, all_parameters(profile))
     changed = replace(profile, settings={**profile.settings, **values})
     if "task" in settings:
         tasks = {name: profile.tasks.get(name, {}) for name in _names("task", settings["task"])}
@@ -195,28 +222,9 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
 
 def _groups(profile: Profile, value: Any) -> tuple[tuple[int, ...], ...]:
     """Seeds in groups as the profile has them: one a job where it has one a job, else all in one job."""
-    seeds = value if isinstance(value, list) else [value]
-    if not seeds or not all(_is_seed(seed) for seed in seeds):
-        raise InputError(
-            f"--set seeds: {value!r} is not a whole number or a list of them, such as [0, 1, 2]."
-        )
+    seeds = check_seeds(value, "--set seeds")
     single = all(len(group) == 1 for group in profile.seeds)
     return tuple((seed,) for seed in seeds) if single else (tuple(seeds),)
-
-
-KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list"}
-
-
-def check_kind(where: str, value: Any, default: Any) -> None:
-    """Raise InputError if a value is of another kind than the notebook's default; None stands for any."""
-    kind = type(default)
-    if value is None or kind not in KINDS or type(value) is kind or (kind is float and type(value) is int):
-        return
-    raise InputError(f"{where} is {value!r} but must be {KINDS[kind]}, such as {default!r}.")
-
-
-def _is_seed(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:
@@ -259,13 +267,6 @@ def all_parameters(profile: Profile) -> dict[str, Any]:
     for path in paths:
         found |= declared_parameters(path)
     return found
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that refuses `name`: the nearest known names, or all of them."""
-    names = list(known)
-    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(sorted(names))}."
 
 
 def to_config(profile: Profile) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from ccutils.checks import check_profile, check_results_folder
-from ccutils.errors import InputError
+from ccutils.errors import InputError, nearest
 from ccutils.execute import BAD_INPUT, list_gpus, say
-from ccutils.profiles import ROOT, Profile, nearest, read_profile, to_config
+from ccutils.profiles import ROOT, Profile, read_profile, to_config
 
 PROFILES = ROOT / "profiles"
 STEPS = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
@@ -169,7 +169,8 @@ def read_failures(results: Path) -> list[dict[str, str | int]]:
 
 def tell_failures(failures: Sequence[dict[str, str | int]], results: Path) -> int:
     """Say again at the end what failed, and return the exit status."""
-    say(f"\n{len(failures)} job(s) failed. What is finished is kept; the same command goes on from there.")
+    say(f"\n{len(failures)} job(s) failed. What has finished with these settings is kept;")
+    say("the same command goes on from there.")
     for note in failures:
         say(f"  {note['job']}: {note['message']}\n    log: {shown(results / 'logs')}/{note['job']}.log")
     return BAD_INPUT if all(note["status"] == BAD_INPUT for note in failures) else 1

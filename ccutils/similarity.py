@@ -18,15 +18,20 @@ DIMENSIONS = 256  # of TF-IDF vectors after the SVD
 K1, B = 1.5, 0.75  # BM25's usual constants, those of bm25s
 
 
+def check_similarity(name: str) -> None:
+    """Raise InputError for a name that is none of BACKENDS."""
+    if name not in ("bm25", "tfidf") and (not name.startswith("st:") or name == "st:"):
+        raise InputError(f"similarity {name!r} does not exist: choose one of {', '.join(BACKENDS)}.")
+
+
 def make_backend(texts: Sequence[str], name: str) -> "Backend":
     """The backend of that name over a pool of texts. Raises InputError for a name that does not exist."""
+    check_similarity(name)
     if name == "bm25":
         return Bm25(texts)
     if name == "tfidf":
         return TfIdf(texts)
-    if name.startswith("st:") and name != "st:":
-        return SentenceTransformer(texts, name.removeprefix("st:"))
-    raise InputError(f"similarity {name!r} does not exist: choose one of {', '.join(BACKENDS)}.")
+    return SentenceTransformer(texts, name.removeprefix("st:"))
 
 
 class _Table(dict[int, int | None]):

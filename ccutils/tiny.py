@@ -25,8 +25,8 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from tqdm import tqdm  # the plain one: it reads the same in Jupyter and in papermill's log
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ccutils.errors import InputError
-from ccutils.profiles import check_kind, nearest
+from ccutils.errors import InputError, check_kind, nearest
+from ccutils.profiles import from_text
 from ccutils.tasks.base import Task
 from ccutils.tiny_episodes import Material, Tokens, episodes, material_of, question_around, repeats
 
@@ -70,11 +70,12 @@ DEFAULT = Recipe()
 def make_recipe(changes: Mapping[str, Any]) -> Recipe:
     """The default recipe with changes. Raises InputError for a name or a value that it cannot have."""
     known = asdict(DEFAULT)
-    for name, value in changes.items():
+    values = {name: from_text(value, known.get(name)) for name, value in changes.items()}
+    for name, value in values.items():
         if name not in known:
             raise InputError(f"recipe has no {name!r}{nearest(name, known)}")
         check_kind(f"recipe: {name}", value, known[name])
-    return replace(DEFAULT, **changes)
+    return replace(DEFAULT, **values)
 
 
 def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT) -> Path:
@@ -135,26 +136,29 @@ def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
     )
 
 
+def tiny_config(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> LlamaConfig:
+    """The tiny base's shape."""
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.width,
+        intermediate_size=2 * recipe.width,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        max_position_embeddings=recipe.window,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+
+
 def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Recipe) -> LlamaForCausalLM:
     """Train the base on repeated sequences, then on episodes; the loss is on what the context can tell."""
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     size = len(tokenizer)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=size,
-            hidden_size=recipe.width,
-            intermediate_size=2 * recipe.width,
-            num_hidden_layers=recipe.layers,
-            num_attention_heads=recipe.heads,
-            num_key_value_heads=recipe.heads,
-            max_position_embeddings=recipe.window,
-            tie_word_embeddings=True,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            bos_token_id=None,
-        )
-    )
+    model = LlamaForCausalLM(tiny_config(tokenizer, recipe))
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )

@@ -23,7 +23,7 @@ NOTEBOOKS = {  # parameters and body of each
     ),
     "03_ic_train": (
         'task = "topics"\nmodel = "tiny"\nstrategy = "random"\nseeds = [0]\nk = 6\np = 0.5\nepsilon = 0.1\n'
-        'steps = 10\nfail = ""',
+        'steps = 10\ntargets = "all-linear"\ntask_options = {}\nfail = ""',
         TRAIN,
     ),
     "04_probes": ('task = "topics"\nmodel = "tiny"\nstrategy = "random"\nseeds = [0]\nk = 6', PROBES),

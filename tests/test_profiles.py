@@ -46,6 +46,8 @@ def test_a_notebook_gets_what_it_declares_and_task_and_settings_override(stub: P
         ("results=/tmp/elsewhere", "results", "/tmp/elsewhere"),
         ("steps=20", "settings", {"steps": 20}),
         ("p=1", "settings", {"p": 1}),
+        ("p=2e-1", "settings", {"p": 0.2}),
+        ("targets=[q_proj, v_proj]", "settings", {"targets": "q_proj,v_proj"}),
         ("fail=./LICENSE", "settings", {"fail": str(ROOT / "LICENSE")}),
         ("fail=tests", "settings", {"fail": "tests"}),
         ("model=./tests", "models", (str(ROOT / "tests"),)),
@@ -70,6 +72,12 @@ def test_seeds_stay_one_a_job_where_the_profile_has_them_so(stub: Path) -> None:
         ("steps=[1", "its value is not YAML"),
         ("seeds=[a]", "'a'"),
         ("seeds=[-1]", "whole number"),
+        ("seeds=[]", "--set seeds is []: it must be a list of whole numbers from 0"),
+        ("seeds=[1, 1]", "holds a seed twice"),
+        ("steps=", "--set steps is None but must be a whole number"),
+        ("steps=4.0", "--set steps is 4.0 but must be a whole number"),
+        ("task_options=3", "--set task_options is 3 but must be a mapping"),
+        ("p=2e", "--set p is '2e' but must be a number"),
         ("task=3", "not a name"),
         ("steps=ten", "--set steps is 'ten' but must be a whole number, such as 10."),
         ("steps=true", "must be a whole number"),
@@ -91,8 +99,10 @@ def test_set_refuses(stub: Path, setting: str, words: str) -> None:
         ("[[0, 1]]", "[0, 1]", "'seeds' must be a list of groups"),
         ("[[0, 1]]", "[[0, 1], [1]]", "a seed twice"),
         ("{topics: {}}", "[topics]", "'tasks' must be a mapping"),
-        ("{k: 4}", "{kk: 4}", "parameter 'kk'"),
-        ("{k: 4}", "{seeds: [4]}", "parameter 'seeds'"),
+        ("{k: 4}", "{kk: 4}", "kk: no notebook has this parameter; did you mean k"),
+        ("{k: 4}", "{seeds: [4]}", "seeds: give it as the profile's own list"),
+        ("[[0, 1]]", "3", "'seeds' must be a list of groups"),
+        ("tasks:", "gpu: maybe\ntasks:", "'gpu' is 'maybe' but must be true or false"),
         ("{k: 4}", "{k: four}", "k is 'four' but must be a whole number"),
         ("{k: 4}", "{k: 4", "cannot be read"),
     ],
@@ -158,6 +168,20 @@ def test_settings_change_what_they_name_of_a_mapping() -> None:
     lists = {"models": ["tiny"], "strategies": ["random"], "seeds": [[0]]}
     profile = apply_settings(make_profile({**config, **lists}), {"task_options": {"n_test": 5}})
     assert profile.values("03_ic_train", task="topics")["task_options"] == {"zipf": 0.5, "n_test": 5}
+
+
+def test_a_number_that_yaml_reads_as_a_text_is_a_number(stub: Path) -> None:
+    stub.write_text(
+        stub.read_text()
+        .replace("{k: 4}", "{k: 4, p: 5e-2}")
+        .replace("{topics: {}}", "{topics: {epsilon: 1E-1}}")
+    )
+    assert read_profile(stub).values("03_ic_train", task="topics") == {
+        "k": 4,
+        "p": 0.05,
+        "epsilon": 0.1,
+        "task": "topics",
+    }
 
 
 def test_a_path_is_read_from_the_repository_even_without_a_slash() -> None:
