@@ -1,7 +1,10 @@
 """Base models: by name, from a directory or the Hub, quantised to NF4 and with LoRA on top."""
 
 import os
+import warnings
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 from bitsandbytes.nn.modules import Linear4bit
@@ -17,20 +20,26 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 from transformers.integrations import sdpa_attention
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import has_file
 from transformers.utils.import_utils import is_flash_attn_2_available
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, nearest
 from ccutils.settings import Lora
 from ccutils.tasks.base import Task
 from ccutils.tiny import DEFAULT, Recipe, tiny_base
+
+# Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
+warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecated", FutureWarning)
 
 
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
     """What `from_pretrained` takes: a directory for "tiny" (trained now if need be), a path or a Hub id.
 
-    Raises InputError for a directory that does not exist or lacks a config or a tokenizer, and for a Hub id
-    that is neither on this machine nor to be had now.
+    Raises InputError for a directory that does not exist or lacks a config, a tokenizer or safetensors, and
+    for a Hub id that is neither on this machine nor to be had now.
     """
     if model == "tiny":
         return str(tiny_base(task, cache, recipe))
@@ -56,6 +65,8 @@ def check_model(model: str) -> None:
             raise InputError(
                 f"model directory {model!r} lacks a {what} ({file}): save one there with save_pretrained."
             )
+    if not any((folder / file).exists() for file in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)):
+        raise _unsafe(model)
 
 
 def check_hub(model: str) -> None:
@@ -72,11 +83,16 @@ def check_hub(model: str) -> None:
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model, with a padding token."""
+    """The tokenizer of a model, with a padding token. Raises InputError for one without an end of text."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise _unreachable(path, error) from error
+    if tokenizer.eos_token is None:
+        raise InputError(
+            f"the tokenizer of model {path!r} has no eos_token, which ends every answer: give it one, "
+            "tokenizer.eos_token = ..., and save it there with save_pretrained."
+        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -116,7 +132,8 @@ def load_base(
             attn_implementation=attention_kernel(attention),
         )
     except OSError as error:
-        raise _unreachable(path, error) from error
+        # transformers' two sentences for weights that are there, but not as safetensors
+        raise (_unsafe(path) if "file named" in str(error) else _unreachable(path, error)) from error
     for module in model.modules():
         if isinstance(module, Linear4bit):
             # Else, on a CPU that has bfloat16, it answers in that but trains in float32: up to 5% of the tiny
@@ -127,7 +144,10 @@ def load_base(
 
 
 def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> PeftModel:
-    """Put a fresh LoRA adapter on a base; its random half comes from torch's seed."""
+    """Put a fresh LoRA adapter on a base; its random half comes from torch's seed.
+
+    Raises InputError for targets that no layer is called.
+    """
     # Not peft's prepare_model_for_kbit_training: it puts embeddings, head and norms in float32, and so all
     # that passes from layer to layer: 2 GB more for an 8B model, twice the activations (ccutils/memory.py).
     if checkpointing:
@@ -139,7 +159,36 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> Peft
         lora_dropout=lora.dropout,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    modules = model.named_modules()
+    linear = {name.rpartition(".")[2] for name, m in modules if isinstance(m, torch.nn.Linear | Conv1D)}
+    listed = lora.targets if isinstance(lora.targets, list) else []
+    try:
+        adapted = get_peft_model(model, config)
+    except ValueError as error:  # nothing is called so, or what is called so takes no adapter
+        raise _no_layer(listed or [str(lora.targets)], linear) from error
+    # peft says nothing of names in a list that it does not find, so long as it finds one.
+    tuner: Any = adapted.base_model
+    on = [f".{name}" for name in tuner.targeted_module_names]
+    for target in listed:
+        if not any(name.endswith(f".{target}") for name in on):
+            raise _no_layer([target], linear)
+    return adapted
+
+
+def check_model_takes(config: PretrainedConfig, lora: Lora, attention: str = "auto") -> None:
+    """Raise InputError for an adapter or an attention that a model cannot have, without loading it."""
+    kernel = attention_kernel(attention)
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(
+                config, dtype=compute_dtype(), attn_implementation=kernel
+            )
+    except (ImportError, ValueError) as error:  # no package for it, or not for this kind of model
+        raise InputError(
+            f"attention {attention!r} cannot be used here ({_first_line(error)}): set it to auto, sdpa or "
+            "eager."
+        ) from error
+    add_lora(model, lora, checkpointing=False)
 
 
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
@@ -154,7 +203,13 @@ def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
 
 
 def attention_kernel(name: str) -> str:
-    """The kernel to ask transformers for; FlashAttention needs a GPU and half precision."""
+    """The kernel to ask transformers for; FlashAttention needs a GPU and half precision.
+
+    Raises InputError for a name that transformers does not know.
+    """
+    known = ["auto", "eager", *(n for n in ALL_ATTENTION_FUNCTIONS.valid_keys() if "|" not in n)]
+    if name not in known:
+        raise InputError(f"attention {name!r} does not exist{nearest(name, known)}")
     if name != "auto":
         return name
     flash = compute_dtype() != torch.float32 and is_flash_attn_2_available()
@@ -200,9 +255,25 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+
+
 def _unreachable(path: str, error: Exception) -> InputError:
-    first = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
     return InputError(
-        f"model {path!r} could not be loaded ({first}): check the name, the network, and for gated models "
-        "the token in HF_TOKEN; or give a local directory, or 'tiny'."
+        f"model {path!r} could not be loaded ({_first_line(error)}): check the name, the network, and for "
+        "gated models the token in HF_TOKEN; or give a local directory, or 'tiny'."
     )
+
+
+def _unsafe(path: str) -> InputError:
+    return InputError(
+        f"model {path!r} has no weights as safetensors ({SAFE_WEIGHTS_NAME}), and no others are read, since "
+        "those can run code: load it once with transformers where you trust it, and use save_pretrained."
+    )
+
+
+def _no_layer(targets: list[str], linear: Collection[str]) -> InputError:
+    name = next((t for t in targets if t.rpartition(".")[2] not in linear), targets[0])
+    known = nearest(name, linear)
+    return InputError(f"targets has {name!r}, and no linear layer of the model is called so{known}")

@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,16 @@ import torch
 from peft import PeftModel
 from tqdm import tqdm  # the plain one: it reads the same in Jupyter and in papermill's log
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
+from transformers.training_args import OptimizerNames
 from trl.trainer import utils as trl_utils
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, nearest
 from ccutils.models import compute_dtype, is_split
 from ccutils.settings import Settings, check_divides
 from ccutils.shared import SharedCollator, share
 from ccutils.training_set import TrainingSet
-
-# Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
-warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecated", FutureWarning)
 
 WHOLE = "whole.json"
 """The last file of a checkpoint; a folder without it was cut off and is ignored."""
@@ -205,7 +202,10 @@ def processes() -> int:
 
 
 def optimiser(name: str) -> str:
-    """The optimiser by transformers' name for it."""
+    """The optimiser by transformers' name for it. Raises InputError for a name that it does not know."""
+    known = ["auto", *OptimizerNames]
+    if name not in known:
+        raise InputError(f"optimiser {name!r} does not exist{nearest(name, known)}")
     if name != "auto":
         return name
     # bitsandbytes' optimisers do not know parameters that are split

@@ -19,4 +19,4 @@ def pretend(state: PartialState, *rest: Any, **more: Any) -> None:
 
 PartialState.__init__ = pretend
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

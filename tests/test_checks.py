@@ -1,5 +1,7 @@
 """What is refused before anything starts."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from ccutils.errors import InputError
 from ccutils.profiles import Profile, make_profile
 from ccutils.prompts import Prompter
 from ccutils.tasks import Example, Task, load_task
+from ccutils.tiny import make_recipe, tiny_base
 
 TINY = {"n_topics": 4, "n_novel": 2, "pool_size": 20, "n_test": 5}
 
@@ -39,6 +42,20 @@ def test_what_is_fine_passes():
         ({"tasks": {"mtop": {"task_options": {"path": "./none"}}}}, "path './none' holds neither"),
         ({"models": ["./none"]}, "model './none' is no directory"),
         ({"parameters": {"k": 0}}, "k is 0: it must be a whole number of at least 1"),
+        ({"parameters": {"rank": 0}}, "rank is 0: it must be at least 1"),
+        ({"parameters": {"alpha": 0}}, "alpha is 0: it must be at least 1"),
+        ({"parameters": {"n_items": 0}}, "n_items is 0: it must be at least 1"),
+        ({"parameters": {"similarity": "bm52"}}, "similarity 'bm52' does not exist: choose one of bm25"),
+        ({"parameters": {"paraphraser": "ruls"}}, "paraphraser 'ruls' does not exist: choose one of none"),
+        ({"parameters": {"paraphraser": "file"}}, "paraphraser 'file' needs a source"),
+        ({"parameters": {"optimiser": "adamm"}}, "optimiser 'adamm' does not exist; did you mean"),
+        ({"parameters": {"attention": "flash_attn"}}, "attention 'flash_attn' does not exist; did you mean"),
+        ({"parameters": {"targets": "c_attn"}}, "targets has 'c_attn', and no linear layer of the model is"),
+        ({"parameters": {"targets": "q_proj,v_prj"}}, "targets has 'v_prj'.*did you mean v_proj"),
+        ({"parameters": {"targets": ["q_proj", "v_prj"]}}, "targets has 'v_prj'.*did you mean v_proj"),
+        ({"parameters": {"window": 5}}, "pool example 0: the target .* more than the window of 5"),
+        ({"parameters": {"window": 9}}, "window is 9: no demonstration fits beside a target"),
+        ({"parameters": {"chat": True}}, "chat is true, but the model's tokenizer has no chat template"),
         ({"parameters": {"k": 21}}, "k is 21, above the 20 examples of topics's pool: lower it"),
         ({"parameters": {"p": 0.8, "epsilon": 0.3}}, "p . epsilon is 0.8 . 0.3, above 1"),
         ({"parameters": {"recipe": {"layer": 1}}}, "recipe has no 'layer'; did you mean layers"),
@@ -61,12 +78,59 @@ class TestModel:
 
     def test_a_directory_is_not_asked_for(self, tmp_path, monkeypatch):
         monkeypatch.setattr(models, "has_file", lambda *_: pytest.fail("asked the Hub"))
-        for file in ("config.json", "tokenizer_config.json"):
+        for file in ("config.json", "tokenizer_config.json", "model.safetensors"):
             (tmp_path / file).touch()
         checks.check_model(str(tmp_path))
         (tmp_path / "tokenizer_config.json").unlink()
         with pytest.raises(InputError, match="lacks a tokenizer"):
             checks.check_model(str(tmp_path))
+
+    @pytest.fixture(scope="class")
+    def own(self, tmp_path_factory) -> Path:
+        """A model directory, as a person brings one."""
+        task = load_task("topics", seed=0, **TINY)
+        changes = {"layers": 1, "width": 16, "heads": 2, "repeat_steps": 1, "episode_steps": 1, "batch": 2}
+        return tiny_base(task, tmp_path_factory.mktemp("cache"), make_recipe(changes))
+
+    def test_a_directory_is_checked_as_it_will_be_used(self, own):
+        models = [str(own)]
+        check_profile(profile(models=models, parameters={"targets": "q_proj", "window": 128}), dry_run=True)
+        for parameters, words in [
+            ({"targets": "c_attn"}, "targets has 'c_attn'"),
+            ({"window": 9}, "window is 9: no demonstration"),
+            ({"chat": True}, "no chat template"),
+        ]:
+            with pytest.raises(InputError, match=words):
+                check_profile(profile(models=models, parameters=parameters), dry_run=True)
+
+    def test_what_this_machine_lacks_is_nothing_to_a_dry_run(self, own):
+        lacking = profile(models=[str(own)], parameters={"attention": "flash_attention_3"})
+        check_profile(lacking, dry_run=True)
+        with pytest.raises(InputError, match=r"attention 'flash_attention_3' cannot be used here \(FlashAtt"):
+            check_profile(lacking)
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            (
+                lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+                "safetensors",
+            ),
+            (lambda folder: without(folder / "tokenizer_config.json", "eos_token"), "has no eos_token"),
+        ],
+    )
+    def test_a_directory_that_lacks_what_training_needs(self, own, tmp_path, change, words):
+        shutil.copytree(own, tmp_path / "model")
+        change(tmp_path / "model")
+        with pytest.raises(InputError, match=words):
+            check_profile(profile(models=[str(tmp_path / "model")]), dry_run=True)
+
+
+def without(file: Path, name: str) -> None:
+    """Take one name out of a JSON file."""
+    values = json.loads(file.read_text())
+    values.pop(name)
+    file.write_text(json.dumps(values))
 
 
 class TestWindow:

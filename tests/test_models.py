@@ -19,6 +19,7 @@ from ccutils.models import (
     add_lora,
     check_hub,
     check_model,
+    check_model_takes,
     compute_dtype,
     load_adapter,
     load_base,
@@ -108,8 +109,9 @@ class TestPath:
         shutil.copytree(path, tmp_path / "model")
         (tmp_path / "model" / "model.safetensors").unlink()
         torch.save({}, tmp_path / "model" / "pytorch_model.bin")
-        with pytest.raises(InputError, match="could not be loaded"):
-            load_base(str(tmp_path / "model"))
+        for load in (check_model, load_base):
+            with pytest.raises(InputError, match=r"has no weights as safetensors .*use save_pretrained"):
+                load(str(tmp_path / "model"))
 
     def test_a_config_without_a_window(self, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
@@ -276,6 +278,49 @@ def test_a_tokenizer_without_padding_pads_with_its_end(path, tmp_path):
     file.write_text(json.dumps(kept))
     tokenizer = load_tokenizer(str(tmp_path / "model"))
     assert tokenizer.pad_token == tokenizer.eos_token
+
+
+def test_a_tokenizer_that_cannot_end_an_answer_is_refused(path, tmp_path):
+    shutil.copytree(path, tmp_path / "model")
+    file = tmp_path / "model" / "tokenizer_config.json"
+    kept = {name: value for name, value in json.loads(file.read_text()).items() if name != "eos_token"}
+    file.write_text(json.dumps(kept))
+    with pytest.raises(InputError, match="has no eos_token, which ends every answer: give it one"):
+        load_tokenizer(str(tmp_path / "model"))
+
+
+def test_weights_of_the_hub_that_are_not_safetensors(monkeypatch):
+    """transformers says to switch use_safetensors off, which would run what the file holds."""
+
+    def refuse(*args, **kwargs):
+        raise OSError("org/name does not appear to have a file named model.safetensors: do not set it.")
+
+    monkeypatch.setattr(models, "config_of", lambda *_: LlamaConfig())
+    monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", refuse)
+    with pytest.raises(InputError, match="model 'org/name' has no weights as safetensors"):
+        load_base("org/name")
+
+
+@pytest.mark.parametrize(
+    "targets", ["c_attn", ["q_proj", "c_attn"], ["layers"], "model.layers.9.q_proj", ".*none"]
+)
+def test_targets_that_no_layer_is_called(path, targets):
+    with pytest.raises(
+        InputError, match=r"targets has '.*', and no linear layer of the model is called so; "
+    ):
+        add_lora(load_base(path, quantise=False), Lora(targets=targets), checkpointing=False)
+
+
+def test_a_model_is_not_loaded_to_see_what_it_takes(path):
+    config = models.config_of(path)
+    for attention in ("auto", "eager", "flex_attention"):
+        check_model_takes(config, Lora(targets="q_proj"), attention)
+    with pytest.raises(InputError, match="attention 'flash_attn' does not exist; did you mean flash_att"):
+        check_model_takes(config, Lora(), "flash_attn")
+    with pytest.raises(InputError, match=r"cannot be used here \(FlashAttention3 has been toggled on"):
+        check_model_takes(config, Lora(), "flash_attention_3")
+    with pytest.raises(InputError, match=r"targets has 'q_prj'.*did you mean q_proj"):
+        check_model_takes(config, Lora(targets="q_prj"))
 
 
 def test_the_reference_is_transformers_own_loading(path):
