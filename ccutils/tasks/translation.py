@@ -108,9 +108,7 @@ def translation(
         ood_pool=take(sets["ood_pool"], pool_size, rng),
         score=scorer(METRICS[metric]),
         wrong=wrong_by(scorer(METRICS["chrf"])),  # one answer at a time, for which COMET is too slow
-        change_labels=lambda target, relevant, irrelevant, rng: change_word(
-            target, relevant, irrelevant, invented, rng
-        ),
+        change_labels=lambda target, near, other, rng: change_word(target, near, other, invented, rng),
         relevant=lambda target, e: bool(shared(target, e)),
         language=source,
         frames=False,
