@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -140,7 +141,8 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
     """
     folder = plan.run.folder
     done = folder / "done.json"
-    state = PartialState(cpu=not torch.cuda.is_available())  # gives each process its GPU
+    # Gives each process its GPU; the others may wait long for the tiny base or for paraphrases.
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=6))
     with state.main_process_first():  # what it makes the others find
         parts = parts or assemble(plan)
     identity = plan.identity(parts.task.pool)

@@ -212,7 +212,7 @@ def attention_kernel(name: str) -> str:
         raise InputError(f"attention {name!r} does not exist{nearest(name, known)}")
     if name != "auto":
         return name
-    flash = compute_dtype() != torch.float32 and is_flash_attn_2_available()
+    flash = compute_dtype() == torch.bfloat16 and is_flash_attn_2_available()  # the same cards have both
     return "flash_attention_2" if flash else "sdpa"
 
 

@@ -221,7 +221,9 @@ def check_options(arguments: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status: 0 done, 2 bad input, 1 any other failure."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's stop is a Ctrl-C
+    for stop in (signal.SIGTERM, signal.SIGHUP):  # a batch system's stop, a closed terminal: as Ctrl-C
+        if signal.getsignal(stop) != signal.SIG_IGN:  # nohup asks to go on
+            signal.signal(stop, signal.default_int_handler)
     try:
         return run(parse(arguments))
     except InputError as error:

@@ -329,6 +329,20 @@ def test_the_reference_is_transformers_own_loading(path):
     assert torch.equal(logits(load_base(path, quantise=False)), logits(plain))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "kernel"),
+    [
+        (torch.float32, "sdpa"),
+        (torch.float16, "sdpa"),  # a T4: FlashAttention may be installed there, but cannot run
+        (torch.bfloat16, "flash_attention_2"),
+    ],
+)
+def test_flash_attention_is_for_cards_that_can_run_it(dtype, kernel, monkeypatch):
+    monkeypatch.setattr(models, "is_flash_attn_2_available", lambda: True)
+    monkeypatch.setattr(models, "compute_dtype", lambda: dtype)
+    assert models.attention_kernel("auto") == kernel
+
+
 def test_an_old_gpu_gets_attention_that_it_has_a_fast_kernel_for(tmp_path, monkeypatch):
     """Without padding: keys and values for every head, as its fast kernels need, and the same logits."""
     shape = {"num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2, "vocab_size": 16}

@@ -110,7 +110,8 @@ def test_one_failure_does_not_stop_the_rest_and_the_same_command_goes_on(tmp_pat
     assert "k is wrong: lower it." in refused.stdout
 
 
-def test_a_killed_run_leaves_nothing_that_blocks_the_next(chain: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_run_leaves_nothing_that_blocks_the_next(stop: signal.Signals, tmp_path: Path) -> None:
     profile = make_chain(tmp_path)
     slow = tmp_path / "notebooks" / "03_ic_train.ipynb"
     slow.write_text(
@@ -125,7 +126,7 @@ def test_a_killed_run_leaves_nothing_that_blocks_the_next(chain: Path, tmp_path:
     busy = run(profile)
     assert busy.returncode == 2
     assert "another run is at work" in busy.stderr
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(stop)
     process.communicate(timeout=60)
     assert process.returncode == 130
     slow.write_text(slow.read_text().replace("time.sleep(60)", "time.sleep(0)"))
