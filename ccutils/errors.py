@@ -26,7 +26,7 @@ KINDS = {
 def check_kind(where: str, value: Any, default: Any) -> None:
     """Raise InputError if a value is of another kind than the default; a default of None stands for any."""
     kind = type(default)
-    wanted = {float: float | int, dict: Mapping}.get(kind, kind)
+    wanted: Any = {float: (float, int), dict: Mapping}.get(kind, kind)
     if kind in KINDS and (not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)):
         raise InputError(f"{where} is {value!r} but must be {KINDS[kind]}, such as {default!r}.")
 

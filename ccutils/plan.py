@@ -63,9 +63,8 @@ class Plan:
         for name in ("seed", "group", "window"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}: it must be at least 0.")
-        object.__setattr__(
-            self, "targets", self.lora.targets
-        )  # as one run has them, however they are written
+        # One run has them in one form, however they are written.
+        object.__setattr__(self, "targets", self.lora.targets)
 
     @property
     def run(self) -> Run:
