@@ -140,6 +140,7 @@ def run_snakemake(profile: Profile, options: argparse.Namespace, lock: int) -> t
             text=True,
             pass_fds=[lock],
             start_new_session=True,  # so that an interruption reaches it and its jobs once, through us
+            preexec_fn=hear_interruption,
             env={**os.environ, "PYTHONPATH": path, "CCUTILS_PYTHON": sys.executable},
         )
         stream = process.stdout if options.dry_run else process.stderr
@@ -154,6 +155,11 @@ def run_snakemake(profile: Profile, options: argparse.Namespace, lock: int) -> t
             process.communicate()
             raise
         return process.wait(), "".join(lines)
+
+
+def hear_interruption() -> None:
+    """Undo in a new process what a script's background job inherits: to ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def plan(log: str) -> str:

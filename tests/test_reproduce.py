@@ -118,7 +118,13 @@ def test_a_stopped_run_leaves_nothing_that_blocks_the_next(stop: signal.Signals,
         slow.read_text().replace("for seed in seeds", "import time; time.sleep(60)\\nfor seed in seeds")
     )
     command = [sys.executable, "-m", "ccutils.reproduce", "--profile", str(profile), "--cores", "2"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+    def in_background() -> None:
+        """As a script's background job, which ignores Ctrl-C; but not under nohup."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(stop, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=in_background)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("started  03_ic_train"):
