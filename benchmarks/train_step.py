@@ -145,7 +145,7 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
     import torch
     from transformers import set_seed
 
-    from ccutils.models import add_lora, compute_dtype, load_base
+    from ccutils.models import add_lora, compute_dtype, expands, load_base
     from ccutils.settings import Lora
 
     gpu, dtype = torch.cuda.is_available(), compute_dtype()
@@ -153,7 +153,7 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
     if variant == "padding_free":
         attention = "flash_attention_2"
     elif variant == "shared" and attention == "auto":
-        attention = "flex_attention" if gpu and torch.cuda.get_device_capability()[0] >= 8 else "sdpa"
+        attention = "flex_attention" if gpu and not expands() else "sdpa"
     set_seed(s.seed)
     model = add_lora(
         load_base(str(folder), quantise=s.quantise, attention=attention),

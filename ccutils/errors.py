@@ -13,6 +13,11 @@ class InputError(ValueError):
     """
 
 
+def reason(error: Exception) -> str:
+    """The first line of what another library says of an error, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 KINDS = {
     bool: "true or false",
     int: "a whole number",

@@ -4,7 +4,6 @@ On several GPUs, with a JSON object of the fields of Plan:
 accelerate launch --config_file launch/data_parallel.yaml -m ccutils.ic_train '{"task": "mtop", ...}'
 """
 
-import json
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +38,7 @@ from ccutils.neighbours import pool_neighbours
 from ccutils.paraphrase import paraphrases_of
 from ccutils.plan import Plan, check_plan, read_plan
 from ccutils.prompts import Prompter
-from ccutils.results import write_json
+from ccutils.results import read_json, write_json
 from ccutils.settings import check_divides
 from ccutils.shared_contexts import SharedSampler
 from ccutils.tasks import Task, load_task
@@ -146,8 +145,8 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
     with state.main_process_first():  # what it makes the others find
         parts = parts or assemble(plan)
     identity = plan.identity(parts.task.pool)
-    if done.exists() and read(folder / "plan.json") == identity:
-        return dict(read(done))
+    if done.exists() and read_json(folder / "plan.json") == identity:
+        return dict(read_json(done))
     survey = parts.prompts.survey(plan.settings.steps * plan.settings.batch)
     memory = predict_memory(plan, parts.path, survey)
     check_fits(memory, available_bytes())
@@ -174,7 +173,7 @@ def ic_train(plan: Plan, parts: Parts | None = None) -> dict[str, Any]:
 
 def make_room(folder: Path, identity: Mapping[str, Any]) -> None:
     """Remove what a run of another plan has left in the folder, saying why, and note this plan there."""
-    found = read(folder / "plan.json")
+    found = read_json(folder / "plan.json")
     if found == identity:
         return
     if folder.exists() and any(folder.iterdir()):
@@ -192,10 +191,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]
             yield from differences(was, now)
         elif was != now:
             yield f"{name} was {was!r} and is {now!r}"
-
-
-def read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def main(arguments: Sequence[str]) -> int:

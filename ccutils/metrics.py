@@ -10,7 +10,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from ccutils.brackets import Node, ParseError, blank, parse, same, slots
-from ccutils.errors import InputError
+from ccutils.errors import InputError, reason
 
 Scores = NDArray[np.float64]
 
@@ -120,8 +120,8 @@ def load_comet(model: str) -> tuple[Any, int]:
     try:
         checkpoint = download_model(model)
     except Exception as error:  # the library raises many kinds: no network, no such id, no licence
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        why = reason(error)
         raise InputError(
-            f"COMET model {model!r} could not be loaded ({reason}): check the name, network and licence."
+            f"COMET model {model!r} could not be loaded ({why}): check the name, network and licence."
         ) from None
     return load_from_checkpoint(checkpoint), int(torch.cuda.is_available())

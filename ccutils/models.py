@@ -26,7 +26,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import has_file
 from transformers.utils.import_utils import is_flash_attn_2_available
 
-from ccutils.errors import InputError, nearest
+from ccutils.errors import InputError, nearest, reason
 from ccutils.settings import Lora
 from ccutils.tasks.base import Task
 from ccutils.tiny import DEFAULT, Recipe, tiny_base
@@ -184,9 +184,9 @@ def check_model_takes(config: PretrainedConfig, lora: Lora, attention: str = "au
                 config, dtype=compute_dtype(), attn_implementation=kernel
             )
     except (ImportError, ValueError) as error:  # no package for it, or not for this kind of model
+        why = reason(error).rstrip(".:")
         raise InputError(
-            f"attention {attention!r} cannot be used here ({_first_line(error)}): set it to auto, sdpa or "
-            "eager."
+            f"attention {attention!r} cannot be used here ({why}): set it to auto, sdpa or eager."
         ) from error
     add_lora(model, lora, checkpointing=False)
 
@@ -255,13 +255,10 @@ def compute_dtype() -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
-
-
 def _unreachable(path: str, error: Exception) -> InputError:
+    why = reason(error).rstrip(".:")
     return InputError(
-        f"model {path!r} could not be loaded ({_first_line(error)}): check the name, the network, and for "
+        f"model {path!r} could not be loaded ({why}): check the name, the network, and for "
         "gated models the token in HF_TOKEN; or give a local directory, or 'tiny'."
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, reason
 from ccutils.paraphrase_rules import keeps, needed, rewrite
 from ccutils.tasks.base import Example, Task
 from ccutils.tasks.files import read_records, require
@@ -181,9 +181,9 @@ def from_model(examples: Sequence[Example], how: Paraphraser, batch: int = 16) -
         tokenizer = AutoTokenizer.from_pretrained(how.source, padding_side="left")
         model = AutoModelForCausalLM.from_pretrained(how.source, dtype="auto").eval()
     except (OSError, ValueError, KeyError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        why = reason(error)
         raise InputError(
-            f"paraphrase model {how.source!r} could not be loaded ({reason}): check its name and the network."
+            f"paraphrase model {how.source!r} could not be loaded ({why}): check its name and the network."
         ) from None
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     if tokenizer.pad_token is None:

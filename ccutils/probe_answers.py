@@ -16,13 +16,13 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from ccutils.brackets import ANY
 from ccutils.errors import InputError
 from ccutils.generation import answer_each
-from ccutils.ic_train import ic_train, read
+from ccutils.ic_train import ic_train
 from ccutils.models import load_adapter, load_base, load_tokenizer, window_of
 from ccutils.plan import Plan
 from ccutils.probe_items import Item, Items
 from ccutils.probes import measure
 from ccutils.prompts import Prompt, Prompter
-from ccutils.results import Row, Run, write_rows
+from ccutils.results import Row, Run, read_json, write_rows
 from ccutils.tasks import load_task
 from ccutils.training import checkpoints
 
@@ -192,7 +192,7 @@ def find_or_train(plan: Plan) -> dict[int, Path]:
     plan. Raises InputError for a run that was stopped, or was trained with other values.
     """
     folder = plan.run.folder
-    trained = read(folder / "plan.json")
+    trained = read_json(folder / "plan.json")
     if trained is None:
         ic_train(plan)
         return checkpoints(folder)

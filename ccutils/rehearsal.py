@@ -4,9 +4,9 @@ What does not depend on layers (data, embeddings, head, loss) is in both, and ea
 the second did. A few micro-batches are enough, and a model of two layers loads in no time.
 """
 
-import gc
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -19,7 +19,7 @@ from transformers.utils import logging
 from ccutils.ic_train import Parts, make_model
 from ccutils.models import config_of
 from ccutils.plan import Plan
-from ccutils.training import Progress, at_a_time, make_trainer
+from ccutils.training import Progress, at_a_time, forget_peak, make_trainer
 
 MEASURED = 4  # micro-batches, behind one in which kernels are chosen and compiled
 
@@ -66,6 +66,5 @@ def rehearse(plan: Plan, parts: Parts, layers: int) -> float:
         trainer.add_callback(clock)
         trainer.train()
     del model, trainer
-    gc.collect()
-    torch.cuda.empty_cache()
-    return median(b - a for a, b in zip(clock.ends, clock.ends[1:], strict=False))
+    forget_peak()
+    return median(after - before for before, after in pairwise(clock.ends))

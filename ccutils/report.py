@@ -18,6 +18,7 @@ from ccutils.claims import VERDICTS, judge
 from ccutils.errors import InputError
 from ccutils.figures import save
 from ccutils.page import figure_html, heading, image_html, paragraph, table_html, write_page
+from ccutils.results import read_json
 from ccutils.scores import SCORES, gaps, scores_table, wide_table
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "numpy", "pandas", "altair")
@@ -147,8 +148,7 @@ def read_mixed(results: Path) -> list[str]:
     found: dict[tuple[str, str], dict[str, set[str]]] = {}
     for path in sorted(results.rglob("probes.json")):
         probed = json.loads(path.read_text(encoding="utf-8"))
-        plan = path.with_name("plan.json")
-        trained = json.loads(plan.read_text(encoding="utf-8")) if plan.exists() else {}
+        trained = read_json(path.with_name("plan.json")) or {}
         values = found.setdefault((str(probed.get("task", "")), str(probed.get("model", ""))), {})
         for name, value in [*flatten(probed), *flatten(trained)]:
             if name not in OF_A_RUN and not name.startswith(("facts.", "probes.")):

@@ -79,6 +79,11 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(part, path)
 
 
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
     """All rows of several Parquet files as one frame."""
     return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)

@@ -24,6 +24,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from ccutils.errors import InputError, nearest
 from ccutils.models import compute_dtype, is_split
+from ccutils.results import read_json
 from ccutils.settings import Settings, check_divides
 from ccutils.shared import SharedCollator, share
 from ccutils.training_set import TrainingSet
@@ -260,11 +261,8 @@ def newest(folder: Path) -> str | None:
 def spent(folder: Path) -> float:
     """Seconds of training up to the last whole checkpoint, those of earlier tries included."""
     path = newest(folder)
-    return (
-        float(json.loads((Path(path) / WHOLE).read_text(encoding="utf-8")).get("seconds", 0.0))
-        if path
-        else 0.0
-    )
+    mark = read_json(Path(path) / WHOLE) if path else {}
+    return float(mark.get("seconds", 0.0))
 
 
 def mark_whole(checkpoint: Path, step: int, seconds: float) -> None:

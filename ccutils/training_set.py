@@ -1,6 +1,6 @@
 """The prompts of a training run: shuffled targets, each with a new context in every epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ccutils.contexts import PARAPHRASE, RANDOM, SIMILAR, Contexts, ContextSampler
 from ccutils.paraphrase import Paraphrases
-from ccutils.prompts import Prompter, shorten
+from ccutils.prompts import Prompt, Prompter, shorten
 from ccutils.shared import IGNORE, Feature, group, pack
 from ccutils.shared_contexts import SharedSampler, target_order
 from ccutils.tasks.base import Example
@@ -103,13 +103,14 @@ class TrainingSet:
 
     def tokens(self, places: Sequence[int]) -> dict[str, list[list[int]]]:
         """`input_ids` and `labels` of the prompts with their answers; only the answer's labels count."""
-        found = []
+        features = [feature(prompt.ids, answer) for prompt, answer in self._prompts(places)]
+        return {name: [f[name] for f in features] for name in ("input_ids", "labels")}
+
+    def _prompts(self, places: Sequence[int]) -> Iterator[tuple[Prompt, list[int]]]:
+        """The prompts and their answers."""
         for target, demonstrations, nearness in self.contexts(places):
             answer = self.prompter.answer(target)
-            found.append(
-                feature(self.prompter.prompt(demonstrations, target, len(answer), nearness).ids, answer)
-            )
-        return {name: [f[name] for f in found] for name in ("input_ids", "labels")}
+            yield self.prompter.prompt(demonstrations, target, len(answer), nearness), answer
 
     def dataset(self, n: int) -> Dataset:
         """The first n prompts as a data set that makes each when it is asked for."""
@@ -119,30 +120,24 @@ class TrainingSet:
     def survey(self, n: int, most: int = 500) -> Survey:
         """Measure n prompts of the run, or about `most` of them spread over it, in whole groups."""
         size = self.group
-        starts = (
-            np.unique(np.linspace(0, max(0, n // size - 1), min(n, most) // size or 1).astype(int)) * size
-        )
+        groups = min(n, most) // size or 1
+        starts = np.unique(np.linspace(0, max(0, n // size - 1), groups).astype(int)) * size
         places = (starts[:, None] + np.arange(size)).ravel()[:n].tolist()
-        features, answers, dropped = list[Feature](), [], 0
-        for target, demonstrations, nearness in self.contexts(places):
-            answer = self.prompter.answer(target)
-            prompt = self.prompter.prompt(demonstrations, target, len(answer), nearness)
-            features.append(feature(prompt.ids, answer))
-            answers.append(len(answer))
-            dropped += prompt.dropped
+        made = list(self._prompts(places))
+        features: list[Feature] = [feature(prompt.ids, answer) for prompt, answer in made]
         lengths = [len(f["input_ids"]) for f in features]
         longest, shared = max(lengths), 0
         if size > 1:
-            groups = [group(features[i : i + size]) for i in range(0, len(features), size)]
-            longest, shared = max((len(pack(g).ids), len(g.prefix)) for g in groups)
+            packed = [group(features[i : i + size]) for i in range(0, len(features), size)]
+            longest, shared = max((len(pack(g).ids), len(g.prefix)) for g in packed)
         return Survey(
-            len(places),
-            float(np.mean(lengths)),
-            max(lengths),
-            float(np.mean(answers)),
-            dropped,
-            longest,
-            shared,
+            prompts=len(places),
+            mean_tokens=float(np.mean(lengths)),
+            most_tokens=max(lengths),
+            mean_answer_tokens=float(np.mean([len(answer) for _, answer in made])),
+            dropped=sum(prompt.dropped for prompt, _ in made),
+            longest=longest,
+            shared=shared,
         )
 
     def show(self, place: int) -> str:

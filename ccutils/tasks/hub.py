@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, reason
 from ccutils.tasks.files import SUFFIXES, Record, records_of
 
 T = TypeVar("T")
@@ -61,9 +61,9 @@ def _get(load: Callable[[], T], name: str, what: str) -> T:
     try:
         return load()
     except Exception as error:  # the library raises many kinds: no such id, no licence, no split
-        reason = (str(cause or error).strip() or type(cause or error).__name__).splitlines()[0]
+        why = reason(cause or error)
         raise InputError(
-            f"{what} could not be loaded ({reason}): there is no file or folder of that name here either; "
+            f"{what} could not be loaded ({why}): there is no file or folder of that name here either; "
             "check the path, or the id, the network, and whether a licence must be accepted."
         ) from None
     finally:
