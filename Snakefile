@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
-from ccutils.profiles import make_profile
+from ccutils.chain.profiles import make_profile
+from ccutils.records import MODEL_FOLDER, RUN_FOLDER, model_folder
 
 threads_each = config.pop("threads", 1)
 profile = make_profile({"results": str(Path.cwd()), **config})
-MODELS = {model.strip("/").replace("/", "--"): model for model in profile.models}  # as folders name them
+MODELS = {model_folder(model): model for model in profile.models}  # as folders name them
 GPU = 1 if profile.gpu else 0
 
 
@@ -44,10 +45,9 @@ def data(wildcards):
 
 # Not the interpreter's own path: a rule whose text changes runs again, and another environment is no reason to.
 EXECUTE = (
-    '"${{CCUTILS_PYTHON:-python}}" -m ccutils.execute'
+    '"${{CCUTILS_PYTHON:-python}}" -m ccutils.chain.job'
     " {input.notebook:q} {params.job:q} {params.parameters:q} {resources.gpu}"
 )
-RUN = "{task}/{model}/{strategy}"
 SEEDS = [seed for group in profile.seeds for seed in group]
 
 
@@ -62,7 +62,7 @@ rule start:
         data,
         notebook=notebook("00_start_here"),
     output:
-        "{task}/{model}/start.json",
+        MODEL_FOLDER + "/start.json",
     params:
         job="00_start_here/{task}-{model}",
         parameters=job("00_start_here"),
@@ -112,11 +112,11 @@ for group in profile.seeds:
         name:
             f"ic_train_{label}".replace("-", "_")
         input:
-            "{task}/{model}/start.json",
+            MODEL_FOLDER + "/start.json",
             data,
             notebook=notebook("03_ic_train"),
         output:
-            expand(RUN.replace("{", "{{").replace("}", "}}") + "/seed-{seed}/done.json", seed=group),
+            expand(RUN_FOLDER + "/done.json", seed=group, allow_missing=True),
         params:
             job="03_ic_train/{task}-{model}-{strategy}-" + label,
             parameters=job("03_ic_train", seeds=list(group)),
@@ -130,10 +130,10 @@ for group in profile.seeds:
         name:
             f"probes_{label}".replace("-", "_")
         input:
-            expand(RUN.replace("{", "{{").replace("}", "}}") + "/seed-{seed}/done.json", seed=group),
+            expand(RUN_FOLDER + "/done.json", seed=group, allow_missing=True),
             notebook=notebook("04_probes"),
         output:
-            expand(RUN.replace("{", "{{").replace("}", "}}") + "/seed-{seed}/probes.parquet", seed=group),
+            expand(RUN_FOLDER + "/probes.parquet", seed=group, allow_missing=True),
         params:
             job="04_probes/{task}-{model}-{strategy}-" + label,
             parameters=job("04_probes", seeds=list(group)),
@@ -149,7 +149,7 @@ rule figures:
     input:
         "minimal_model",
         runs("{task}/contexts.parquet"),
-        runs(RUN, "seed-{seed}/probes.parquet", seed=SEEDS),
+        runs(RUN_FOLDER, "probes.parquet", seed=SEEDS),
         notebook=notebook("05_figures"),
     output:
         "report.html",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Set up once, then run the chain (ccutils/reproduce.py) or, as `./reproduce.sh test`, the checks and tests.
+# Set up once, then run the chain (ccutils/chain/cli.py) or, as `./reproduce.sh test`, the checks and tests.
 #
 # The environment: $CCUTILS_PYTHON if set, an interpreter you answer for; else the active virtual or conda
 # environment if it holds the locked versions; else .venv, made here from the lock.
@@ -25,7 +25,7 @@ find_python() { # the first interpreter that will do; 3.14 last, as one package 
 
 active_python() { # the active environment's interpreter, if it holds what the lock asks for
     local folder=${VIRTUAL_ENV:-${CONDA_PREFIX:-}}
-    [ -n "$folder" ] && "$folder/bin/python" -m ccutils.environment "$1" 2>/dev/null && say "$folder/bin/python"
+    [ -n "$folder" ] && "$folder/bin/python" -m ccutils.chain.environment "$1" 2>/dev/null && say "$folder/bin/python"
 }
 
 pip_install() { # pip, its chatter kept in .venv/install.log and shown as a count of packages
@@ -86,6 +86,7 @@ run_tests() { # every check, even if one fails; pytest's summary comes last
     "$PYTHON" -m ruff check . || status=1
     "$PYTHON" -m ruff format --check . || status=1
     "$PYTHON" -m mypy || status=1
+    "$PYTHON" -c 'from importlinter.cli import lint_imports_command as lint; lint()' || status=1
     [ $status = 0 ] || say "the checks above failed; the tests follow"
     "$PYTHON" -m pytest "$@" || status=1
     return $status
@@ -99,9 +100,9 @@ if [ "${1:-}" = test ]; then
 fi
 # Help, a wrong option or profile: answered before anything is installed.
 python=${CCUTILS_PYTHON:-$(find_python)}
-"$python" -c 'import sys; from ccutils.reproduce import check_options as c; sys.exit(c(sys.argv[1:]))' "$@"
+"$python" -c 'import sys; from ccutils.chain.cli import check_options as c; sys.exit(c(sys.argv[1:]))' "$@"
 for option in "$@"; do
     case $option in -h | --help) exit ;; esac
 done
 environment requirements.lock
-exec "$PYTHON" -m ccutils.reproduce "$@"
+exec "$PYTHON" -m ccutils.chain.cli "$@"

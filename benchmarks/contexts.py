@@ -16,9 +16,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ccutils.contexts import STRATEGIES, ContextSampler, Strategy
+from ccutils.contexts.neighbours import Neighbours, duplicate_groups, pool_neighbours
+from ccutils.contexts.sampler import STRATEGIES, ContextSampler, Strategy
 from ccutils.errors import InputError
-from ccutils.neighbours import Neighbours, duplicate_groups, pool_neighbours
 from ccutils.tasks.files import read_records
 
 

@@ -27,14 +27,14 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from ccutils.errors import InputError
-from ccutils.generation import first_line, stop_tokens
-from ccutils.models import add_lora, load_adapter, load_base, model_path
-from ccutils.prefixes import grow
-from ccutils.probe_answers import Responder
-from ccutils.probe_items import make_items
-from ccutils.settings import Lora
+from ccutils.evaluation.responder import Responder
+from ccutils.models.base import add_lora, load_adapter, load_base, model_path
+from ccutils.models.generation import first_line, stop_tokens
+from ccutils.models.lora import Lora
+from ccutils.models.prefixes import grow
+from ccutils.models.tiny import word_tokenizer
+from ccutils.probes.questions import make_questions
 from ccutils.tasks import Task, load_task
-from ccutils.tiny import word_tokenizer
 
 Prompts = Sequence[Sequence[int]]
 WINDOW = 8192  # wide enough that nothing is dropped
@@ -108,10 +108,10 @@ def compare(name: str, args: argparse.Namespace, folder: Path) -> None:
     """Print the seconds and the ratios of one task."""
     task = load_task(name, seed=0, **args.options)
     path, adapter = make_checkpoint(args.model, task, folder)
-    items = make_items(task, args.k, 0, args.n_items)
+    questions = make_questions(task, args.k, 0, args.n_targets)
     new = min(task.max_new_tokens, args.max_new_tokens)
     responder = Responder(path, folder, window=WINDOW)
-    prompts = responder.prompts(items)
+    prompts = responder.prompts(questions)
     ids = [prompt.ids for prompt in prompts]
     shared = sum(len(node.tokens) for depth in grow(sorted(ids)) for node in depth)
     run = itertools.count()
@@ -150,7 +150,7 @@ def main() -> int:
     parser.add_argument("--options", type=json.loads, default={}, help="the task's options, as JSON")
     parser.add_argument("--model", default="tiny", help="tiny, random, a model directory or a Hub id")
     parser.add_argument("--k", type=int, default=6)
-    parser.add_argument("--n-items", type=int, default=100, help="targets of each test set")
+    parser.add_argument("--n-questions", type=int, default=100, help="targets of each test set")
     parser.add_argument("--max-new-tokens", type=int, default=32, help="at most, and at most the task's own")
     parser.add_argument("--batch", type=int, default=32, help="prompts in a padded batch")
     parser.add_argument("--one", type=int, default=100, help="prompts that are asked one by one")

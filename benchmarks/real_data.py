@@ -17,12 +17,12 @@ from transformers import ByT5Tokenizer
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ccutils.contexts import ContextSampler, Strategy
-from ccutils.neighbours import pool_neighbours
-from ccutils.paraphrase import paraphrases_of
-from ccutils.prompts import Prompter
+from ccutils.contexts.neighbours import pool_neighbours
+from ccutils.contexts.paraphrase import choose_paraphraser, paraphrase_pool
+from ccutils.contexts.prompts import Prompter
+from ccutils.contexts.sampler import ContextSampler, Strategy
 from ccutils.tasks import Task, load_task
-from ccutils.training_set import TrainingSet
+from ccutils.training.dataset import TrainingSet
 
 TASKS: dict[str, dict[str, Any]] = {
     "mtop": {"path": "mtop_en"},
@@ -44,7 +44,7 @@ def report(name: str, task: Task, k: int, window: int) -> None:
     print(f"  neighbours by BM25: {time.perf_counter() - start:.1f} s", end="; ")
     told = [task.relevant(e, task.pool[row]) for e, row in zip(task.pool, near.rows[:, 0], strict=True)]
     print(f"similarity of the nearest {near.scores[:, 0].mean():.2f}; it is relevant in {np.mean(told):.0%}")
-    made = paraphrases_of(task, "rules", 0.5, "", 0, Path("results/real_data"))
+    made = paraphrase_pool(task, choose_paraphraser(task, kind="rules"), Path("results/real_data"))
     print("  paraphrases by rules:", {kind: f"{share:.0%}" for kind, share in made.shares().items()})
     sampler = ContextSampler(Strategy("contrastive", k), near, inputs, seed=0)
     prompts = TrainingSet(task.pool, sampler, made, Prompter(ByT5Tokenizer(), task.template, window))

@@ -2,7 +2,8 @@
 
 python benchmarks/sharing.py --task topics --steps 800
 
-Contrastive contexts, the tiny base, seeds that are not those of profiles/cpu.yaml. group 0: independent
+Contrastive contexts, the tiny base, seeds that are not those of profiles/cpu.yaml. targets_per_context 0:
+independent
 contexts; 1: the same with the target's own demonstration last; 8: shared by 8 targets, the own last. So 1
 against 0 tells what the position does, 8 against 1 what sharing does. Finished runs are kept in --results.
 """
@@ -16,27 +17,28 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ccutils.ic_train import ic_train
-from ccutils.models import model_path
-from ccutils.plan import Plan
-from ccutils.probe_answers import Responder, probe_run
-from ccutils.probe_items import make_items
-from ccutils.results import read_rows
-from ccutils.scores import COPY, ICL, IWL, check_rows, final_rows, half_width
-from ccutils.settings import Settings
+from ccutils.evaluation.responder import Responder
+from ccutils.evaluation.runs import probe_run
+from ccutils.models.base import model_path
+from ccutils.probes.questions import make_questions
+from ccutils.records import read_rows
+from ccutils.report.aggregate import COPY, ICL, IWL, check_rows, final_rows, half_width
 from ccutils.tasks import load_task
-from ccutils.training import checkpoints
+from ccutils.training.plan import Plan
+from ccutils.training.run import ic_train
+from ccutils.training.settings import Settings
+from ccutils.training.trainer import checkpoints
 
 SCORES = (IWL, ICL, COPY)
 
 
-def measure(plan: Plan, n_items: int) -> dict[str, float]:
+def measure(plan: Plan, n_targets: int) -> dict[str, float]:
     """Train and probe the last step of one run: its scores, and the seconds of training."""
     seconds = ic_train(plan)["seconds"]
     task = load_task(plan.task, seed=plan.seed)
     step, adapter = list(checkpoints(plan.run.folder).items())[-1]
-    items = make_items(task, plan.k, plan.seed, n_items)
-    probe_run(plan.run, items, Responder(plan.model, plan.cache), {step: adapter}, {})
+    questions = make_questions(task, plan.k, plan.seed, n_targets)
+    probe_run(plan.run, questions, Responder(plan.model, plan.cache), {step: adapter}, {})
     rows = final_rows(check_rows(read_rows([plan.run.folder / "probes.parquet"])))
     rows = rows[rows["strategy"] == plan.strategy]
     return {**{s.name: float(s.of(rows)["value"].mean()) for s in SCORES}, "seconds": seconds}
@@ -63,7 +65,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--seeds", type=int, nargs="+", default=[200, 201, 202, 203, 204])
     parser.add_argument("--groups", type=int, nargs="+", default=[0, 1, 8])
-    parser.add_argument("--items", type=int, default=100)
+    parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--results", default="results/sharing")
     options = parser.parse_args()
     base = model_path("tiny", load_task(options.task, seed=0), Path(options.results) / "cache")
@@ -73,9 +75,14 @@ def main() -> None:
         for group in options.groups:
             where = f"{options.results}/group-{group}"
             plan = Plan(
-                task=options.task, model=base, seed=seed, group=group, results=where, settings=settings
+                task=options.task,
+                model=base,
+                seed=seed,
+                targets_per_context=group,
+                results=where,
+                settings=settings,
             )
-            lines.append({"group": group, "seed": seed, **measure(plan, options.items)})
+            lines.append({"group": group, "seed": seed, **measure(plan, options.questions)})
             print(f"{time.monotonic() - start:.0f} s: group {group}, seed {seed}", flush=True)
     print(summary(pd.DataFrame(lines)).to_string())
 

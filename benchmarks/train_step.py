@@ -9,8 +9,8 @@ trl           TRL's SFTTrainer, its loss computed at the answers alone
 trl_cpu       the same as it is where there is no Triton, as on a CPU: computed at every position
 liger         trl with Liger's kernels (a GPU and liger-kernel)
 padding_free  trl without padding (a GPU and flash-attn)
-ours          ccutils.training, independent contexts
-shared        ccutils.training, the prompts of a step as one shared context
+ours          ccutils.training.trainer, independent contexts
+shared        ccutils.training.trainer, the prompts of a step as one shared context
 Each runs in a process of its own, in turns. Steps whose losses or gradients disagree are an error.
 Without a GPU, time is the processor's (of all threads), which other work on the machine changes little.
 """
@@ -98,7 +98,7 @@ def save_model(s: Setting, folder: Path) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from ccutils.models import compute_dtype
+    from ccutils.models.base import compute_dtype
 
     torch.manual_seed(s.seed)
     heads = max(1, s.width // 64)
@@ -128,11 +128,11 @@ def make_tokenizer() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Stands where ccutils.training expects a TrainingSet."""
+    """Stands where ccutils.training.trainer expects a TrainingSet."""
 
     features: list[dict[str, list[int]]]
     seed: int
-    group: int  # prompts that share a context
+    group_size: int  # prompts that share a context
 
     def dataset(self, n: int) -> Any:
         from datasets import Dataset
@@ -145,15 +145,15 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
     import torch
     from transformers import set_seed
 
-    from ccutils.models import add_lora, compute_dtype, expands, load_base
-    from ccutils.settings import Lora
+    from ccutils.models.base import add_lora, compute_dtype, load_base, repeats_kv_heads
+    from ccutils.models.lora import Lora
 
     gpu, dtype = torch.cuda.is_available(), compute_dtype()
     attention = s.attention
     if variant == "padding_free":
         attention = "flash_attention_2"
     elif variant == "shared" and attention == "auto":
-        attention = "flex_attention" if gpu and not expands() else "sdpa"
+        attention = "flex_attention" if gpu and not repeats_kv_heads() else "sdpa"
     set_seed(s.seed)
     model = add_lora(
         load_base(str(folder), quantise=s.quantise, attention=attention),
@@ -202,8 +202,8 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
             use_liger_kernel=variant == "liger",
         )
         return SFTTrainer(model, arguments, train_dataset=dataset, processing_class=tokenizer)
-    from ccutils.settings import Settings
-    from ccutils.training import make_trainer as ours
+    from ccutils.training.settings import Settings
+    from ccutils.training.trainer import make_trainer as ours
 
     settings = Settings(s.steps + 1, s.targets, s.targets, 1e-3, 0.0, s.checkpointing, optimiser, 1)
     return ours(model, tokenizer, prompts, settings, s.targets, out)  # type: ignore[arg-type]
@@ -340,7 +340,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(s: Setting, found: dict[str, list[dict[str, Any]]]) -> None:
     import torch
 
-    from ccutils.models import compute_dtype
+    from ccutils.models.base import compute_dtype
 
     # TRL keeps the adapter of a quantised model in bfloat16
     exact = compute_dtype() == torch.float32 and not s.quantise

@@ -4,5 +4,5 @@ import logging
 
 __version__ = "0.1.0"
 
-# On some CPUs it warns of a kernel for inference that we do not use (see ccutils.models.load_base).
+# On some CPUs it warns of a kernel for inference that we do not use (see ccutils.models.base.load_base).
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from typing import Any
 
@@ -18,7 +19,7 @@ def reason(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-KINDS = {
+KIND_NAMES = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
@@ -32,8 +33,10 @@ def check_kind(where: str, value: Any, default: Any) -> None:
     """Raise InputError if a value is of another kind than the default; a default of None stands for any."""
     kind = type(default)
     wanted: Any = {float: (float, int), dict: Mapping}.get(kind, kind)
-    if kind in KINDS and (not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)):
-        raise InputError(f"{where} is {value!r} but must be {KINDS[kind]}, such as {default!r}.")
+    if kind in KIND_NAMES and (
+        not isinstance(value, wanted) or (isinstance(value, bool) and kind is not bool)
+    ):
+        raise InputError(f"{where} is {value!r} but must be {KIND_NAMES[kind]}, such as {default!r}.")
 
 
 def check_kinds(values: Any, *but: str) -> None:
@@ -49,3 +52,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(sorted(names))}."
+
+
+def from_text(value: Any, default: Any) -> Any:
+    """A number where the default is one and YAML has read a text, as it reads 2e-4; else the value itself."""
+    if not isinstance(value, str) or not isinstance(default, float):
+        return value
+    with suppress(ValueError):
+        return float(value)
+    return value
+
+
+def check_seeds(seeds: Any, where: str = "seeds") -> list[int]:
+    """The seeds as a list; one whole number is one seed. Raises InputError for anything else."""
+    found = seeds if isinstance(seeds, list | tuple) else [seeds]
+    if not found or not all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in found):
+        raise InputError(f"{where} is {seeds!r}: it must be a list of whole numbers from 0, such as [0, 1].")
+    if len(set(found)) < len(found):
+        raise InputError(f"{where} is {seeds!r}, which holds a seed twice: give each once.")
+    return list(found)

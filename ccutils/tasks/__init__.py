@@ -1,4 +1,11 @@
-"""The tasks by name."""
+"""What is learnt: tasks by name, their data in four sets, their scores, and the probes' needs of them.
+
+A task is a `Task` of `base`: pool, ID and OOD tests, a score, labels that can be changed, what is relevant to
+what. Each kind has a file (`synthetic`, `mtop`, `text_to_sql` with its sandbox `sql` and `sql_worker`,
+`translation`, `jsonl`), and `load_task` finds it by name; `files` and `hub` read data, `metrics`,
+`sql_metrics` and `brackets` judge answers. That MTOP, Text-to-SQL, translation and synthetic tasks are used
+is the paper's; the synthetic ones, splits and labels here are ours. It uses the root alone.
+"""
 
 import importlib
 import inspect

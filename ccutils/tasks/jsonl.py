@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ccutils import metrics
 from ccutils.errors import InputError
+from ccutils.streams import Stream
+from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template
 from ccutils.tasks.files import (
     Record,
@@ -64,7 +65,7 @@ def jsonl(
     rule = f"by column {group_column!r}"
     if group_column is None:
         rows, tests, rule = _group_by_output(rows, tests)
-    fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, 4])
+    fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.JSONL])
     groups = Counter(e.group for e in [*rows, *tests])
     held = hold_out(groups, 0.2, fixed) if rule else set()
     id_test, id_pool = divide(

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ccutils import metrics
-from ccutils.brackets import ParseError, labels, parse
 from ccutils.errors import InputError
+from ccutils.streams import Stream
+from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Score, Task, Template
+from ccutils.tasks.brackets import ParseError, labels, parse
 from ccutils.tasks.files import (
     Record,
     Report,
@@ -105,7 +106,7 @@ def mtop(
             "pool": part("train", False),
         }
     )
-    fixed, rng = np.random.default_rng(TEST_SEED), np.random.default_rng([seed, 3])
+    fixed, rng = np.random.default_rng(TEST_SEED), np.random.default_rng([seed, Stream.MTOP])
     pool = take(sets["pool"], pool_size, rng)
     intents = sorted({e.extra["intent"] for e in sets["pool"]})
     names = sorted({label for e in sets["pool"] for label in labels(parse(e.extra["parse"]))})

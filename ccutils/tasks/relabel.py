@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ccutils.brackets import ANY, labels, parse, rename
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
+from ccutils.tasks.brackets import ANY, labels, parse, rename
 
 INVENTED = ("zorvax", "quimbel", "drathok", "vexlim", "borqua", "yintrop", "gluvash", "pelzorn", "krimvat")
 """Words that no language has, for changed labels."""

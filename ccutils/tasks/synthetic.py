@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccutils.errors import InputError
+from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Task, Template
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
@@ -46,7 +47,7 @@ def topics(
         raise InputError(
             f"input_words is {input_words} but words_per_topic only {words_per_topic}: lower it."
         )
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([seed, Stream.TOPICS])
     n_all = n_topics + n_novel
     names = pseudo_words(n_all * (words_per_topic + 1))
     labels = [word.upper() for word in rng.permutation(names[:n_all])]
@@ -112,7 +113,7 @@ def gloss(
         raise InputError(
             f"sentence_words is {sentence_words}, more than n_words or n_novel: lower it or add words."
         )
-    rng = np.random.default_rng([seed, 2])
+    rng = np.random.default_rng([seed, Stream.GLOSS])
     n_all = n_words + n_novel
     names = pseudo_words(2 * n_all)
     source, glosses = (

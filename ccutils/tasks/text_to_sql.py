@@ -11,9 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ccutils.errors import InputError
-from ccutils.metrics import Scores
-from ccutils.sql import Limits, Outcome, execute
-from ccutils.sql_metrics import SEMANTICS, execution_match, text_match
+from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.files import (
     SUFFIXES,
@@ -29,7 +27,10 @@ from ccutils.tasks.files import (
     require,
 )
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
+from ccutils.tasks.metrics import Scores
 from ccutils.tasks.sequences import wrong_by
+from ccutils.tasks.sql import Limits, Outcome, execute
+from ccutils.tasks.sql_metrics import SEMANTICS, execution_match, text_match
 from ccutils.tasks.sql_names import (
     all_labels,
     change_name,
@@ -97,7 +98,7 @@ def text_to_sql(
     single = len({e.extra["db_id"] for e in [*rows, *tests]}) == 1
     if single:
         rows, tests = ([replace(e, group=e.extra["template"]) for e in part] for part in (rows, tests))
-    fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, 5])
+    fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.TEXT_TO_SQL])
     groups = Counter(e.group for e in [*rows, *tests])
     new = {e.group for e in tests} - {e.group for e in rows} if rows and not single else set()
     held = new or hold_out(groups, ood_share, fixed)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ccutils import metrics
 from ccutils.errors import InputError
+from ccutils.streams import Stream
+from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.files import (
     Record,
@@ -82,7 +83,7 @@ def translation(
     if not 0 < ood_share < 1:
         raise InputError(f"ood_share is {ood_share}: it must lie between 0 and 1.")
     report = Report()
-    fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, 6])
+    fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.TRANSLATION])
     rows = examples(read_pairs(path, source, target), group, report)
     if ood_path is not None:
         novel, rule = examples(read_pairs(ood_path, source, target), group, report), f"all of {ood_path}"

@@ -1,0 +1,247 @@
+"""The command line behind ./reproduce.sh: read the profile, check it, and let Snakemake run the chain.
+
+Only the standard library is imported at the top, so that --help and a wrong option are answered before
+anything is installed.
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+from ccutils.chain.job import BAD_INPUT, list_gpus, print_line
+from ccutils.chain.preflight import check_profile
+from ccutils.chain.profiles import ROOT, Profile, read_profile, to_config
+from ccutils.errors import InputError, nearest
+from ccutils.records import check_results_folder
+
+PROFILES = ROOT / "profiles"
+STEPS = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
+UP_TO_DATE = "Nothing to be done"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a refusal is one sentence that lists the known options."""
+
+    def error(self, message: str) -> NoReturn:
+        options = [name for action in self._actions for name in action.option_strings]
+        raise InputError(f"{message}; known options are {', '.join(options)}.")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read the command line. Raises InputError for an unknown option, value or profile."""
+    parser = Parser(
+        prog="./reproduce.sh",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Set up, run every notebook of the chain, regenerate every figure.\n"
+        "`./reproduce.sh test [pytest's options]` sets up and runs the checks and tests instead.",
+        epilog="examples:\n"
+        "  ./reproduce.sh                               the embedded default, on the CPU\n"
+        "  ./reproduce.sh --dry-run                     what would run, and why\n"
+        "  ./reproduce.sh --set task=mtop --set k=4     other parameters: any of a notebook's first cell\n"
+        "  ./reproduce.sh --profile t4                  a real LLM on a GPU\n\n"
+        "A second run does only what is missing or what a changed parameter or notebook affects.",
+    )
+    parser.add_argument(
+        "--profile",
+        default="cpu",
+        help=f"which runs to make: {', '.join(known_profiles())}, or the path of a .yaml file like those in "
+        "profiles/ (default: cpu)",
+    )
+    parser.add_argument("--cores", type=count, default=cores(), help="CPU cores to use (default: all)")
+    parser.add_argument(
+        "--jobs", type=count, help="notebooks at once, sharing the cores (default: one a core)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would run")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="give a notebook's parameter another value (YAML); task, model, strategy, seeds and results "
+        "replace the profile's; may be repeated",
+    )
+    options = parser.parse_args(arguments)
+    profile_path(options.profile)
+    return options
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def known_profiles() -> list[str]:
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def profile_path(name: str) -> Path:
+    """The file of a profile given by name or by path. Raises InputError that lists the known names."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"profile {name!r} does not exist{nearest(name, known_profiles())}")
+    return path
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[int]:
+    """Hold the results folder for this run; the lock dies with its holders, so none is ever stale."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another run is at work in {folder}: wait for it, or choose another, --set results=FOLDER."
+            ) from error
+        yield lock.fileno()
+
+
+def snakemake_command(profile: Profile, options: argparse.Namespace, config: str) -> list[str]:
+    """Snakemake's command line; `hold_folder` makes its own locks needless."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(profile.results_folder), "--configfile", config]
+    command += ["--cores", str(options.cores), "--resources", f"gpu={max(1, len(list_gpus()))}"]
+    command += ["--rerun-incomplete", "--keep-going", "--nolock", "--scheduler", "greedy"]
+    return command + (["--dry-run", "--quiet", "rules", "host"] if options.dry_run else [])
+
+
+def run_snakemake(profile: Profile, options: argparse.Namespace, lock: int) -> tuple[int, str]:
+    """Run the chain, showing the jobs' own lines and Snakemake's count of them; return its status and log.
+
+    The jobs print to standard output, Snakemake to standard error, but its dry run to standard output.
+    """
+    jobs = min(options.jobs or options.cores, options.cores)
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    lines = []
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
+        json.dump({**to_config(profile), "threads": options.cores // jobs}, config)
+        config.flush()
+        process = subprocess.Popen(
+            snakemake_command(profile, options, config.name),
+            stdout=subprocess.PIPE if options.dry_run else None,
+            stderr=subprocess.STDOUT if options.dry_run else subprocess.PIPE,
+            text=True,
+            pass_fds=[lock],
+            start_new_session=True,  # so that an interruption reaches it and its jobs once, through us
+            preexec_fn=restore_interrupt,
+            env={**os.environ, "PYTHONPATH": path, "CCUTILS_PYTHON": sys.executable},
+        )
+        stream = process.stdout if options.dry_run else process.stderr
+        assert stream is not None
+        try:
+            for line in stream:
+                lines.append(line)
+                if STEPS.match(line):
+                    print_line(line.strip())
+        except KeyboardInterrupt:
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate()
+            raise
+        return process.wait(), "".join(lines)
+
+
+def restore_interrupt() -> None:
+    """Undo in a new process what a script's background job inherits: to ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def plan(log: str) -> str:
+    """What a dry run said: how many jobs of which rule, and why; without its advice on options."""
+    table = log[log.rfind("Job stats") :].split("Some jobs were triggered")[0]
+    lines = (line for line in table.splitlines() if not line.strip().startswith(("(check", "This was a dry")))
+    return "\n".join(lines).strip()
+
+
+def read_failures(results: Path) -> list[dict[str, str | int]]:
+    return [json.loads(path.read_text()) for path in sorted((results / "logs").rglob("*.failed"))]
+
+
+def tell_failures(failures: Sequence[dict[str, str | int]], results: Path) -> int:
+    """Say again at the end what failed, and return the exit status."""
+    print_line(f"\n{len(failures)} job(s) failed. What has finished with these settings is kept;")
+    print_line("the same command goes on from there.")
+    for note in failures:
+        print_line(
+            f"  {note['job']}: {note['message']}\n    log: {shown(results / 'logs')}/{note['job']}.log"
+        )
+    return BAD_INPUT if all(note["status"] == BAD_INPUT for note in failures) else 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check everything, run the chain, tell the outcome. Raises InputError before anything has started."""
+    start = time.monotonic()
+    profile = read_profile(profile_path(options.profile), options.set)
+    check_profile(profile, dry_run=options.dry_run)
+    results = profile.results_folder
+    check_results_folder(results)
+    report = shown(results / "report.html")
+    with hold_folder(results) as lock:
+        for path in (results / "logs").rglob("*.failed"):
+            path.unlink()
+        print_line(f"profile {options.profile}, results in {shown(results)}, {options.cores} cores")
+        status, log = run_snakemake(profile, options, lock)
+        failures = read_failures(results)
+    if failures:
+        return tell_failures(failures, results)
+    if status:
+        print_line(f"Snakemake failed:\n{log[-3000:]}")
+        return 1
+    if UP_TO_DATE in log:
+        print_line(f"Nothing to do: everything is up to date. The report: {report}")
+    elif options.dry_run:
+        print_line(plan(log))
+    else:
+        print_line(f"Done in {time.monotonic() - start:.0f} s. The report: {report}")
+    return 0
+
+
+def shown(path: Path) -> str:
+    """A path as a person in the repository would write it."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def check_options(arguments: Sequence[str]) -> int:
+    """Answer --help and refuse a wrong option or profile; what reproduce.sh asks before it sets up."""
+    try:
+        parse(arguments)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    return 0
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit status: 0 done, 2 bad input, 1 any other failure."""
+    for stop in (signal.SIGTERM, signal.SIGHUP):  # a batch system's stop, a closed terminal: as Ctrl-C
+        if signal.getsignal(stop) != signal.SIG_IGN:  # nohup asks to go on
+            signal.signal(stop, signal.default_int_handler)
+    try:
+        return run(parse(arguments))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from what is finished.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,200 @@
+"""Run one notebook of the chain with papermill: `python -m ccutils.chain.job NOTEBOOK JOB PARAMETERS GPUS`.
+
+Snakemake calls this in the results folder. The executed notebook and its log stay there, under notebooks/ and
+logs/. Exit status: 0 done, 2 bad input, 1 any other failure, told in one line.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ccutils.chain.profiles import declared_parameters
+
+HEARTBEAT = 20.0  # seconds between two lines that say how far a notebook is
+BAD_INPUT = 2
+
+
+class NotebookError(Exception):
+    """A notebook that failed: `status` is the exit status, the message one line."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def execute(notebook: Path, job: str, parameters: dict[str, Any], results: Path) -> float:
+    """Run `notebook` with `parameters` and return the seconds it took; `job` names its log and its copy.
+
+    Raises NotebookError.
+    """
+    from papermill.exceptions import PapermillExecutionError
+
+    log, copy = results / "logs" / f"{job}.log", results / "notebooks" / f"{job}.ipynb"
+    for path in (log, copy):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if "results" in declared_parameters(notebook):
+        parameters = {**parameters, "results": str(results)}
+    start = time.monotonic()
+    with log_to(log), heartbeat(job, log, start):
+        try:
+            run_papermill(notebook, copy, parameters)
+        except PapermillExecutionError as error:
+            raise failure(error.ename, error.evalue) from error
+        except Exception as error:  # the kernel died, the disk is full, the notebook is no notebook
+            logging.getLogger("papermill").exception("the notebook could not be run to its end")
+            raise failure(type(error).__name__, str(error)) from error
+    return time.monotonic() - start
+
+
+def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> None:
+    """Execute in the notebook's own folder, as Jupyter does, with this environment's kernel."""
+    import papermill
+
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    # The notebook must import the ccutils beside it and use this interpreter, other kernels or not.
+    os.environ |= {"PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+    papermill.execute_notebook(
+        str(notebook),
+        str(copy),
+        parameters=parameters,
+        kernel_name="python3",
+        language="python",
+        cwd=str(notebook.parent),
+        log_output=True,
+        progress_bar=False,
+    )
+
+
+def failure(name: str, message: str) -> NotebookError:
+    """The one line that tells of an error by the name of its class and its message."""
+    last = " ".join(message.split())
+    if name == "InputError":
+        return NotebookError(last, BAD_INPUT)
+    if name == "OSError" and ("No space left" in last or "Read-only file system" in last):
+        return NotebookError(f"the results folder cannot be written to: {last}.", BAD_INPUT)
+    return NotebookError(f"{name}: {last}", 1)
+
+
+@contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Send what papermill logs, the notebook's own output included, to a file."""
+    handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("papermill")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def heartbeat(job: str, log: Path, start: float) -> Iterator[None]:
+    """Print every HEARTBEAT seconds how long the job has run and the last thing its notebook said."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(HEARTBEAT):
+            print_line(f"  {job}: {time.monotonic() - start:.0f} s, {last_words(log)}")
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def last_words(log: Path, width: int = 90) -> str:
+    """The last non-empty line of a log, a progress bar's last state included."""
+    text = log.read_text(encoding="utf-8", errors="replace")[-4000:].replace("\r", "\n")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:width] if lines else "starting"
+
+
+@contextmanager
+def one_gpu(results: Path) -> Iterator[None]:
+    """Hold one GPU that no other job of this results folder holds, as the only one this process sees.
+
+    Snakemake starts no more such jobs on a machine than it has GPUs; a lock on a file each says which one is
+    free. Where a cluster's scheduler has given the job one GPU, it is its own already.
+    """
+    gpus = list_gpus()
+    scheduled = any(name in os.environ for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"))
+    if not gpus or (scheduled and len(gpus) == 1):
+        yield
+        return
+    for gpu in gpus:
+        with (results / f".gpu-{platform.node()}-{gpu}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+            yield
+            return
+    raise NotebookError(f"all {len(gpus)} GPUs are held by other jobs: use fewer --jobs.", BAD_INPUT)
+
+
+@contextmanager
+def no_gpu() -> Iterator[None]:
+    """Hide all GPUs from what this process starts: a job that asked for none leaves them to others."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    yield
+
+
+def list_gpus() -> list[str]:
+    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; none without a working driver."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [gpu for gpu in given.split(",") if gpu]
+    try:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return []
+    lines = [line for line in found.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(i) for i in range(len(lines))] if found.returncode == 0 else []
+
+
+def print_line(line: str) -> None:
+    print(line, flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one job and tell of it; a failure is also left in logs/<job>.failed for the end of the run."""
+    notebook, job, parameters = Path(arguments[0]), arguments[1], json.loads(arguments[2])
+    results = Path.cwd()
+    print_line(f"started  {job}")
+    try:
+        with one_gpu(results) if int(arguments[3]) else no_gpu():
+            seconds = execute(notebook, job, parameters, results)
+    except NotebookError as error:
+        print_line(f"FAILED   {job}: {error}\n         log: {results / 'logs' / f'{job}.log'}")
+        note = results / "logs" / f"{job}.failed"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps({"job": job, "status": error.status, "message": str(error)}))
+        return error.status
+    except KeyboardInterrupt:
+        print_line(f"stopped  {job}")
+        return 130
+    print_line(f"finished {job} in {seconds:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

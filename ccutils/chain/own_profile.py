@@ -1,0 +1,47 @@
+"""The profile that notebook 06 writes for a task of one's own, on the tiny base or on a real model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ccutils.chain.job import list_gpus
+from ccutils.chain.profiles import ROOT
+
+SETTINGS = ROOT / "profiles" / "t4.yaml"
+"""Where a real model's training settings come from, each with its reason."""
+HEADER = f"""\
+# The training parameters are those of profiles/{SETTINGS.name}, where each has its reason: they are for its
+# model, data and card. gpu: false computes on the CPU, GPU or not; true refuses to run without a GPU.
+"""
+
+
+def absolute(path: str) -> str:
+    """A path that exists here as an absolute one, since the chain runs elsewhere; any other text as it is."""
+    found = Path(path).expanduser()
+    return str(found.resolve()) if path not in ("", "tiny") and found.exists() else path
+
+
+def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mapping[str, Any]) -> str:
+    """A profile in YAML: all strategies and three seeds of task `jsonl` with `options`.
+
+    For any model but `tiny` its parameters go on with those of SETTINGS that `parameters` does not name: the
+    notebooks' own defaults are for the tiny base. It asks for a GPU where this machine has one, or where the
+    model is a Hub id.
+    """
+    tiny = model == "tiny"
+    profile = {
+        "gpu": not tiny and bool(list_gpus() or not Path(model).is_dir()),
+        "tasks": {"jsonl": {"task_options": dict(options)}},
+        "models": [model],
+        "strategies": ["none", "random", "similar", "contrastive", "batch_mix"],
+        "seeds": [[0, 1, 2]] if tiny else [[0], [1], [2]],  # one a job, so that several GPUs share them
+        "results": "results/your_task",
+        "parameters": dict(parameters),  # last, since more of them may follow
+    }
+    if not tiny:
+        trained = yaml.safe_load(SETTINGS.read_text(encoding="utf-8"))["parameters"]
+        profile["parameters"] = {**trained, **parameters}
+    text = yaml.safe_dump(profile, sort_keys=False, allow_unicode=True)
+    return text if tiny else HEADER + text

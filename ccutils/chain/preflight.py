@@ -1,0 +1,143 @@
+"""What can be checked of a profile before anything starts, so that bad input costs nothing."""
+
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccutils.chain.job import list_gpus, print_line
+from ccutils.chain.profiles import Profile, declared_parameters
+from ccutils.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+    from ccutils.tasks import Task
+    from ccutils.training.plan import Plan
+
+TRAIN, PROBE = "03_ic_train", "04_probes"
+
+
+def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
+    """Raise InputError for a model, task, strategy or option that would fail later, or for a missing GPU.
+
+    A plan without running needs no GPU: then a missing one is only told.
+    """
+    try:
+        check_gpu(profile)
+    except InputError as error:
+        if not dry_run:
+            raise
+        print_line(f"note: {error}")
+    for model in profile.models:
+        check_model(model, dry_run=dry_run)
+    check_recipe(profile)
+    for task in profile.tasks:
+        check_task(profile, task, dry_run=dry_run)
+
+
+def check_model(model: str, *, dry_run: bool = False) -> None:
+    """Check a model's directory, or ask the Hub for it unless only planning; "tiny" always is there."""
+    if model == "tiny":
+        return
+    from ccutils.models import base  # here, since it takes seconds to import
+
+    base.check_model(model)
+    if not dry_run and not Path(model).expanduser().exists():
+        base.check_hub(model)
+
+
+def check_recipe(profile: Profile) -> None:
+    """Check what a profile changes of the tiny base's recipe."""
+    for task in profile.tasks:
+        changes = job_values(profile, TRAIN, task).get("recipe")
+        if changes:
+            from ccutils.models.tiny import make_recipe
+
+            make_recipe(changes)
+
+
+def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
+    """Load the task as the notebooks will, and make the plans that they will make of it."""
+    from ccutils.probes.questions import check_questions
+    from ccutils.tasks import load_task
+    from ccutils.training.plan import check_plan, plan_from
+    from ccutils.training.settings import check_group_size
+
+    values, probes = job_values(profile, TRAIN, name), job_values(profile, PROBE, name)
+    task = load_task(name, seed=profile.seeds[0][0], **values.get("task_options", {}))
+    for strategy in profile.strategies:
+        plan = plan_from(values, task=name, strategy=strategy, seed=profile.seeds[0][0])
+        check_plan(plan, task)
+    settings = plan.settings
+    check_group_size(plan.targets_per_context or 1, settings.micro_batch or settings.batch)
+    check_questions(task, probes.get("k", plan.k), probes.get("n_targets", 1))
+    check_names(plan)
+    for model in profile.models:
+        check_on_model(replace(plan, model=model), task, dry_run=dry_run)
+
+
+def job_values(profile: Profile, notebook: str, task: str) -> dict[str, Any]:
+    """A notebook's parameters for a task, its own defaults included."""
+    return {**declared_parameters(profile.notebook(notebook)), **profile.values(notebook, task=task)}
+
+
+def check_names(plan: "Plan") -> None:
+    """Raise InputError for an optimiser or an attention that transformers does not know."""
+    if plan.settings.optimiser != "auto":  # only then, since the libraries take seconds to import
+        from ccutils.training.trainer import optimiser
+
+        optimiser(plan.settings.optimiser)
+    if plan.attention != "auto":
+        from ccutils.models.base import attention_kernel
+
+        attention_kernel(plan.attention)
+
+
+def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None:
+    """Raise InputError for what a model cannot have: window, chat form, LoRA's targets, attention.
+
+    Of a model that is at hand: a directory, or the tiny base where something is not as it always is. One of
+    the Hub is checked by the first notebooks. To a dry run it is nothing what attention this machine has.
+    """
+    if plan.model == "tiny":
+        if (plan.window, plan.chat, plan.targets, plan.attention) == (0, False, "all-linear", "auto"):
+            return
+    elif not Path(plan.model).expanduser().exists():
+        return
+    from ccutils.contexts.prompts import Prompter, check_demonstrations, check_window
+    from ccutils.models.base import check_model_takes
+
+    tokenizer, config, window = at_hand(plan, task)
+    prompter = Prompter(tokenizer, task.template, window, plan.chat)
+    check_window(task, prompter)
+    check_demonstrations(task, prompter)
+    check_model_takes(config, plan.lora, "auto" if dry_run else plan.attention)
+
+
+def at_hand(plan: "Plan", task: "Task") -> tuple["PreTrainedTokenizerBase", "PretrainedConfig", int]:
+    """Tokenizer and config of a model directory, or of the tiny base before it is made, and the window."""
+    from ccutils.models.base import config_of, context_length, load_tokenizer
+    from ccutils.models.tiny import make_recipe, tiny_config, word_tokenizer
+
+    if plan.model == "tiny":
+        recipe = make_recipe(plan.recipe)
+        words = word_tokenizer(task, recipe.vocabulary)
+        return words, tiny_config(words, recipe), plan.window or recipe.window
+    path = str(Path(plan.model).expanduser())
+    return load_tokenizer(path), config_of(path), plan.window or context_length(path)
+
+
+def check_gpu(profile: Profile) -> None:
+    """Raise InputError if a profile needs a GPU and there is none, or this environment's torch uses none."""
+    if not profile.gpu:
+        return
+    if not list_gpus():
+        raise InputError(
+            "this profile needs an NVIDIA GPU and none is found: run it where there is one, take "
+            "--profile cpu, or set gpu: false in the profile to compute on the CPU, which is slow."
+        )
+    if version("torch").endswith("+cpu"):
+        raise InputError(
+            "this environment has torch for the CPU only: delete .venv and start again on this machine."
+        )

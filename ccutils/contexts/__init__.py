@@ -1,0 +1,13 @@
+"""Which demonstrations a prompt holds: half of the small core, beside `ccutils.probes`.
+
+Neighbours of each pool example are found (`similarity`, `neighbours`), contexts drawn from them by a strategy
+(`sampler`; `shared` where targets share demonstrations), paraphrases of the target made (`paraphrase`, and
+its `paraphrase_rules`), and all of it written as token ids (`prompts`). Sampling is a pure function of (seed,
+epoch, target). The strategies are the paper's by name; their details are ours where its text is not known to
+us. It uses `tasks` and the root alone: no torch, no Snakemake, no notebook, no chart. `similarity` is tested
+in tests/contexts/test_neighbours.py, `paraphrase_rules` in test_paraphrase.py.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,211 @@
+"""Paraphrases of the pool's inputs, for contrastive contexts: made once, cached, each with its kind told."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ccutils.contexts.paraphrase_rules import keeps, needed, rewrite
+from ccutils.errors import InputError
+from ccutils.streams import Stream
+from ccutils.tasks.base import Example, Task
+from ccutils.tasks.files import read_records, require
+
+PARAPHRASERS = ("none", "rules", "model", "file", "task")
+"""none: the input itself. rules: see paraphrase_rules. model: a language model by directory or Hub id. file:
+JSON lines with `input` and `paraphrase` (or `paraphrases`, a list). task: what the task itself has."""
+LONGEST = 3  # a model's paraphrase may be this many times as long as the input
+VERSION = 2  # of the cache: raise it when the rules change
+
+Own = Callable[[Example, np.random.Generator], str]
+
+
+class Writer(Protocol):
+    """What asks a language model for paraphrases: ccutils.models.write_paraphrases, for kind "model"."""
+
+    def __call__(self, examples: Sequence[Example], how: "Paraphraser") -> Mapping[str, Sequence[str]]:
+        """Paraphrases by input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paraphraser:
+    """How paraphrases are made. `strength` (0 to 1) is that of the rules; `source` the model or the file,
+    `frames` whether rules may put "please" and the like around (not for what is to be translated).
+
+    Raises InputError for values that cannot be.
+    """
+
+    kind: str = "rules"
+    strength: float = 0.5
+    source: str = ""
+    language: str = "en"
+    frames: bool = True
+    variants: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in PARAPHRASERS:
+            raise InputError(
+                f"paraphraser {self.kind!r} does not exist: choose one of {', '.join(PARAPHRASERS)}."
+            )
+        if not 0 <= self.strength <= 1:
+            raise InputError(f"paraphrase strength is {self.strength}: it must lie between 0 and 1.")
+        if self.variants < 1:
+            raise InputError(f"paraphrase variants is {self.variants}: it must be at least 1.")
+        if self.kind in ("model", "file") and not self.source:
+            raise InputError(f"paraphraser {self.kind!r} needs a source: name the {self.kind}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Paraphrases:
+    """For each input its paraphrases, and the kind that they came to be of."""
+
+    texts: Mapping[str, tuple[str, ...]]
+    kinds: Mapping[str, str]
+
+    def pick(self, example: Example, rng: np.random.Generator) -> str:
+        """One paraphrase of an example's input; fits Task.paraphrase."""
+        texts = self.texts[example.input]
+        return texts[int(rng.integers(len(texts)))]
+
+    def shares(self) -> dict[str, float]:
+        """The share of inputs of each kind: what is not of the kind asked for fell back."""
+        counts = Counter(self.kinds.values())
+        return {kind: n / len(self.kinds) for kind, n in sorted(counts.items())}
+
+
+def paraphrase(
+    examples: Sequence[Example],
+    how: Paraphraser,
+    cache: Path,
+    own: Own | None = None,
+    write: Writer | None = None,
+) -> Paraphrases:
+    """Paraphrases of every example's input, from the cache where they were made before.
+
+    A paraphrase that loses a phrase which the label needs is not used. Where a model or a file gives none,
+    rules are used, and where these change nothing, the input itself. `own` is Task.paraphrase, for kind
+    "task"; `write` asks a model, for kind "model". Raises InputError for an unreadable model or file, or a
+    task without paraphrases of its own.
+    """
+    check_paraphraser(how, own)
+    recipe = {**asdict(how), "version": VERSION, "pairs": [[e.input, e.output] for e in examples]}
+    if how.kind == "file":
+        recipe["content"] = hashlib.sha256(_bytes(Path(how.source))).hexdigest()
+    name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
+    path = cache / f"paraphrases-{how.kind}-{name}.jsonl"
+    if not path.exists():
+        write_lines(path, make(examples, how, own, write))
+    rows = read_records(path) if examples else []
+    return Paraphrases(
+        {str(r.values["input"]): tuple(r.values["paraphrases"]) for r in rows},
+        {str(r.values["input"]): str(r.values["kind"]) for r in rows},
+    )
+
+
+def check_paraphraser(how: Paraphraser, own: Own | None) -> None:
+    """Raise InputError for a task without paraphrases of its own, or a file that cannot be read."""
+    if how.kind == "task" and own is None:
+        raise InputError("paraphraser 'task': this task has no paraphrases of its own; choose another.")
+    if how.kind == "file":
+        _bytes(Path(how.source))
+
+
+def choose_paraphraser(
+    task: Task, *, kind: str = "auto", strength: float = 0.5, source: str = "", seed: int = 0
+) -> Paraphraser:
+    """Choose the paraphraser by its kind; "auto" is the task's own where it has one, else rules.
+
+    Raises InputError for values that cannot be, and for what this task does not have.
+    """
+    own = "task" if task.paraphrase else "rules"
+    kind = own if kind == "auto" else kind
+    how = Paraphraser(kind, strength, source, task.language, task.frames, seed=seed)
+    check_paraphraser(how, task.paraphrase)
+    return how
+
+
+def paraphrase_pool(task: Task, how: Paraphraser, cache: Path, write: Writer | None = None) -> Paraphrases:
+    """Paraphrase the inputs of a task's pool, as `paraphrase` does."""
+    return paraphrase(task.pool, how, cache, task.paraphrase, write)
+
+
+def make(
+    examples: Sequence[Example], how: Paraphraser, own: Own | None, write: Writer | None
+) -> list[dict[str, Any]]:
+    """One row for each different input: input, paraphrases, kind."""
+    distinct = list({e.input: e for e in examples}.values())
+    offered: Mapping[str, Sequence[str]] = {}
+    if how.kind == "file":
+        offered = from_file(Path(how.source))
+    elif how.kind == "model":
+        if write is None:
+            raise InputError("paraphraser 'model' needs what asks it: pass ccutils.models.write_paraphrases.")
+        offered = write(distinct, how)
+    rng = np.random.default_rng([how.seed, Stream.PARAPHRASES])
+    rows = []
+    for e in distinct:
+        phrases = needed(e.input, e.output)
+        texts = [t for t in dict.fromkeys(offered.get(e.input, ())) if usable(t, e.input, phrases)]
+        kind = how.kind
+        if how.kind == "task" and own is not None:
+            texts = [own(e, rng) for _ in range(how.variants)]
+        elif not texts and how.kind != "none":
+            made = (
+                rewrite(e.input, e.output, how.strength, how.language, rng, how.frames)
+                for _ in range(how.variants)
+            )
+            texts = [t for t in dict.fromkeys(made) if t.split() != e.input.split() and keeps(t, phrases)]
+            kind = "rules"
+        if not texts:
+            texts, kind = [e.input], "none"
+        rows.append({"input": e.input, "paraphrases": texts[: how.variants], "kind": kind})
+    return rows
+
+
+def usable(text: str, original: str, phrases: list[str]) -> bool:
+    """Whether an offered text is one line, not the input itself, not too long, and keeps the phrases."""
+    return (
+        bool(text.strip())
+        and "\n" not in text
+        and text.split() != original.split()
+        and len(text) <= LONGEST * len(original) + 20
+        and keeps(text, phrases)
+    )
+
+
+def from_file(path: Path) -> dict[str, list[str]]:
+    """Paraphrases by input from JSON lines prepared elsewhere."""
+    records = read_records(path)
+    require(records, ["input"], str(path))
+    offered: dict[str, list[str]] = {}
+    for record in records:
+        many = record.values.get("paraphrases", record.values.get("paraphrase"))
+        texts = many if isinstance(many, list) else [many]
+        if not record.text("input") or not all(isinstance(t, str) for t in texts):
+            raise InputError(f"{record.place}: it must have text in `input` and `paraphrase`; mend the line.")
+        offered.setdefault(record.text("input"), []).extend(t.strip() for t in texts)
+    return offered
+
+
+def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write JSON lines whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    os.replace(part, path)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"paraphrase file {path} cannot be read ({error.strerror}): check the path."
+        ) from None

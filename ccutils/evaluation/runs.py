@@ -1,0 +1,86 @@
+"""All probes of one run: its checkpoints found, or trained, asked, and measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ccutils.errors import InputError
+from ccutils.evaluation.responder import Responder
+from ccutils.probes.questions import QuestionSet
+from ccutils.probes.scores import measure
+from ccutils.records import Row, Run, read_json, write_rows
+from ccutils.tasks import load_task
+from ccutils.training.plan import Plan
+from ccutils.training.run import ic_train
+from ccutils.training.trainer import checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """A run's rows, and its answers by step in the order of the questions."""
+
+    rows: list[Row]
+    answers: dict[int, list[str]]
+
+
+def probe_run(
+    run: Run,
+    questions: QuestionSet,
+    responder: Responder,
+    checkpoints: Mapping[int, Path],
+    parameters: Mapping[str, Any],
+) -> Probed:
+    """Put all questions to the base (step 0) and to each checkpoint; write the rows to the run's
+    probes.parquet.
+
+    Beside it go the parameters, the task's facts, and what was dropped of the prompts or left out.
+    """
+    prompts, length = responder.prompts(questions), questions.task.max_new_tokens
+    steps = {0: None, **checkpoints}
+    answers = {
+        step: responder.answers(prompts, length, adapter, run.folder, f"step-{step}")
+        for step, adapter in steps.items()
+    }
+    rows = [row for step in steps for row in measure(questions, answers[step], run, step)]
+    counts = {
+        "questions": len(prompts),
+        "prompts_cut": sum(prompt.dropped > 0 for prompt in prompts),
+        "demonstrations_dropped": sum(prompt.dropped for prompt in prompts),
+        "left_out": dict(questions.left_out),
+    }
+    facts = {"facts": dict(questions.task.facts), "probes": counts}
+    write_rows(run.folder / "probes.parquet", rows, {**parameters, "seed": run.seed, **facts})
+    return Probed(rows, answers)
+
+
+def find_or_train(plan: Plan) -> dict[int, Path]:
+    """The checkpoints of the plan's run by step; a run that is not there is trained now, as notebook 03 does.
+
+    What probing has for itself (k, similarity, window) and the training's own settings may differ from the
+    plan. Raises InputError for a run that was stopped, or was trained with other values.
+    """
+    folder = plan.run.folder
+    trained = read_json(folder / "plan.json")
+    if trained is None:
+        ic_train(plan)
+        return checkpoints(folder)
+    if not (folder / "done.json").exists():
+        raise InputError(
+            f"the run in {folder} was stopped before its end: run notebook 03_ic_train again, which goes on "
+            "where it stopped."
+        )
+    for name in ("p", "epsilon", "quantise", "chat", "recipe", "task_options"):
+        here = plan.known()[name]
+        if trained[name] != here:
+            raise InputError(
+                f"the run in {folder} was trained with {name} = {trained[name]!r}, and here it is {here!r}: "
+                "give the same, or train again with notebook 03_ic_train."
+            )
+    task = load_task(plan.task, seed=plan.seed, **plan.task_options)
+    if trained["data"] != plan.identity(task.pool)["data"]:
+        raise InputError(
+            f"the run in {folder} was trained on other data than are there now: train again with notebook "
+            "03_ic_train."
+        )
+    return checkpoints(folder)

@@ -1,0 +1,15 @@
+from .base import add_lora as add_lora
+from .base import check_hub as check_hub
+from .base import check_model as check_model
+from .base import context_length as context_length
+from .base import load_adapter as load_adapter
+from .base import load_base as load_base
+from .base import load_tokenizer as load_tokenizer
+from .base import model_path as model_path
+from .generation import answer as answer
+from .generation import answer_each as answer_each
+from .lora import Lora as Lora
+from .paraphraser import write_paraphrases as write_paraphrases
+from .tiny import Recipe as Recipe
+from .tiny import make_recipe as make_recipe
+from .tiny import tiny_base as tiny_base

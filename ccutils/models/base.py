@@ -1,0 +1,276 @@
+"""Base models: by name, from a directory or the Hub, quantised to NF4 and with LoRA on top."""
+
+import os
+import warnings
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+from bitsandbytes.nn.modules import Linear4bit
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.integrations import sdpa_attention
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
+from transformers.utils.hub import has_file
+from transformers.utils.import_utils import is_flash_attn_2_available
+
+from ccutils.errors import InputError, nearest, reason
+from ccutils.models.lora import Lora
+from ccutils.models.tiny import DEFAULT, Recipe, tiny_base
+from ccutils.tasks.base import Task
+
+# Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
+warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecated", FutureWarning)
+
+
+def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
+    """What `from_pretrained` takes: a directory for "tiny" (trained now if need be), a path or a Hub id.
+
+    Raises InputError for a directory that does not exist or lacks a config, a tokenizer or safetensors, and
+    for a Hub id that is neither on this machine nor to be had now.
+    """
+    if model == "tiny":
+        return str(tiny_base(task, cache, recipe))
+    check_model(model)
+    folder = Path(model).expanduser()
+    if folder.exists():
+        return str(folder)
+    check_hub(model)
+    return model
+
+
+def check_model(model: str) -> None:
+    """Raise InputError for a local model that cannot be loaded; "tiny" and Hub ids pass."""
+    folder = Path(model).expanduser()
+    if model == "tiny" or (not folder.exists() and model.count("/") == 1 and model[0] not in "./~"):
+        return
+    if not folder.is_dir():
+        raise InputError(
+            f"model {model!r} is no directory: give an existing one, a Hub id such as org/name, or 'tiny'."
+        )
+    for file, what in (("config.json", "config"), ("tokenizer_config.json", "tokenizer")):
+        if not (folder / file).exists():
+            raise InputError(
+                f"model directory {model!r} lacks a {what} ({file}): save one there with save_pretrained."
+            )
+    if not any((folder / file).exists() for file in (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME)):
+        raise _unsafe(model)
+
+
+def check_hub(model: str) -> None:
+    """Raise InputError for a Hub id that is neither on this machine nor to be had now.
+
+    Asked once, without the retries of `from_pretrained`, which take a minute to tell of a missing network.
+    """
+    try:
+        there = has_file(model, "config.json")
+    except Exception as error:  # not only OSError: a proxy's refusal, a name that the Hub cannot have
+        raise _unreachable(model, error) from error
+    if not there:
+        raise _unreachable(model, OSError("it is neither on this machine nor found on the Hub"))
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model, with a padding token. Raises InputError for one without an end of text."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise _unreachable(path, error) from error
+    if tokenizer.eos_token is None:
+        raise InputError(
+            f"the tokenizer of model {path!r} has no eos_token, which ends every answer: give it one, "
+            "tokenizer.eos_token = ..., and save it there with save_pretrained."
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_base(
+    path: str, *, quantise: bool = True, attention: str = "auto", layers: int = 0
+) -> PreTrainedModel:
+    """A base model on the GPU if there is one, its linear layers in NF4 by bitsandbytes if `quantise`.
+
+    `attention` is transformers' name of a kernel; "auto": FlashAttention where it is installed, else sdpa.
+    `layers` loads the first so many alone, to time them (0: all).
+    Only safetensors are read and no remote code is run. A model that is to be split stays in main memory, its
+    4-bit weights packed in the compute dtype as FSDP needs them. Raises InputError if it cannot be had.
+    """
+    dtype = compute_dtype()
+    if repeats_kv_heads():
+        # transformers 5.23 hands a batch without padding to sdpa in a form that these cards compute only by
+        # the kernel that makes all scores at once (its issue 48633): 1 GB for an 8B model and 2,048 tokens.
+        sdpa_attention.use_gqa_in_sdpa = lambda *tensors: False
+    here = torch.cuda.current_device() if torch.cuda.is_available() and not uses_fsdp() else "cpu"
+    nf4 = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        bnb_4bit_quant_storage=dtype if uses_fsdp() else torch.uint8,
+    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=config_of(path, layers),
+            dtype=dtype,
+            quantization_config=nf4 if quantise else None,
+            device_map={"": here},
+            use_safetensors=True,
+            attn_implementation=attention_kernel(attention),
+        )
+    except OSError as error:
+        # transformers' two sentences for weights that are there, but not as safetensors
+        raise (_unsafe(path) if "file named" in str(error) else _unreachable(path, error)) from error
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            # Else, on a CPU that has bfloat16, it answers in that but trains in float32: up to 5% of the tiny
+            # model's answers are not those of the function that was trained, and widths off 32 fail.
+            module.support_avx512bf16_for_cpu = False
+    model.eval()
+    return model
+
+
+def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> PeftModel:
+    """Put a fresh LoRA adapter on a base; its random half comes from torch's seed.
+
+    Raises InputError for targets that no layer is called.
+    """
+    # Not peft's prepare_model_for_kbit_training: it puts embeddings, head and norms in float32, and so all
+    # that passes from layer to layer: 2 GB more for an 8B model, twice the activations (training/memory.py).
+    if checkpointing:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        target_modules=lora.targets,
+        lora_dropout=lora.dropout,
+        task_type="CAUSAL_LM",
+    )
+    modules = model.named_modules()
+    linear = {name.rpartition(".")[2] for name, m in modules if isinstance(m, torch.nn.Linear | Conv1D)}
+    listed = lora.targets if isinstance(lora.targets, list) else []
+    try:
+        adapted = get_peft_model(model, config)
+    except ValueError as error:  # nothing is called so, or what is called so takes no adapter
+        raise _no_layer(listed or [str(lora.targets)], linear) from error
+    # peft says nothing of names in a list that it does not find, so long as it finds one.
+    tuner: Any = adapted.base_model
+    on = [f".{name}" for name in tuner.targeted_module_names]
+    for target in listed:
+        if not any(name.endswith(f".{target}") for name in on):
+            raise _no_layer([target], linear)
+    return adapted
+
+
+def check_model_takes(config: PretrainedConfig, lora: Lora, attention: str = "auto") -> None:
+    """Raise InputError for an adapter or an attention that a model cannot have, without loading it."""
+    kernel = attention_kernel(attention)
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(
+                config, dtype=compute_dtype(), attn_implementation=kernel
+            )
+    except (ImportError, ValueError) as error:  # no package for it, or not for this kind of model
+        why = reason(error).rstrip(".:")
+        raise InputError(
+            f"attention {attention!r} cannot be used here ({why}): set it to auto, sdpa or eager."
+        ) from error
+    add_lora(model, lora, checkpointing=False)
+
+
+def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
+    """A base with the adapter of a checkpoint folder on it, for answering.
+
+    The adapter is put into the base itself: take it off with `.unload()`, which returns the base as it was,
+    before the next one goes on. Raises ValueError where one is on.
+    """
+    if any(isinstance(module, BaseTunerLayer) for module in base.modules()):
+        raise ValueError("the base has an adapter on: take it off with unload() first.")
+    return PeftModel.from_pretrained(base, str(folder)).eval()
+
+
+def attention_kernel(name: str) -> str:
+    """The kernel to ask transformers for; FlashAttention needs a GPU and half precision.
+
+    Raises InputError for a name that transformers does not know.
+    """
+    known = ["auto", "eager", *(n for n in ALL_ATTENTION_FUNCTIONS.valid_keys() if "|" not in n)]
+    if name not in known:
+        raise InputError(f"attention {name!r} does not exist{nearest(name, known)}")
+    if name != "auto":
+        return name
+    flash = compute_dtype() == torch.bfloat16 and is_flash_attn_2_available()  # the same cards have both
+    return "flash_attention_2" if flash else "sdpa"
+
+
+def repeats_kv_heads() -> bool:
+    """Whether attention must repeat keys and values: GPUs before sm80 (a T4) have no kernel that need not."""
+    return torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8
+
+
+def config_of(path: str, layers: int = 0) -> PretrainedConfig:
+    """The config of a model, or of its first `layers` alone. Raises InputError if it cannot be had."""
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(path)
+    except OSError as error:
+        raise _unreachable(path, error) from error
+    if layers:
+        text = config.get_text_config()
+        if getattr(text, "layer_types", None):
+            text.layer_types = text.layer_types[:layers]
+        text.num_hidden_layers = layers
+    return config
+
+
+def context_length(path: str) -> int:
+    """The most tokens a model can read. Raises InputError if its config cannot be had or does not tell."""
+    window = getattr(config_of(path).get_text_config(), "max_position_embeddings", None)
+    if window is None:
+        raise InputError(f"the config of model {path!r} does not tell its window: set `window`.")
+    return int(window)
+
+
+def uses_fsdp() -> bool:
+    """Whether `accelerate launch` has been told to split the model over GPUs (FSDP)."""
+    return os.environ.get("ACCELERATE_USE_FSDP") == "true"
+
+
+def compute_dtype() -> torch.dtype:
+    """float32 on CPU; on GPU bfloat16 where the card has it (not a T4), else float16."""
+    if not torch.cuda.is_available():
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _unreachable(path: str, error: Exception) -> InputError:
+    why = reason(error).rstrip(".:")
+    return InputError(
+        f"model {path!r} could not be loaded ({why}): check the name, the network, and for "
+        "gated models the token in HF_TOKEN; or give a local directory, or 'tiny'."
+    )
+
+
+def _unsafe(path: str) -> InputError:
+    return InputError(
+        f"model {path!r} has no weights as safetensors ({SAFE_WEIGHTS_NAME}), and no others are read, since "
+        "those can run code: load it once with transformers where you trust it, and use save_pretrained."
+    )
+
+
+def _no_layer(targets: list[str], linear: Collection[str]) -> InputError:
+    name = next((t for t in targets if t.rpartition(".")[2] not in linear), targets[0])
+    known = nearest(name, linear)
+    return InputError(f"targets has {name!r}, and no linear layer of the model is called so{known}")

@@ -1,0 +1,13 @@
+from .live_pool import Answer as Answer
+from .live_pool import LivePool as LivePool
+from .live_pool import answer_with_neighbours as answer_with_neighbours
+from .questions import CHANGED as CHANGED
+from .questions import NEIGHBOUR as NEIGHBOUR
+from .questions import PLAIN as PLAIN
+from .questions import Question as Question
+from .questions import QuestionSet as QuestionSet
+from .questions import make_questions as make_questions
+from .questions import one_target as one_target
+from .scores import Estimate as Estimate
+from .scores import estimate as estimate
+from .scores import measure as measure

@@ -1,0 +1,157 @@
+"""Where results lie, and the one shape that every measured number has."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ccutils.errors import InputError
+
+FREE_BYTES = 200 * 2**20  # below this a run would fail half-way
+STRATEGIES = ("none", "random", "similar", "contrastive", "batch_mix")
+"""How contexts are made in training, by name; ccutils.contexts says what each is."""
+ORDER = ("base", "none", "random", "similar", "batch_mix", "contrastive")
+"""Strategies in the order of every legend and table; `base` is the model before fine-tuning."""
+MODEL_FOLDER = "{task}/{model}"
+RUN_FOLDER = MODEL_FOLDER + "/{strategy}/seed-{seed}"
+"""Where runs lie in a results folder; the Snakefile takes the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measured number; a Parquet file of these rows is all that figures read.
+
+    `step` is the optimiser step (0: not fine-tuned). `set` is "id" or "ood". `probe` is one of PROBES.
+    `grade` is the number of relevant examples, or for `similarity` the middle of the bin, in [0, 1].
+    `value` is a mean over `n` items; `low` and `high` bound its 95% bootstrap interval over the items.
+    `value`, `low` and `high` are NaN where n is 0. `variant` and `base` are those of Run.
+    """
+
+    task: str
+    model: str
+    strategy: str
+    seed: int
+    step: int
+    set: str
+    probe: str
+    grade: float
+    value: float
+    n: int
+    low: float
+    high: float
+    variant: str = ""
+    base: str = ""
+
+
+PROBES: Mapping[str, str] = {
+    "quality": "quality, with `grade` relevant examples among k",
+    "similarity": "quality, by similarity of the target to its most similar context example",
+    "iwl": "IWL-score: quality with a context that holds nothing relevant",
+    "icl": "ICL-score: how often the answer follows a relevant example whose label was changed",
+    "copy": "Copy-score: of the wrong answers with nothing relevant at hand, the share that repeats a label "
+    "of the context",
+    "copy_rate": "the same, of all answers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One fine-tuning run, by everything that tells it from another of its results folder, and its folder.
+
+    `variant` says what of the strategy differs from the profile's, such as "epsilon=0,p=0.3" (see
+    ccutils.contexts.read_variant); `base` names the base model where a seed has not its own usual one.
+
+    >>> Run(Path("results"), "topics", "org/name", "contrastive", 0, "p=0.3").folder.as_posix()
+    'results/topics/org--name/contrastive,p=0.3/seed-0'
+    """
+
+    root: Path
+    task: str
+    model: str
+    strategy: str
+    seed: int
+    variant: str = ""
+    base: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where the run keeps its checkpoints, answers and rows."""
+        strategy = ",".join(filter(None, [self.strategy, self.variant]))
+        seed = f"{self.seed},base-{self.base}" if self.base else str(self.seed)
+        where = RUN_FOLDER.format(
+            task=self.task, model=model_folder(self.model), strategy=strategy, seed=seed
+        )
+        return self.root / where
+
+    @property
+    def model_folder(self) -> Path:
+        """Where what all runs of its task and model share is kept."""
+        return self.root / MODEL_FOLDER.format(task=self.task, model=model_folder(self.model))
+
+
+def model_folder(model: str) -> str:
+    """Name the folder of a model: its name without slashes."""
+    return model.strip("/").replace("/", "--")
+
+
+def write_rows(path: Path, rows: Iterable[Row], parameters: Mapping[str, Any]) -> None:
+    """Write rows as Parquet and the run's parameters beside them as JSON, each whole or not at all."""
+    table = pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__dataclass_fields__))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    table.to_parquet(part, index=False)
+    os.replace(part, path)
+    write_json(path.with_suffix(".json"), dict(parameters))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(part, path)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; None where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
+    """All rows of several Parquet files as one frame."""
+    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
+
+
+def check_results_folder(folder: Path) -> None:
+    """Make the results folder and write to it. Raises InputError if it is read-only or full."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x" * 4096)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(
+            f"results folder {folder} cannot be written to ({why}): choose another by the parameter "
+            "results (--set results=FOLDER)."
+        ) from error
+    if free < FREE_BYTES:
+        raise InputError(
+            f"results folder {folder} has {free >> 20} MB left and a run needs {FREE_BYTES >> 20}: "
+            "free some, or choose another by the parameter results (--set results=FOLDER)."
+        )
+
+
+def check_strategies(names: Iterable[str]) -> list[str]:
+    """The distinct names in the order of ORDER. Raises InputError for one that has no colour."""
+    present = set(names)
+    unknown = sorted(present - set(ORDER))
+    if unknown:
+        raise InputError(f"strategy {unknown[0]!r} is unknown: known are {', '.join(ORDER)}.")
+    return [name for name in ORDER if name in present]

@@ -1,0 +1,11 @@
+"""From measured rows to what a person reads: means and intervals, claims and verdicts, figures, one page.
+
+`aggregate` takes rows to means over seeds, `claims` holds the hopes and judges them, `charts` draws every
+figure, `build` and `page` put them on one page that works offline; `context_table` and `sliders` are for
+notebooks. It uses the root, and of `contexts` and `tasks` what a table of contexts needs; it never trains or
+asks a model. `page` is tested in tests/report/test_build.py.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,176 @@
+"""From tidy rows to means over seeds with their intervals, and the headline scores of each strategy."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t  # type: ignore[import-untyped]
+
+from ccutils.errors import InputError
+from ccutils.records import ORDER, PROBES, Row, check_strategies, read_rows
+
+KEYS = ["task", "model", "strategy", "step", "set", "probe", "grade"]
+"""Columns that tell one measured quantity from another; its rows differ by seed alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One headline number: a probe on one set at one grade; `grade` None is the task's largest."""
+
+    name: str
+    probe: str
+    set: str
+    grade: float | None
+
+    def of(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows that hold this score."""
+        chosen = rows[(rows["probe"] == self.probe) & (rows["set"] == self.set)]
+        largest = chosen.groupby("task")["grade"].transform("max")
+        return chosen[chosen["grade"] == (largest if self.grade is None else self.grade)]
+
+
+IWL = Score("IWL-score", "iwl", "id", 0)
+ICL = Score("ICL-score", "icl", "id", 1)
+COPY = Score("Copy-score", "copy", "id", 0)
+KNOWN = Score("quality ID, 1 relevant", "quality", "id", 1)
+CHOICE = Score("quality OOD, 1 relevant", "quality", "ood", 1)
+SCORES = (
+    IWL,
+    ICL,
+    COPY,
+    KNOWN,
+    CHOICE,
+    Score("quality OOD, all relevant", "quality", "ood", None),
+)
+
+
+def find_rows(results: Path) -> pd.DataFrame:
+    """All rows below a results folder. Raises InputError where there are none."""
+    if not results.is_dir():
+        raise InputError(f"results folder {results} does not exist: run notebook 04_probes with it first.")
+    paths = sorted(results.rglob("probes.parquet"))
+    rows = read_rows(paths) if paths else pd.DataFrame()
+    if rows.empty:
+        raise InputError(
+            f"results folder {results} holds no probes.parquet with rows: run notebooks 03_ic_train and then "
+            "04_probes with the same `results`, or ./reproduce.sh for the whole chain."
+        )
+    return check_rows(rows)
+
+
+def check_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The measured rows (n > 0). Raises InputError for a missing column, an unknown probe or strategy."""
+    rows = rows.assign(**{name: "" for name in ("variant", "base") if name not in rows})  # of older results
+    missing = [name for name in Row.__dataclass_fields__ if name not in rows]
+    if missing:
+        raise InputError(
+            f"rows of results lack the column {missing[0]!r}: make them with notebook 04_probes."
+        )
+    unknown = sorted(set(rows["probe"]) - set(PROBES))
+    if unknown:
+        raise InputError(
+            f"rows of results hold the unknown probe {unknown[0]!r}: known are {', '.join(PROBES)}."
+        )
+    check_strategies(rows["strategy"])
+    return rows[(rows["n"] > 0) & rows["value"].notna()].reset_index(drop=True)
+
+
+def gaps(rows: pd.DataFrame, wanted: Sequence[Score]) -> str:
+    """A sentence that names the scores that no answers were there for, and where; '' where all are there."""
+    runs, parts = _runs(rows), []
+    for score in wanted:
+        without = [run for run in runs if run not in _runs(score.of(rows))]
+        where = "" if len(without) == len(runs) else f" ({'; '.join(map(', '.join, without))})"
+        parts += [score.name + where] if without else []
+    if not parts:
+        return ""
+    advice = "more rows, a larger n_targets or outputs that repeat would give some"
+    sentence = f"Too few answers for {'; '.join(parts)}: {advice}."
+    copy = " The Copy-score counts wrong answers alone." if COPY.name in sentence else ""
+    return sentence + copy
+
+
+def _runs(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    return sorted(set(zip(rows["task"], rows["model"], strict=True)))
+
+
+def base_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of step 0, one a seed, as strategy `base`.
+
+    Before training all strategies are the same model on the same items: where several measured it, their
+    numbers are averaged.
+    """
+    start = rows[rows["step"] == 0].assign(strategy="base")
+    numbers = {"value": "mean", "n": "max", "low": "mean", "high": "mean"}
+    return start.groupby([*KEYS, "seed"], as_index=False).agg(numbers)
+
+
+def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """`base`, and each strategy at its last step (of those seeds that have reached it)."""
+    trained = rows[rows["step"] > 0]
+    last = trained.groupby(["task", "model", "strategy"])["step"].transform("max")
+    return pd.concat([base_rows(rows), trained[trained["step"] == last]], ignore_index=True)
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half the width of the 95% t interval of a mean; NaN for fewer than two values."""
+    if len(values) < 2:
+        return float("nan")
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return float(t.ppf(0.975, len(values) - 1) * error)
+
+
+def over_seeds(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
+    """Mean over seeds of each group: columns `by`, value, half, low, high, seeds, n (all items), interval.
+
+    low and high bound the 95% t interval over seeds, clipped to [0, 1]; with one seed they are the row's own
+    bootstrap interval over items and `half` is NaN. `interval` says in words which it is.
+    """
+    table = rows.groupby([*by], as_index=False).agg(
+        value=("value", "mean"),
+        half=("value", lambda values: half_width(list(values))),
+        low=("low", "mean"),
+        high=("high", "mean"),
+        seeds=("seed", "nunique"),
+        n=("n", "sum"),
+    )
+    many = table["seeds"] > 1
+    table["low"] = table["low"].where(~many, (table["value"] - table["half"]).clip(0, 1))
+    table["high"] = table["high"].where(~many, (table["value"] + table["half"]).clip(0, 1))
+    table["interval"] = [
+        f"{low:.2f} to {high:.2f} ({f'{seeds} seeds' if seeds > 1 else 'items of one seed'})"
+        for low, high, seeds in zip(table["low"], table["high"], table["seeds"], strict=True)
+    ]
+    return table
+
+
+def scores_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """`over_seeds` of each headline score: a line for each task, model, strategy (or base) and score."""
+    final = final_rows(rows)
+    parts = [over_seeds(score.of(final)).assign(score=score.name) for score in SCORES]
+    table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+    scores, order = [score.name for score in SCORES], list(ORDER)
+    places = (
+        table["score"].map(scores.index),
+        table["strategy"].map(order.index),
+        table["model"],
+        table["task"],
+    )
+    return table.iloc[np.lexsort(places)].reset_index(drop=True)
+
+
+def write_number(value: float, half: float) -> str:
+    """A score with its half width: 0.94 ± 0.03, or 0.94 alone where one seed gives no width."""
+    return f"{value:.2f}" if np.isnan(half) else f"{value:.2f} ± {half:.2f}"
+
+
+def wide_table(table: pd.DataFrame) -> pd.DataFrame:
+    """`scores_table` for reading: a line for each task, model and strategy, a column for each score."""
+    text = [write_number(value, half) for value, half in zip(table["value"], table["half"], strict=True)]
+    lines = table.assign(text=text).pivot(index=["task", "model", "strategy"], columns="score", values="text")
+    facts = table.groupby(["task", "model", "strategy"])[["step", "seeds"]].max()
+    index = pd.MultiIndex.from_frame(table[["task", "model", "strategy"]].drop_duplicates())
+    columns = [score.name for score in SCORES if score.name in lines]
+    return lines[columns].join(facts).reindex(index).fillna("–").reset_index().rename_axis(columns=None)

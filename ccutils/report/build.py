@@ -1,0 +1,245 @@
+"""The report of a results folder: every figure drawn and saved, and one page that holds them all, offline."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from ccutils.errors import InputError
+from ccutils.records import read_json
+from ccutils.report import charts
+from ccutils.report.aggregate import SCORES, gaps, scores_table, wide_table
+from ccutils.report.claims import VERDICTS, judge
+from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
+from ccutils.style import save
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "numpy", "pandas", "altair")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart, the name of its files, and a line on how to read it."""
+
+    name: str
+    chart: Any
+    reading: str
+
+
+OF_A_RUN = ("seed", "strategy", "data")  # what may differ between runs that are compared
+
+MARKS = dict(zip(VERDICTS, "✓✗?––", strict=True))
+
+INTRODUCTION = (
+    "A reproduction of the ideas of arXiv:2604.01601. Every number here was measured by this package "
+    "on the runs listed below; none is the paper's. The definitions of the scores and tasks are ours "
+    "too."
+)
+RULES = (
+    "Each hope is a rule; its bound is ours. It came out if the whole 95% t interval over seeds "
+    "keeps the rule, it did not if none of the interval does, and otherwise these seeds do not "
+    "decide. Where a rule compares two strategies, they are compared seed by seed. Of so many rules one in "
+    "twenty may be judged wrongly by chance. OOD: groups of examples that training never saw."
+)
+SCORES_NOTE = (
+    "Mean over seeds ± half the width of the 95% t interval over seeds (no width with one seed), "
+    "from 0 to 1. base: before fine-tuning. –: not measured. All seeds of a model start from the "
+    "same base: the intervals are over data and fine-tuning."
+)
+READINGS = {
+    "quality_by_similarity": (
+        "Left: nothing in the context resembles the target, so the answer must come from the "
+        "weights. Right: a near copy is at hand. A line that rises from zero lives by the context "
+        "alone; a mixture is high at both ends. Beware on the ID set: each bin holds other targets, "
+        "and those with a near neighbour are of frequent groups, which the weights know better, so "
+        "that even a line that pays no heed to the context rises. On the OOD set nothing is known, "
+        "and it stays flat. Points stand in the middle of their bins."
+    ),
+    "quality_by_relevance": (
+        "The same question by count: with 0 relevant examples only the weights can answer. The step "
+        "from 0 to 1 shows whether the model finds the one relevant example among irrelevant ones; "
+        "where all are relevant, blind copying does as well. Targets with few relevant examples "
+        "are missing at the higher counts."
+    ),
+    "scores_over_training": (
+        "Step 0 is the base before fine-tuning, shared by all strategies. IWL-score: quality with "
+        "nothing relevant in the context. ICL-score: share of answers that follow a relevant example "
+        "whose label was changed. Copy-score: of the wrong answers with nothing relevant at hand, "
+        "the share that repeats a label of the context; it is unsteady where few answers are wrong "
+        "(point at it for the count), and high for every model that knows nothing, blind or not: "
+        "what tells these apart is the quality with one relevant example."
+    ),
+    "scores_at_the_end": (
+        "Numbers of the last step; base is step 0. The three scores are those of the ID set, the "
+        "ICL-score that with one relevant example. Darker is higher, which is good for all but the "
+        "Copy-score."
+    ),
+    "context_structure": (
+        "What each strategy shows the model in training: how similar the best example of each "
+        "context is to its target. Strategy none has no contexts and is left out."
+    ),
+}
+
+
+def draw_figures(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> list[Figure]:
+    """Every figure of the rows, one for each model, and that of the drawn contexts if given.
+
+    What there are too few answers for is said in a figure's subtitle, or in its place.
+    """
+    figures = []
+    for model, part in rows.groupby("model"):
+        suffix = "" if rows["model"].nunique() == 1 else "-" + str(model).strip("/").replace("/", "--")
+        kinds = {
+            "quality_by_similarity": charts.quality_by_similarity,
+            "quality_by_relevance": charts.quality_by_relevance,
+            "scores_over_training": charts.scores_over_training,
+            "scores_at_the_end": charts.scores_chart,
+        }
+        for name, make in kinds.items():
+            figures.append(Figure(name + suffix, make(part), READINGS[name]))
+    if contexts is not None:
+        chart = charts.context_structure(contexts)
+        figures.append(Figure("context_structure", chart, READINGS["context_structure"]))
+    return figures
+
+
+def save_all(figures: Sequence[Figure], folder: Path) -> list[Path]:
+    """Write each figure to folder/<name>.svg, .png and .html; returns the paths."""
+    return [
+        path for figure in tqdm(figures, desc="figures") for path in save(figure.chart, folder / figure.name)
+    ]
+
+
+def read_contexts(results: Path) -> pd.DataFrame | None:
+    """The drawn contexts of all tasks below `results`; None before notebook 02_contexts has been run."""
+    paths = sorted(results.rglob("contexts.parquet"))
+    if not paths:
+        return None
+    columns = ["task", "strategy", "seed", "best"]
+    try:
+        tables = [pd.read_parquet(path, columns=columns) for path in paths]
+    except ValueError as error:
+        raise InputError(
+            f"a contexts.parquet below {results} lacks one of the columns {', '.join(columns)}: run notebook "
+            "02_contexts again."
+        ) from error
+    return pd.concat(tables, ignore_index=True)
+
+
+def read_parameters(results: Path) -> pd.DataFrame:
+    """Columns name, value: the parameters of all runs; where runs differ, the distinct values."""
+    found: dict[str, dict[str, None]] = {}
+    for path in sorted(results.rglob("probes.json")):
+        for name, value in flatten(json.loads(path.read_text(encoding="utf-8"))):
+            found.setdefault(name, {})[value] = None
+    lines = [(name, "; ".join(values)) for name, values in sorted(found.items())]
+    return pd.DataFrame(lines, columns=["name", "value"])
+
+
+def read_mixed(results: Path) -> list[str]:
+    """A sentence for each parameter that should be the same for all runs of a task and model, and is not."""
+    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for path in sorted(results.rglob("probes.json")):
+        probed = json.loads(path.read_text(encoding="utf-8"))
+        trained = read_json(path.with_name("plan.json")) or {}
+        values = found.setdefault((str(probed.get("task", "")), str(probed.get("model", ""))), {})
+        for name, value in [*flatten(probed), *flatten(trained)]:
+            if name not in OF_A_RUN and not name.startswith(("facts.", "probes.")):
+                values.setdefault(name, set()).add(value)
+    return [
+        f"Task {task}, model {model}: runs with different {name} ({', '.join(sorted(values))}) lie in this "
+        "folder and are taken together: run all of them again, or choose another `results`."
+        for (task, model), names in found.items()
+        for name, values in names.items()
+        if len(values) > 1
+    ]
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Pairs of a dotted name and a value as text, of nested mappings."""
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from flatten(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name, inner if isinstance(inner, str) else json.dumps(inner)
+
+
+def read_origin() -> pd.DataFrame:
+    """Columns name, value: date, git commit of this code, versions."""
+    root = Path(__file__).resolve().parents[2]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "not a git checkout"
+    lines = [
+        ("report made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
+        ("code", commit),
+        ("python", sys.version.split()[0]),
+        *((name, version(name)) for name in PACKAGES),
+    ]
+    return pd.DataFrame(lines, columns=["name", "value"])
+
+
+def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -> Path:
+    """Write results/report.html: one page, no network, with hopes, figures, scores and parameters."""
+    path = results / "report.html"
+    minimal = [image_html(image) for image in sorted((results / "minimal_model").glob("*.svg"))]
+    body = [
+        paragraph(INTRODUCTION),
+        paragraph(summarise(rows)),
+        *(paragraph(f"⚠ {sentence}") for sentence in read_mixed(results)),
+        heading("What was hoped for, and what came out"),
+        paragraph(RULES),
+        *hopes_html(judge(rows)),
+        heading("Figures"),
+        paragraph("Point at a mark for its numbers; click a strategy in a legend to bring it out."),
+        *(figure_html(figure.name, figure.chart, figure.reading) for figure in figures),
+        heading("Scores at the last step"),
+        paragraph(SCORES_NOTE),
+        *map(paragraph, filter(None, [gaps(rows, SCORES)])),
+        table_html(wide_table(scores_table(rows))),
+        heading("The minimal model"),
+        *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),
+        heading("Parameters of the runs"),
+        table_html(read_parameters(results)),
+        heading("Where this report comes from"),
+        table_html(read_origin()),
+    ]
+    write_page(path, "In-context and in-weights mixtures by contrastive context sampling", body)
+    return path
+
+
+def summarise(rows: pd.DataFrame) -> str:
+    """One line: what was run."""
+    columns = {"tasks": "task", "models": "model", "strategies": "strategy", "seeds": "seed"}
+    parts = [f"{name}: {', '.join(map(str, sorted(set(rows[col]))))}" for name, col in columns.items()]
+    return f"{len(rows)} measured numbers; {'; '.join(parts)}; last step: {rows['step'].max()}."
+
+
+def hopes_html(table: pd.DataFrame) -> list[str]:
+    """A line that counts the verdicts, and the hopes with their rules and verdicts as a table."""
+    if table.empty:
+        return [paragraph("None of the strategies that the hopes are about was run.")]
+    counts = table["verdict"].value_counts()
+    count = "; ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
+    changes = zip(table["score"], table["base"], table["value"], strict=True)
+    measures = zip(table["measure"], table["low"], table["high"], strict=True)
+    shown = table[["task", "model"]].assign(
+        hope=table["strategy"] + ": " + table["hope"],
+        change=[f"{score}: {base:.2f} → {value:.2f}" for score, base, value in changes],
+        rule=table["rule"],
+        measure=[f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in measures],
+        verdict=table["verdict"].map(lambda verdict: f"{MARKS[verdict]} {verdict}"),
+    )
+    for column, word in (("change", "not measured"), ("measure", "none")):
+        shown[column] = shown[column].str.replace("nan", word)
+    names = {"change": "base → strategy", "measure": "what the rule bounds (95% interval)"}
+    return [paragraph(f"Of {len(table)} hopes: {count}."), table_html(shown.rename(columns=names))]

@@ -1,0 +1,252 @@
+"""The figures, each a function from tidy rows (ccutils.records.Row) to an Altair chart."""
+
+from dataclasses import replace
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from ccutils.records import ORDER, check_strategies
+from ccutils.report.aggregate import (
+    COPY,
+    ICL,
+    IWL,
+    SCORES,
+    Score,
+    base_rows,
+    final_rows,
+    gaps,
+    over_seeds,
+    scores_table,
+    write_number,
+)
+from ccutils.style import colour_scale, dash_scale, shape_scale
+
+SETS = {"id": "in domain (ID)", "ood": "out of domain (OOD)"}
+OVER_TRAINING = tuple(
+    replace(score, name=f"{score.name} {part.upper()}", set=part)
+    for score in (IWL, ICL, COPY)
+    for part in SETS
+)
+SHARE = alt.Scale(domain=[0, 1])
+CENTRED = alt.Axis(labelFlush=False, tickCount=5)
+SIMILARITY = "similarity to the most similar context example (0 to 1)"
+
+
+def quality_by_similarity(rows: pd.DataFrame) -> Any:
+    """Quality by the target's similarity to its most similar context example: after the paper's Figure 1."""
+    x = alt.X("grade:Q", title=SIMILARITY, scale=SHARE, axis=CENTRED)
+    return _quality(rows, "similarity", x, "Quality by target-context similarity, at the last step")
+
+
+def quality_by_relevance(rows: pd.DataFrame) -> Any:
+    """Quality by the number of relevant examples among the k of the context."""
+    grades = sorted(rows.loc[rows["probe"] == "quality", "grade"].unique())
+    axis = alt.Axis(values=grades, format="d", labelFlush=False)
+    x = alt.X("grade:Q", title="relevant examples in the context (count)", axis=axis)
+    return _quality(rows, "quality", x, "Quality by relevant examples at hand, at the last step")
+
+
+def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
+    final = final_rows(rows)
+    data = over_seeds(final[final["probe"] == probe])
+    name = title.partition(",")[0].lower()
+    missing = gaps(rows, [Score(f"{name} {part.upper()}", probe, part, None) for part in SETS])
+    if data.empty:
+        return in_words(title, missing)
+    data = data.assign(panel=panels(data), where=data["set"].map(SETS), kind="mean")
+    chart = _curves(data, x, alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=SHARE))
+    return chart.properties(width=330, height=220).facet(
+        row=alt.Row("panel:N", title=None),
+        column=alt.Column("where:N", title=None, sort=list(SETS.values())),
+        spacing=30,
+        title=alt.TitleParams(title, subtitle=lines(explain(data), missing)),
+    )
+
+
+def scores_over_training(rows: pd.DataFrame) -> Any:
+    """IWL-, ICL- and Copy-score by optimiser steps: each seed as measured, and the mean with its interval."""
+    title = "Scores over training"
+    names = {score.probe: score.name for score in (IWL, ICL, COPY)}
+    grades = {score.probe: score.grade for score in (IWL, ICL, COPY)}
+    chosen = rows[rows["probe"].isin(list(names)) & (rows["grade"] == rows["probe"].map(grades))]
+    chosen = start_together(chosen)
+    missing = gaps(rows, OVER_TRAINING)
+    if chosen.empty:
+        return in_words(title, missing)
+    parts = (over_seeds(chosen).assign(kind="mean"), chosen.assign(kind="seed"))
+    data = pd.concat(parts, ignore_index=True)
+    data = data.assign(panel=panels(data) + ", " + data["set"].str.upper(), score=data["probe"].map(names))
+    axis = alt.Axis(tickCount=5, labelFlush=False)
+    x = alt.X("step:Q", title="optimiser steps", axis=axis, scale=alt.Scale(domainMax=data["step"].max()))
+    chart = _curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=SHARE))
+    subtitle = lines("Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"]), missing)
+    return chart.properties(width=250, height=170).facet(
+        row=alt.Row("panel:N", title=None),
+        column=alt.Column("score:N", title=None, sort=list(names.values())),
+        spacing=30,
+        title=alt.TitleParams(title, subtitle=subtitle),
+    )
+
+
+def start_together(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows in which every trained strategy starts, at step 0, from the base that all of them share."""
+    trained = rows[rows["step"] > 0]
+    runs = trained[["task", "model", "strategy", "seed"]].drop_duplicates()
+    start = base_rows(rows).drop(columns="strategy").merge(runs, on=["task", "model", "seed"])
+    return pd.concat([start, trained], ignore_index=True)
+
+
+def _curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
+    """Interval bands, lines and points for each strategy; rows of kind `seed` as thin lines."""
+    names = data["strategy"]
+    click = alt.selection_point(name="strategy", fields=["strategy"], bind="legend")
+
+    def strength(shown: float) -> Any:
+        return alt.when(click).then(alt.value(shown)).otherwise(alt.value(shown / 8))
+
+    # The legend's symbols would otherwise be pale like the bands and frayed by the dashes.
+    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)
+    colour = alt.Color("strategy:N", title="strategy", scale=colour_scale(names), legend=legend)
+    dash = alt.StrokeDash("strategy:N", title="strategy", scale=dash_scale(names))
+    shape = alt.Shape("strategy:N", title="strategy", scale=shape_scale(names))
+    chart = alt.Chart(data).transform_filter("datum.kind === 'mean'").encode(x=x, color=colour)
+    band = chart.mark_area().encode(y=alt.Y("low:Q"), y2="high:Q", opacity=strength(0.13))
+    line = chart.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash, opacity=strength(1))
+    points = chart.mark_point(size=50, filled=True).encode(
+        y=y, shape=shape, opacity=strength(1), tooltip=_tooltip("set", "step", "grade")
+    )
+    layers: list[alt.Chart] = [band, line, points.add_params(click)]
+    if (data["kind"] == "seed").any():
+        thin = alt.Chart(data).transform_filter("datum.kind === 'seed'").mark_line(strokeWidth=0.6)
+        layers.insert(0, thin.encode(x=x, y=y, color=colour, detail="seed:N", opacity=strength(0.6)))
+    return alt.layer(*layers)
+
+
+def _tooltip(*names: str) -> list[alt.Tooltip]:
+    """What a point or a cell tells when pointed at: which it is, its mean, its interval, its items."""
+    return [
+        *(alt.Tooltip(f"{name}:N") for name in ("task", "model", "strategy", *names)),
+        alt.Tooltip("value:Q", title="mean", format=".3f"),
+        alt.Tooltip("interval:N", title="95% interval"),
+        alt.Tooltip("n:Q", title="items, all seeds"),
+    ]
+
+
+def scores_chart(rows: pd.DataFrame) -> Any:
+    """The final table as a chart: strategies down, headline scores across, shade and number for the mean."""
+    table, title = scores_table(rows), "Scores at the last step (0 to 1)"
+    missing = gaps(rows, SCORES)
+    if table.empty:
+        return in_words(title, missing)
+    text = [write_number(value, half) for value, half in zip(table["value"], table["half"], strict=True)]
+    table = table.assign(panel=panels(table), text=text)
+    # Two lines: what is measured, and on what.
+    heads = alt.Axis(
+        orient="top",
+        labelAngle=0,
+        labelExpr="split(datum.label, ', ')",
+        labelPadding=20,
+        domain=False,
+        ticks=False,
+    )
+    x = alt.X("score:N", title=None, sort=[score.name for score in SCORES], axis=heads)
+    y = alt.Y("strategy:N", title="strategy", sort=list(ORDER))
+    shade = alt.Scale(
+        domain=[0, 1], range=["#ffffff", "#8fb3d9"], interpolate="rgb"
+    )  # pale enough for black numbers
+    grid = alt.Chart(table).encode(x, y)
+    cells = grid.mark_rect(stroke="#dddddd").encode(
+        color=alt.Color("value:Q", scale=shade, legend=None), tooltip=_tooltip("score")
+    )
+    numbers = grid.mark_text(fontSize=11).encode(text="text:N")
+    size = {"width": 110 * table["score"].nunique(), "height": alt.Step(24)}
+    subtitle = lines(explain(table, "±"), missing)
+    chart: Any = alt.layer(cells, numbers).properties(**size)
+    return chart.facet(row=alt.Row("panel:N", title=None), title=alt.TitleParams(title, subtitle=subtitle))
+
+
+def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
+    """Histograms of the similarity of each target to the most similar example of its context, per strategy.
+
+    `contexts` has a line for each drawn context: task, strategy, seed, best (in [0, 1]; NaN without context).
+    """
+    title = "Similarity structure of each strategy's contexts"
+    held = contexts[contexts["best"].notna()]
+    if held.empty:
+        return in_words(title, "No strategy that has contexts was drawn.")
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.digitize(held["best"], edges[1:-1])
+    held = held.assign(low=edges[place], high=edges[place + 1])
+    by = ["task", "strategy"]
+    data = held.groupby([*by, "low", "high"], as_index=False).agg(contexts=("best", "size"))
+    data["share"] = data["contexts"] / data.groupby(by)["contexts"].transform("sum")
+    data = data.merge(held.groupby(by, as_index=False).agg(mean=("best", "mean")), on=by)
+    tooltip = [
+        *(alt.Tooltip(f"{name}:N") for name in by),
+        alt.Tooltip("low:Q", title="similarity from", format=".2f"),
+        alt.Tooltip("high:Q", title="to", format=".2f"),
+        alt.Tooltip("share:Q", title="share of contexts", format=".1%"),
+        alt.Tooltip("contexts:Q", title="contexts, all seeds"),
+        alt.Tooltip("mean:Q", title="mean similarity", format=".3f"),
+    ]
+    chart = alt.Chart(data)
+    bars = chart.mark_bar(stroke="white", strokeWidth=0.5).encode(
+        x=alt.X("low:Q", title=SIMILARITY, scale=SHARE, axis=CENTRED, bin="binned"),
+        x2="high:Q",
+        y=alt.Y("share:Q", title="share of contexts", axis=alt.Axis(format="%", tickCount=4)),
+        color=alt.Color("strategy:N", scale=colour_scale(data["strategy"]), legend=None),
+        tooltip=tooltip,
+    )
+    mean = chart.mark_rule(strokeDash=[4, 3]).encode(x="mean(mean):Q")
+    return (
+        alt.layer(bars, mean)
+        .properties(width=330, height=90)
+        .facet(
+            row=alt.Row("strategy:N", title=None, sort=check_strategies(data["strategy"])),
+            column=alt.Column("task:N", title=None),
+            title=alt.TitleParams(title, subtitle="All seeds together; dashed: the mean."),
+        )
+    )
+
+
+def in_words(title: str, reason: str) -> Any:
+    """What stands in the place of a figure that has nothing to draw: its title, and the reason."""
+    text = alt.Chart(pd.DataFrame({"reason": [reason or "The rows hold nothing to draw."]}))
+    return (
+        text.mark_text(align="left", fontSize=12)
+        .encode(text="reason:N", x=alt.value(0))
+        .properties(width=700, height=40, title=title)
+    )
+
+
+def lines(*sentences: str) -> list[str]:
+    """The lines of a subtitle, without empty ones."""
+    return [sentence for sentence in sentences if sentence]
+
+
+def panels(data: pd.DataFrame) -> "pd.Series[str]":
+    """A name for each line's task and, where there are several, its model."""
+    if data["model"].nunique() == 1:
+        return data["task"]
+    return data["task"] + ", " + data["model"].map(short)
+
+
+def short(model: str) -> str:
+    """The last part of a model's name or folder."""
+    return model.rstrip("/").rpartition("/")[2]
+
+
+def explain(data: pd.DataFrame, what: str = "bands") -> str:
+    """What a figure's reader must know of its data: which model, how many seeds, what its intervals are."""
+    models = sorted({short(model) for model in data["model"]})
+    few, many = int(data["seeds"].min()), int(data["seeds"].max())
+    start = f"Model {models[0]}. " if len(models) == 1 else ""
+    if many == 1:
+        return f"{start}One seed" + (
+            f"; {what}: 95% bootstrap interval over its items." if what == "bands" else "."
+        )
+    count = f"{many}" if few == many else f"{few} to {many}"
+    alone = " (of one seed, bootstrap interval over its items)" if few == 1 and what == "bands" else ""
+    return f"{start}Means over {count} seeds; {what}: 95% t interval over seeds{alone}."

@@ -1,0 +1,22 @@
+"""Which stream of random numbers a draw comes from: no two kinds of draw share one, whatever their seeds."""
+
+from enum import IntEnum
+
+
+class Stream(IntEnum):
+    """The second word of a generator's seed, behind the run's own: `default_rng([seed, Stream.TOPICS])`.
+
+    The values are part of every result: never change one, take a new number for a new kind of draw.
+    """
+
+    TOPICS = 1
+    GLOSS = 2
+    MTOP = 3
+    JSONL = 4
+    TEXT_TO_SQL = 5
+    TRANSLATION = 6
+    PARAPHRASES = 7
+    TARGET_ORDER = 11
+    PARAPHRASE_SHOWN = 13
+    QUESTION_CONTEXTS = 17
+    QUESTION_TARGETS = 19

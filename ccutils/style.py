@@ -1,0 +1,96 @@
+"""The fixed looks of every figure: one colour, dash and shape per strategy, and how a chart is saved.
+
+Importing this module gives every Altair chart of the session these looks.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+
+from ccutils.records import check_strategies
+
+# Okabe and Ito's colours, told apart by the colour-blind; dash and shape tell them apart in greyscale print.
+COLOURS = {
+    "base": "#000000",
+    "none": "#8c8c8c",
+    "random": "#0072b2",
+    "similar": "#d55e00",
+    "batch_mix": "#cc79a7",
+    "contrastive": "#009e73",
+}
+DASHES = {
+    "base": [1, 3],
+    "none": [2, 2],
+    "random": [7, 3],
+    "similar": [10, 3, 2, 3],
+    "batch_mix": [4, 3],
+    "contrastive": [1, 0],
+}
+SHAPES = {
+    "base": "cross",
+    "none": "triangle-down",
+    "random": "square",
+    "similar": "triangle-up",
+    "batch_mix": "diamond",
+    "contrastive": "circle",
+}
+
+EMBED = {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}
+"""The menu of an interactive figure: save as SVG or PNG; nothing that opens a site."""
+
+# Altair's limit guards against raw data in a figure; ours are aggregated first, and long runs need the room.
+alt.data_transformers.disable_max_rows()
+
+
+@alt.theme.register("ccutils", enable=True)
+def looks() -> alt.theme.ThemeConfig:
+    """Sizes and greys shared by all figures, legible at a column's width."""
+    return {
+        "config": {
+            "background": "white",
+            "font": "Helvetica, Arial, Liberation Sans, sans-serif",
+            "axis": {
+                "labelFontSize": 11,
+                "titleFontSize": 12,
+                "titleFontWeight": "normal",
+                "gridColor": "#e6e6e6",
+            },
+            "header": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal"},
+            "legend": {"labelFontSize": 11, "titleFontSize": 12, "symbolSize": 90, "symbolStrokeWidth": 2},
+            "title": {"anchor": "start", "fontSize": 14, "subtitleFontSize": 11, "subtitleColor": "#444444"},
+            "view": {"stroke": "#cccccc"},
+        }
+    }
+
+
+def colour_scale(names: Iterable[str]) -> alt.Scale:
+    """The colours of the strategies named."""
+    order = check_strategies(names)
+    return alt.Scale(domain=order, range=[COLOURS[name] for name in order])
+
+
+def dash_scale(names: Iterable[str]) -> alt.Scale:
+    """The dashes of the strategies named."""
+    order = check_strategies(names)
+    return alt.Scale(domain=order, range=[DASHES[name] for name in order])
+
+
+def shape_scale(names: Iterable[str]) -> alt.Scale:
+    """The point shapes of the strategies named."""
+    order = check_strategies(names)
+    return alt.Scale(domain=order, range=[SHAPES[name] for name in order])
+
+
+def save(chart: Any, stem: Path) -> list[Path]:
+    """Write `chart` to stem.svg, stem.png (twice the pixels, for print) and stem.html (works offline).
+
+    Returns the three paths.
+    """
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png", "html")]
+    chart.save(paths[0])
+    chart.save(paths[1], scale_factor=2)
+    chart.save(paths[2], inline=True, embed_options=EMBED)
+    return paths

@@ -1,0 +1,117 @@
+"""Quality of answers: every function takes lists and returns a score in [0, 1] for each item, shape (n,)."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+
+from ccutils.errors import InputError, reason
+from ccutils.tasks.brackets import Node, ParseError, blank, parse, same, slots
+
+Scores = NDArray[np.float64]
+
+
+def text_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
+    """1 where the texts are equal, white space aside."""
+    return _each(lambda a, r: float(a.split() == r.split()), answers, references)
+
+
+def parse_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
+    """MTOP's exact match: 1 where the answer parses to the reference's tree (order counts)."""
+    return _each_parse(lambda a, r: float(same(a, r)), answers, references)
+
+
+def intent_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
+    """1 where the answer is a logical form with the reference's top intent, whatever its slots."""
+    return _each_parse(lambda a, r: float(a.label == r.label), answers, references)
+
+
+def slot_f1(answers: Sequence[str], references: Sequence[str]) -> Scores:
+    """F1 of the slots of each item: a slot is right with its label, its words and the labels above it.
+
+    1 where neither has slots; 0 where the answer is not a logical form. Labels that are ANY in the reference
+    are not judged, the words under them are.
+    """
+
+    def f1(answer: Node, reference: Node) -> float:
+        given, wanted = slots(blank(answer, reference)), slots(reference)
+        total = given.total() + wanted.total()
+        return 2 * (given & wanted).total() / total if total else 1.0
+
+    return _each_parse(f1, answers, references)
+
+
+def _each_parse(
+    compare: Callable[[Node, Node], float], answers: Sequence[str], references: Sequence[str]
+) -> Scores:
+    def score(answer: str, reference: str) -> float:
+        wanted = parse(reference)
+        try:
+            return compare(parse(answer), wanted)
+        except ParseError:
+            return 0.0
+
+    return _each(score, answers, references)
+
+
+def _each(score: Callable[[str, str], float], answers: Sequence[str], references: Sequence[str]) -> Scores:
+    return np.array([score(a, r) for a, r in zip(answers, references, strict=True)], dtype=np.float64)
+
+
+def chrf(answers: Sequence[str], references: Sequence[str]) -> Scores:
+    """Sentence chrF++ (characters to 6, words to 2) by sacrebleu, divided by 100."""
+    judge = CHRF(word_order=2)
+    return _each(lambda a, r: float(judge.sentence_score(a, [r]).score) / 100, answers, references)
+
+
+def bleu(answers: Sequence[str], references: Sequence[str]) -> Scores:
+    """Sentence BLEU by sacrebleu (effective order, exponential smoothing), divided by 100."""
+    judge = BLEU(effective_order=True)
+    return _each(lambda a, r: float(judge.sentence_score(a, [r]).score) / 100, answers, references)
+
+
+COMET = "Unbabel/wmt22-comet-da"  # ours: which COMET model the paper used is not known
+
+
+def comet(
+    answers: Sequence[str],
+    references: Sequence[str],
+    sources: Sequence[str],
+    model: str = COMET,
+    batch_size: int = 16,
+) -> Scores:
+    """COMET of each translation, as the model gives it: about 0 to 1, not clipped.
+
+    Raises InputError where unbabel-comet is not installed or the model cannot be had.
+    """
+    items = zip(sources, answers, references, strict=True)
+    rows = [{"src": s, "mt": a, "ref": r} for s, a, r in items]
+    if not rows:
+        return np.zeros(0)
+    judge, gpus = load_comet(model)
+    return np.array(judge.predict(rows, batch_size=batch_size, gpus=gpus).scores, dtype=np.float64)
+
+
+@lru_cache(maxsize=1)
+def load_comet(model: str) -> tuple[Any, int]:
+    """The COMET model, loaded once, and the number of GPUs to run it on."""
+    try:
+        from comet import download_model, load_from_checkpoint
+    except ImportError:
+        raise InputError(
+            "metric 'comet' needs the package unbabel-comet: pip install unbabel-comet, or choose 'chrf'."
+        ) from None
+    import torch
+
+    try:
+        checkpoint = download_model(model)
+    except Exception as error:  # the library raises many kinds: no network, no such id, no licence
+        why = reason(error)
+        raise InputError(
+            f"COMET model {model!r} could not be loaded ({why}): check the name, network and licence."
+        ) from None
+    return load_from_checkpoint(checkpoint), int(torch.cuda.is_available())

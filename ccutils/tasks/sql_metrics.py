@@ -1,0 +1,148 @@
+"""Judging SQL: by what it returns, in the way of BIRD or of Spider, or by what it says."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import sqlglot
+from sqlglot import exp
+
+from ccutils.errors import InputError
+from ccutils.tasks.metrics import Scores
+from ccutils.tasks.sql import Limits, Outcome, Value, execute
+
+SEMANTICS = {
+    "bird": "equal sets of rows: row order and repeated rows do not count, column order does",
+    "spider": "equal bags of rows, equal lists where the gold query orders its result; columns in any order",
+}
+"""How results are compared. In both, as in the benchmarks' own scripts, NULL equals NULL alone, 1 equals 1.0,
+text never equals a number, and letter case counts. Floats are ours: equal to 9 significant digits (or to the
+whole number, where that has more), since the order of a sum changes the last ones; the official scripts
+compare them exactly. Spider's official script takes any ORDER BY in the gold query as an order and drops
+DISTINCT; here only the outermost ORDER BY counts, and DISTINCT stays."""
+
+Table = tuple[tuple[Value, ...], ...]
+DIGITS = 9
+CELLS = 10_000_000  # looked at in trying column orders, before two results count as different
+LIMITS = Limits()
+LONGEST = 20_000  # characters of SQL that are parsed; a longer answer is wrong
+
+
+def execution_match(
+    answers: Sequence[str],
+    golds: Sequence[str],
+    databases: Sequence[Path],
+    semantics: str = "bird",
+    limits: Limits = LIMITS,
+) -> Scores:
+    """1 where the answer returns what the gold query returns; NaN where the gold query itself does not run.
+
+    Answers run in the sandbox of `ccutils.tasks.sql`. Raises InputError for unknown semantics or a missing
+    database.
+    """
+    if semantics not in SEMANTICS:
+        raise InputError(f"semantics is {semantics!r}: choose one of {', '.join(SEMANTICS)}.")
+    given = list(zip(databases, answers, strict=True)) + list(zip(databases, golds, strict=True))
+    outcomes = execute(given, limits)
+    pairs = zip(outcomes[: len(answers)], outcomes[len(answers) :], golds, strict=True)
+    scores = [judge(answer, gold, sql, semantics) for answer, gold, sql in pairs]
+    return np.array(scores, dtype=np.float64)
+
+
+def judge(answer: Outcome, gold: Outcome, sql: str, semantics: str) -> float:
+    """The score of one outcome; `sql` is the gold query."""
+    if gold.rows is None:
+        return float("nan")
+    if answer.rows is None:
+        return 0.0
+    if semantics == "bird":
+        return float(set(rounded(answer.rows)) == set(rounded(gold.rows)))
+    return float(same_columns(rounded(answer.rows), rounded(gold.rows), ordered(sql)))
+
+
+def rounded(rows: Table) -> Table:
+    """Floats to DIGITS significant digits, but no whole number is rounded: it must equal its integer."""
+
+    def one(value: Value) -> Value:
+        if not isinstance(value, float):
+            return value
+        return float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS else round(value, 0)
+
+    return tuple(tuple(map(one, row)) for row in rows)
+
+
+def ordered(sql: str) -> bool:
+    """Whether a query orders its result: ORDER BY in its outermost part."""
+    tree = tree_of(sql)
+    if tree is None:  # SQLite runs some SQL that sqlglot cannot read: the benchmark's own rule then
+        return "order by" in " ".join(sql.lower().split())
+    return tree.args.get("order") is not None
+
+
+def same_columns(given: Table, wanted: Table, in_order: bool) -> bool:
+    """Whether some order of the columns makes `given` equal to `wanted`, as lists or else as bags of rows."""
+    if len(given) != len(wanted):
+        return False
+    if not wanted:
+        return True
+    width = len(wanted[0])
+    if len(given[0]) != width:
+        return False
+
+    def key(columns: Sequence[tuple[Value, ...]]) -> object:
+        rows = list(zip(*columns, strict=True))
+        return rows if in_order else Counter(rows)
+
+    have, want = list(zip(*given, strict=True)), list(zip(*wanted, strict=True))
+    seen = 0
+
+    def place(chosen: list[int]) -> bool:
+        """Extend a choice of given columns that agrees with the first wanted ones."""
+        nonlocal seen
+        if len(chosen) == width:
+            return True
+        goal = key(want[: len(chosen) + 1])
+        for column in range(width):
+            if column in chosen:
+                continue
+            seen += len(wanted) * (len(chosen) + 1)
+            if seen > CELLS:
+                return False
+            if key([have[i] for i in (*chosen, column)]) == goal and place([*chosen, column]):
+                return True
+        return False
+
+    return place([])
+
+
+def text_match(answers: Sequence[str], golds: Sequence[str]) -> Scores:
+    """1 where both say the same, by sqlglot: letter case of names and keywords, quotes of names, white space,
+    comments and the last semicolon do not count; aliases, the order of conditions and literals do."""
+    pairs = zip(answers, golds, strict=True)
+    return np.array([float((a := canonical(x)) is not None and a == canonical(y)) for x, y in pairs])
+
+
+def canonical(sql: str) -> str | None:
+    """A query in one form of writing, or None where it is not one query."""
+    tree = tree_of(sql)
+    if tree is None:
+        return None
+    for name in tree.find_all(exp.Identifier):
+        name.set("this", name.this.lower())
+        name.set("quoted", False)
+    try:
+        return tree.sql(dialect="sqlite", comments=False)
+    except RecursionError:
+        return None
+
+
+def tree_of(sql: str) -> exp.Query | None:
+    """The syntax tree of one query; None for what sqlglot cannot read. Answers may be anything."""
+    if len(sql) > LONGEST:
+        return None
+    try:
+        tree = sqlglot.parse_one(sql.rstrip("; \t\r\n"), read="sqlite")
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        return None
+    return tree if isinstance(tree, exp.Query) else None

@@ -1,0 +1,33 @@
+from .gradient_flow import (
+    behaviour as behaviour,
+)
+from .gradient_flow import (
+    best_ray as best_ray,
+)
+from .gradient_flow import (
+    flow as flow,
+)
+from .gradient_flow import (
+    stationary_point as stationary_point,
+)
+from .model import (
+    World as World,
+)
+from .model import (
+    best_gate as best_gate,
+)
+from .model import (
+    context_kinds as context_kinds,
+)
+from .model import (
+    copying_threshold as copying_threshold,
+)
+from .model import (
+    gradient as gradient,
+)
+from .model import (
+    loss as loss,
+)
+from .model import (
+    signals as signals,
+)

@@ -1,0 +1,15 @@
+from .launch import train_plan as train_plan
+from .memory import GB as GB
+from .memory import available_bytes as available_bytes
+from .memory import check_fits as check_fits
+from .plan import Plan as Plan
+from .plan import check_plan as check_plan
+from .plan import plan_from as plan_from
+from .plan import read_plan as read_plan
+from .prepare import PreparedRun as PreparedRun
+from .prepare import predict_memory as predict_memory
+from .prepare import prepare_run as prepare_run
+from .run import ic_train as ic_train
+from .settings import Settings as Settings
+from .timing import predict_seconds as predict_seconds
+from .trainer import checkpoints as checkpoints

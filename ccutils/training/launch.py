@@ -1,0 +1,40 @@
+"""Start a run where processes of its own are wanted: accelerate's notebook_launcher, `accelerate launch`.
+
+Light to import: the launcher starts its processes only where neither a GPU nor bitsandbytes has been touched,
+and transformers, peft and trl all import the latter.
+
+On several GPUs, with a JSON object of the fields of Plan:
+accelerate launch --config_file launch/data_parallel.yaml -m ccutils.training.launch '{"task": "mtop", ...}'
+"""
+
+import sys
+from collections.abc import Sequence
+
+from ccutils.errors import InputError
+from ccutils.training.plan import Plan, read_plan
+
+
+def train_plan(plan: Plan) -> None:
+    """Train as planned: what to give to `accelerate.notebook_launcher`. Raises what `ic_train` does."""
+    from ccutils.training.run import ic_train  # here, in the process that was started
+
+    ic_train(plan)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the plan in the one argument, a JSON object, and return the exit status."""
+    try:
+        if len(arguments) != 1:
+            raise InputError(
+                f"{len(arguments)} arguments given: give one, a JSON object of the plan, such as "
+                '\'{"task": "topics", "settings": {"steps": 400}}\'.'
+            )
+        train_plan(read_plan(arguments[0]))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,153 @@
+"""An IC-Train run described whole, for notebooks, profiles and launchers.
+
+Light to import: accelerate's notebook_launcher starts its processes only where neither a GPU nor bitsandbytes
+has been touched, and transformers, peft and trl all import the latter.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ccutils.contexts.paraphrase import Paraphraser, choose_paraphraser
+from ccutils.contexts.sampler import Strategy, read_variant, write_variant
+from ccutils.contexts.shared import SHAREABLE
+from ccutils.contexts.similarity import check_similarity
+from ccutils.errors import InputError, check_kind, check_kinds, nearest
+from ccutils.models.lora import Lora
+from ccutils.records import Run
+from ccutils.tasks import Example, Task
+from ccutils.training.settings import Settings
+
+SAME_RESULT = ("micro_batch", "checkpointing", "keep")
+"""Settings that may change between two tries of a run: they change its memory and disk, not its function."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A run described whole; the fields are the parameters of notebook 03, `settings` those of the training.
+
+    `strategy` may hold a variant, "contrastive,p=0.3": what it changes overrides `k`, `p`, `epsilon`,
+    `paraphraser` and `paraphrase_strength`, and goes into `variant`, which the run's folder and rows carry.
+    `window` 0 is the model's own; `chat` writes prompts in the model's chat template. `paraphraser` is a kind
+    of ccutils.contexts.paraphrase; "auto" is the task's own where it has one, else rules.
+    `targets_per_context` targets share their random demonstrations (ccutils.models.packing): 0 is independent
+    contexts, 1 the same with the target's own demonstration last. Raises InputError for values of the wrong
+    kind or out of range; see also check_plan.
+    """
+
+    task: str = "topics"
+    model: str = "tiny"
+    strategy: str = "contrastive"
+    variant: str = ""
+    seed: int = 0
+    k: int = 6
+    p: float = 0.5
+    epsilon: float = 0.1
+    targets_per_context: int = 0
+    similarity: str = "bm25"
+    paraphraser: str = "auto"
+    paraphrase_strength: float = 0.5
+    paraphrase_source: str = ""
+    window: int = 0
+    chat: bool = False
+    quantise: bool = True
+    attention: str = "auto"
+    rank: int = 16
+    alpha: int = 32
+    targets: str | list[str] = "all-linear"
+    results: str = "results/try"
+    task_options: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        check_kinds(self, "targets")
+        for name in ("seed", "targets_per_context", "window"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be at least 0.")
+        name, changes = read_variant(",".join(filter(None, [self.strategy, self.variant])))
+        object.__setattr__(self, "strategy", name)
+        object.__setattr__(self, "variant", write_variant(changes))
+        for what, value in changes.items():
+            object.__setattr__(self, {"strength": "paraphrase_strength"}.get(what, what), value)
+        # One run has them in one form, however they are written.
+        object.__setattr__(self, "targets", self.lora.targets)
+
+    @property
+    def run(self) -> Run:
+        return Run(Path(self.results), self.task, self.model, self.strategy, self.seed, self.variant)
+
+    @property
+    def cache(self) -> Path:
+        """Where the runs of a results folder share what is made once: the tiny base, paraphrases."""
+        return Path(self.results) / "cache"
+
+    def paraphraser_for(self, task: Task) -> Paraphraser:
+        """Choose the paraphraser of a task's pool. Raises InputError for what the task does not have."""
+        return choose_paraphraser(
+            task,
+            kind=self.paraphraser,
+            strength=self.paraphrase_strength,
+            source=self.paraphrase_source,
+            seed=self.seed,
+        )
+
+    @property
+    def lora(self) -> Lora:
+        return Lora(self.rank, self.alpha, self.targets)
+
+    def known(self) -> dict[str, Any]:
+        """Everything but the place of its results, as JSON has it."""
+        values = {name: value for name, value in asdict(self).items() if name != "results"}
+        return dict(json.loads(json.dumps(values)))
+
+    def identity(self, pool: Sequence[Example]) -> dict[str, Any]:
+        """What tells this run from another: the plan and its data, without what only moves the work about."""
+        values = {name: value for name, value in self.known().items() if name != "attention"}
+        values["settings"] = {n: v for n, v in values["settings"].items() if n not in SAME_RESULT}
+        examples = json.dumps([[e.input, e.output] for e in pool])
+        return {**values, "data": hashlib.sha256(examples.encode()).hexdigest()[:16]}
+
+
+def plan_from(parameters: Mapping[str, Any], **run: Any) -> Plan:
+    """Make the plan of a job: `parameters` of notebook 03 by name, and `run`, what the profile's lists give.
+
+    Parameters that are no part of a plan, such as `seeds`, are left out.
+    """
+    given = {**parameters, **run}
+    settings = Settings(**{name: given[name] for name in Settings.__dataclass_fields__ if name in given})
+    names = [name for name in Plan.__dataclass_fields__ if name in given and name != "settings"]
+    return Plan(**{name: given[name] for name in names}, settings=settings)
+
+
+def read_plan(text: str) -> Plan:
+    """The plan in a JSON object of its fields. Raises InputError that names the field which is wrong."""
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"the plan is not JSON ({error}): give an object of the fields of Plan.") from error
+    check_kind("the plan", values, {"task": "topics"})
+    settings = values.pop("settings", {})
+    check_kind("settings of the plan", settings, {"steps": 400})
+    for where, given, kind in (("the plan", values, Plan), ("settings of the plan", settings, Settings)):
+        known = kind.__dataclass_fields__
+        for name in given:
+            if name not in known:
+                raise InputError(f"{where}: there is no {name!r}{nearest(name, known)}")
+    return Plan(**values, settings=Settings(**settings))
+
+
+def check_plan(plan: Plan, task: Task) -> None:
+    """Raise InputError for what would be refused later, before anything is made or a library imported."""
+    Strategy(plan.strategy, plan.k, plan.p, plan.epsilon)
+    check_similarity(plan.similarity)
+    plan.paraphraser_for(task)
+    if plan.targets_per_context and plan.strategy not in SHAREABLE:
+        raise InputError(
+            f"targets_per_context is {plan.targets_per_context}, and strategy {plan.strategy!r} has no "
+            f"random demonstrations to share: set strategy to {' or '.join(SHAREABLE)}, or "
+            "targets_per_context to 0."
+        )

@@ -1,0 +1,120 @@
+"""What a run needs before it trains: its task, its base, its prompts; all that can be refused is, here."""
+
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
+
+from ccutils.contexts.neighbours import pool_neighbours
+from ccutils.contexts.paraphrase import paraphrase_pool
+from ccutils.contexts.prompts import Prompter
+from ccutils.contexts.sampler import ContextSampler, Strategy
+from ccutils.contexts.shared import SharedSampler
+from ccutils.errors import InputError
+from ccutils.models.base import (
+    add_lora,
+    check_model_takes,
+    config_of,
+    context_length,
+    load_base,
+    load_tokenizer,
+    model_path,
+    repeats_kv_heads,
+    uses_fsdp,
+)
+from ccutils.models.paraphraser import write_paraphrases
+from ccutils.models.tiny import make_recipe
+from ccutils.records import check_results_folder
+from ccutils.tasks import Task, load_task
+from ccutils.training.dataset import Survey, TrainingSet
+from ccutils.training.memory import Prediction, predict
+from ccutils.training.plan import Plan, check_plan
+from ccutils.training.settings import check_group_size
+from ccutils.training.trainer import accumulation, micro_batch_size, optimiser, processes
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """What a plan comes to: the task, the base's path and tokenizer, and the prompts."""
+
+    task: Task
+    path: str
+    tokenizer: PreTrainedTokenizerBase
+    prompts: TrainingSet
+
+
+def prepare_run(plan: Plan) -> PreparedRun:
+    """Load the task, make or find the base, find neighbours and paraphrases.
+
+    Raises InputError for all that can be known to be wrong without loading the model.
+    """
+    check_results_folder(Path(plan.results))
+    task = load_task(plan.task, seed=plan.seed, **plan.task_options)
+    check_plan(plan, task)
+    check_training(plan)
+    path = model_path(plan.model, task, plan.cache, make_recipe(plan.recipe))
+    check_model_takes(config_of(path), plan.lora, kernel_of(plan))
+    tokenizer = load_tokenizer(path)
+    strategy = Strategy(plan.strategy, plan.k, plan.p, plan.epsilon)
+    inputs = [e.input for e in task.pool]
+    near = None
+    if strategy.neighbours:
+        file = Path(plan.results) / plan.task / f"neighbours-seed-{plan.seed}.npz"
+        near = pool_neighbours(inputs, plan.k, plan.similarity, file)
+    rewritten = paraphrase_pool(task, plan.paraphraser_for(task), plan.cache, write_paraphrases)
+    prompter = Prompter(tokenizer, task.template, plan.window or context_length(path), plan.chat)
+    if plan.targets_per_context:
+        sampler: ContextSampler = SharedSampler(strategy, near, inputs, plan.seed, plan.targets_per_context)
+    else:
+        sampler = ContextSampler(strategy, near, inputs, plan.seed)
+    return PreparedRun(task, path, tokenizer, TrainingSet(task.pool, sampler, rewritten, prompter))
+
+
+def check_training(plan: Plan) -> None:
+    """Raise InputError for an optimiser that cannot be had, or a batch that cannot be divided as planned."""
+    settings = plan.settings
+    micro, name = micro_batch_size(settings), optimiser(settings.optimiser)
+    accumulation(settings.batch, micro)
+    check_group_size(plan.targets_per_context or 1, micro)
+    try:
+        Trainer.get_optimizer_cls_and_kwargs(
+            TrainingArguments(optim=name, use_cpu=not torch.cuda.is_available(), report_to="none")
+        )
+    except (ImportError, ValueError) as error:  # a package that it needs is missing
+        raise InputError(f"optimiser {name!r} cannot be had here ({error}): choose another.") from error
+
+
+def make_model(plan: Plan, path: str, layers: int = 0) -> PeftModel:
+    """The base, or its first `layers`, quantised if so planned, with a fresh adapter."""
+    base = load_base(path, quantise=plan.quantise, attention=kernel_of(plan), layers=layers)
+    return add_lora(base, plan.lora, checkpointing=plan.settings.checkpointing)
+
+
+def kernel_of(plan: Plan) -> str:
+    """The attention to load a model with: FlashAttention cannot take the mask of shared contexts."""
+    if plan.targets_per_context <= 1 or plan.attention != "auto":
+        return plan.attention
+    flex = torch.cuda.is_available() and not repeats_kv_heads()
+    return "flex_attention" if flex else "sdpa"
+
+
+def predict_memory(plan: Plan, path: str, survey: Survey) -> Prediction:
+    """Peak memory of the run, from the model's config and what its prompts are like, before it is loaded."""
+    settings, group_size = plan.settings, max(1, plan.targets_per_context)
+    return predict(
+        config_of(path),
+        window=survey.longest,
+        micro_batch=ceil(micro_batch_size(settings) / group_size),
+        group_size=group_size,
+        shared=survey.shared,
+        in_parts=group_size > 1 and kernel_of(plan) != "flex_attention",
+        lora=plan.lora,
+        optimiser=optimiser(settings.optimiser),
+        checkpointing=settings.checkpointing,
+        quantise=plan.quantise,
+        answer=ceil(survey.mean_answer_tokens * group_size),
+        shards=processes() if uses_fsdp() else 1,
+    )

@@ -1,0 +1,79 @@
+"""One IC-Train run from its description to its adapter: prepare, train, record."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+
+from ccutils.records import read_json, write_json
+from ccutils.training.memory import GB, available_bytes, check_fits, compare
+from ccutils.training.plan import Plan
+from ccutils.training.prepare import PreparedRun, make_model, predict_memory, prepare_run
+from ccutils.training.trainer import checkpoints, spent, train
+
+
+def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
+    """Train as planned, or go on where an earlier try of the same plan stopped; return what done.json holds.
+
+    A finished run of the same plan is not trained again. What is left of another plan is removed once nothing
+    is found to refuse in this one, by any process.
+    """
+    folder = plan.run.folder
+    done = folder / "done.json"
+    # Gives each process its GPU; the others may wait long for the tiny base or for paraphrases.
+    state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=6))
+    with state.main_process_first():  # what it makes the others find
+        prepared = prepared or prepare_run(plan)
+    identity = plan.identity(prepared.task.pool)
+    if done.exists() and read_json(folder / "plan.json") == identity:
+        return dict(read_json(done))
+    survey = prepared.prompts.survey(plan.settings.steps * plan.settings.batch)
+    memory = predict_memory(plan, prepared.path, survey)
+    check_fits(memory, available_bytes())
+    state.wait_for_everyone()
+    with state.main_process_first():
+        make_room(folder, identity)
+    curve = train(
+        partial(make_model, plan, prepared.path), prepared.tokenizer, prepared.prompts, plan.settings, folder
+    )
+    facts = {
+        "plan": plan.known(),
+        "facts": dict(prepared.task.facts),
+        "prompts": asdict(survey),
+        "paraphrases": prepared.prompts.paraphrases.shares(),
+        "checkpoints": list(checkpoints(folder)),
+        "curve": [{name: entry[name] for name in ("step", "loss", "learning_rate")} for entry in curve],
+        "seconds": spent(folder),
+        "memory": {"predicted_gb": memory.total / GB, **compare(memory)},
+    }
+    if state.is_main_process:
+        write_json(done, facts)
+    return facts
+
+
+def make_room(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Remove what a run of another plan has left in the folder, saying why, and note this plan there."""
+    found = read_json(folder / "plan.json")
+    if found == identity:
+        return
+    if folder.exists() and any(folder.iterdir()):
+        why = "it has no plan.json" if found is None else "; ".join(differences(found, identity))
+        print(f"removing the run in {folder}, since this is another: {why}", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    write_json(folder / "plan.json", identity)
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between two identities; those of settings, recipe and task_options by their own names."""
+    for name in sorted({*old, *new}):
+        was, now = old.get(name), new.get(name)
+        if isinstance(was, dict) and isinstance(now, dict):
+            yield from differences(was, now)
+        elif was != now:
+            yield f"{name} was {was!r} and is {now!r}"

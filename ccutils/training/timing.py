@@ -1,0 +1,70 @@
+"""How long a run will take, from the same training on a model of one and of two of its layers (ours).
+
+What does not depend on layers (data, embeddings, head, loss) is in both, and each further layer takes what
+the second did. A few micro-batches are enough, and a model of two layers loads in no time.
+"""
+
+import time
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.utils import logging
+
+from ccutils.models.base import config_of
+from ccutils.training.plan import Plan
+from ccutils.training.prepare import PreparedRun, make_model
+from ccutils.training.trainer import Progress, forget_peak, make_trainer, micro_batch_size
+
+MEASURED = 4  # micro-batches, behind one in which kernels are chosen and compiled
+
+
+class Clock(TrainerCallback):
+    """When each step ended, in seconds."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.ends.append(time.perf_counter())
+
+
+def predict_seconds(plan: Plan, prepared: PreparedRun) -> float:
+    """Seconds of the run's training steps on this machine; loading and checkpoints come on top.
+
+    Takes a few seconds on a small model, up to a minute on one of 8B. Raises InputError where the model
+    cannot be loaded.
+    """
+    layers: int = config_of(prepared.path).get_text_config().num_hidden_layers
+    seconds = [rehearse(plan, prepared, n) for n in range(1, min(layers, 2) + 1)]
+    whole = seconds[-1] + (layers - len(seconds)) * max(0.0, seconds[-1] - seconds[0])
+    settings = plan.settings
+    return whole * settings.steps * settings.batch / micro_batch_size(settings)
+
+
+def rehearse(plan: Plan, prepared: PreparedRun, layers: int) -> float:
+    """Median seconds of a micro-batch with the model's first layers, trained for nothing."""
+    micro = micro_batch_size(plan.settings)
+    short = replace(plan.settings, steps=1 + MEASURED, batch=micro, micro_batch=micro, n_checkpoints=1)
+    clock = Clock()
+    with TemporaryDirectory() as folder:
+        shown = logging.get_verbosity()
+        logging.set_verbosity_error()  # else it lists the weights of the layers that are left out
+        try:
+            model = make_model(plan, prepared.path, layers)
+        finally:
+            logging.set_verbosity(shown)
+        trainer = make_trainer(model, prepared.tokenizer, prepared.prompts, short, micro, Path(folder))
+        trainer.remove_callback(Progress)
+        trainer.add_callback(clock)
+        trainer.train()
+    del model, trainer
+    forget_peak()
+    return median(after - before for before, after in pairwise(clock.ends))

@@ -1,0 +1,256 @@
+"""The command line, on a chain of stub notebooks, and ./reproduce.sh itself on the profile `smoke`."""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from stub_chain import make_chain
+
+from ccutils import records
+from ccutils.chain import cli as reproduce
+from ccutils.chain import preflight as checks
+from ccutils.chain.profiles import Profile, read_profile
+from ccutils.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ccutils.chain.cli", "--profile", str(profile), "--cores", "2", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """./reproduce.sh with the interpreter of these tests."""
+    environment = {**os.environ, "CCUTILS_PYTHON": sys.executable}
+    return subprocess.run(
+        ["./reproduce.sh", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The profile of a stub chain that has run once."""
+    folder = tmp_path_factory.mktemp("chain")
+    profile = make_chain(folder)
+    done = run(profile)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 6 steps (100%) done" in done.stdout
+    assert "finished 03_ic_train/topics-tiny-random-0-1 in" in done.stdout
+    assert f"The report: {folder / 'results/report.html'}" in done.stdout
+    yield profile
+    shutil.rmtree(folder)
+
+
+def made(profile: Path) -> dict[str, int]:
+    """Every output and when it was made."""
+    results = profile.parent / "results"
+    files = [p for p in results.rglob("*") if p.suffix in (".json", ".parquet", ".svg", ".html")]
+    return {str(p.relative_to(results)): p.stat().st_mtime_ns for p in files if ".snakemake" not in p.parts}
+
+
+def test_every_output_is_where_the_chain_says(chain: Path) -> None:
+    assert set(made(chain)) == {
+        "topics/tiny/start.json",
+        "topics/contexts.parquet",
+        "minimal_model/loss.svg",
+        "topics/tiny/random/seed-0/done.json",
+        "topics/tiny/random/seed-1/done.json",
+        "topics/tiny/random/seed-0/probes.parquet",
+        "topics/tiny/random/seed-1/probes.parquet",
+        "report.html",
+    }
+
+
+def test_a_second_run_does_nothing_and_says_so(chain: Path) -> None:
+    before = made(chain)
+    start = time.monotonic()
+    done = run(chain)
+    assert done.returncode == 0
+    assert "Nothing to do: everything is up to date." in done.stdout
+    assert "started" not in done.stdout
+    assert made(chain) == before
+    assert time.monotonic() - start < 15
+
+
+def test_another_environment_or_number_of_cores_reruns_nothing(chain: Path) -> None:
+    done = run(chain, "--cores", "4", "--jobs", "1")
+    assert "Nothing to do" in done.stdout
+
+
+def test_a_dry_run_tells_what_a_parameter_affects_and_changes_nothing(chain: Path) -> None:
+    before = made(chain)
+    done = run(chain, "--dry-run", "--set", "steps=20")
+    assert done.returncode == 0
+    rules = {line.split()[0] for line in done.stdout.splitlines() if line.strip().endswith(" 1")}
+    assert rules == {"ic_train_0_1", "probes_0_1", "figures"}
+    assert "params have changed" in done.stdout
+    assert made(chain) == before
+
+
+def test_one_failure_does_not_stop_the_rest_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    profile = make_chain(tmp_path)
+    options = ("--set", "strategy=[random, similar]", "--set", "seeds=0")
+    failed = run(profile, *options, "--set", "fail=bug")
+    assert failed.returncode == 1
+    assert "1 job(s) failed" in failed.stdout
+    assert "03_ic_train/topics-tiny-random-0: KeyError: 'x'" in failed.stdout
+    assert "logs/03_ic_train/topics-tiny-random-0.log" in failed.stdout
+    kept = made(profile)
+    assert "topics/tiny/similar/seed-0/probes.parquet" in kept
+    trained = run(profile, *options, "--set", "fail=bug", "--dry-run").stdout
+    assert "start " not in trained and "contexts " not in trained
+    refused = run(profile, *options, "--set", "fail=input")
+    assert refused.returncode == 2
+    assert "k is wrong: lower it." in refused.stdout
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stopped_run_leaves_nothing_that_blocks_the_next(stop: signal.Signals, tmp_path: Path) -> None:
+    profile = make_chain(tmp_path)
+    slow = tmp_path / "notebooks" / "03_ic_train.ipynb"
+    slow.write_text(
+        slow.read_text().replace("for seed in seeds", "import time; time.sleep(60)\\nfor seed in seeds")
+    )
+    command = [sys.executable, "-m", "ccutils.chain.cli", "--profile", str(profile), "--cores", "2"]
+
+    def in_background() -> None:
+        """As a script's background job, which ignores Ctrl-C; but not under nohup."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(stop, signal.SIG_DFL)
+
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=in_background)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("started  03_ic_train"):
+            break
+    busy = run(profile)
+    assert busy.returncode == 2
+    assert "another run is at work" in busy.stderr
+    process.send_signal(stop)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    slow.write_text(slow.read_text().replace("time.sleep(60)", "time.sleep(0)"))
+    done = run(profile)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "started  00_start_here" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--frob"], "unrecognized arguments: --frob; known options are -h, --help, --profile"),
+        (["--prof", "cpu"], "known options are"),
+        (["--cores", "0"], "'0' is not a whole number of at least 1"),
+        (["--profile", "cup"], "profile 'cup' does not exist; did you mean cpu"),
+        (["--profile", "zzzz"], "known are cpu, geoquery_cpu, mtop_cpu, paper, rtx24, smoke, t4."),
+        (["--profile", "no/such.yaml"], "does not exist"),
+    ],
+)
+def test_wrong_options_are_refused(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert reproduce.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("task=topic", "task 'topic' does not exist"),
+        ("strategy=contrast", "contrast"),
+        ("k=0", "k"),
+        ("k=100000", "above"),
+        ("p=0.95", "epsilon"),
+        ("model=./no-such-model", "no-such-model"),
+        ("stepz=3", "did you mean steps"),
+        ("results=/proc/nowhere", "cannot be written to"),
+    ],
+)
+def test_bad_values_are_refused_before_anything_starts(
+    chain: Path, setting: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = made(chain)
+    assert reproduce.main(["--profile", str(chain), "--set", setting]) == 2
+    out, error = capsys.readouterr()
+    assert words in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert not out
+    assert made(chain) == before
+
+
+def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10 * 2**20))
+    with pytest.raises(InputError, match="10 MB left"):
+        records.check_results_folder(tmp_path)
+
+
+def test_a_gpu_profile_without_a_gpu_is_refused_but_can_be_planned(
+    chain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    stub = read_profile(chain)
+    profile = Profile(stub.tasks, stub.models, stub.strategies, stub.seeds, True, notebooks=stub.notebooks)
+    checks.check_profile(profile, dry_run=True)
+    with pytest.raises(InputError, match="needs an NVIDIA GPU"):
+        checks.check_profile(profile)
+
+
+def test_a_lock_is_held_only_while_its_holder_lives(tmp_path: Path) -> None:
+    with (
+        reproduce.hold_folder(tmp_path),
+        pytest.raises(InputError, match="another run"),
+        reproduce.hold_folder(tmp_path),
+    ):
+        pass
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class TestShell:
+    def test_help(self) -> None:
+        done = shell("--help")
+        assert done.returncode == 0
+        for option in ("--profile", "--cores", "--jobs", "--dry-run", "--set", "reproduce.sh test"):
+            assert option in done.stdout
+
+    def test_an_unknown_option_is_refused_before_the_set_up(self) -> None:
+        done = shell("--help-me")
+        assert done.returncode == 2
+        assert "known options are" in done.stderr
+
+    def test_no_suitable_python_is_told(self, tmp_path: Path) -> None:
+        (tmp_path / "dirname").symlink_to(shutil.which("dirname") or "")
+        done = subprocess.run(
+            [shutil.which("bash") or "bash", "reproduce.sh"],
+            cwd=ROOT,
+            env={"PATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: no Python from 3.11 to 3.14 found")
+
+    def test_smoke_runs_every_notebook_and_a_second_run_does_nothing(self, tmp_path: Path) -> None:
+        options = ("--profile", "smoke", "--set", f"results={tmp_path}")
+        first = shell(*options)
+        assert first.returncode == 0, first.stdout + first.stderr
+        assert (tmp_path / "report.html").stat().st_size > 1000
+        names = {path.parent.name for path in (tmp_path / "notebooks").rglob("*.ipynb")}
+        assert names == {path.stem for path in (ROOT / "notebooks").glob("0[0-5]*.ipynb")}
+        start = time.monotonic()
+        second = shell(*options)
+        assert "Nothing to do" in second.stdout
+        assert time.monotonic() - start < 15

@@ -1,0 +1,188 @@
+"""Profiles: their shape, --set, and what each notebook is given."""
+
+from pathlib import Path
+
+import pytest
+from stub_chain import make_chain, make_notebook
+
+from ccutils.chain.preflight import check_profile
+from ccutils.chain.profiles import (
+    apply_settings,
+    declared_parameters,
+    from_root,
+    make_profile,
+    read_profile,
+    to_config,
+)
+from ccutils.errors import InputError
+from ccutils.tasks import load_task
+
+ROOT = Path(__file__).parents[2]
+ONE_LINE = r"^[^\n]+$"
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Path:
+    return make_chain(tmp_path)
+
+
+def test_a_notebook_gets_what_it_declares_and_task_and_settings_override(stub: Path) -> None:
+    stub.write_text(stub.read_text().replace("{topics: {}}", "{topics: {k: 2}, gloss: {}}"))
+    profile = read_profile(stub)
+    assert profile.values("03_ic_train", task="gloss", seeds=[0]) == {"task": "gloss", "seeds": [0], "k": 4}
+    assert profile.values("03_ic_train", task="topics")["k"] == 2
+    assert profile.values("05_figures", task="topics") == {}
+    assert read_profile(stub, ["k=3"]).values("03_ic_train", task="topics")["k"] == 3
+
+
+@pytest.mark.parametrize(
+    ("setting", "attribute", "value"),
+    [
+        ("task=gloss", "tasks", {"gloss": {}}),
+        ("strategy=[none, similar]", "strategies", ("none", "similar")),
+        ("model=org/name", "models", ("org/name",)),
+        ("seeds=[3, 4]", "seeds", ((3, 4),)),
+        ("seeds=5", "seeds", ((5,),)),
+        ("results=/tmp/elsewhere", "results", "/tmp/elsewhere"),
+        ("steps=20", "overrides", {"steps": 20}),
+        ("p=1", "overrides", {"p": 1}),
+        ("p=2e-1", "overrides", {"p": 0.2}),
+        ("targets=[q_proj, v_proj]", "overrides", {"targets": "q_proj,v_proj"}),
+        ("fail=./LICENSE", "overrides", {"fail": str(ROOT / "LICENSE")}),
+        ("fail=tests", "overrides", {"fail": "tests"}),
+        ("model=./tests", "models", (str(ROOT / "tests"),)),
+        ("fail=a=b", "overrides", {"fail": "a=b"}),
+    ],
+)
+def test_set(stub: Path, setting: str, attribute: str, value: object) -> None:
+    assert getattr(read_profile(stub, [setting]), attribute) == value
+
+
+def test_seeds_stay_one_a_job_where_the_profile_has_them_so(stub: Path) -> None:
+    stub.write_text(stub.read_text().replace("[[0, 1]]", "[[0], [1]]"))
+    assert read_profile(stub, ["seeds=[3, 4]"]).seeds == ((3,), (4,))
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("stesp=3", "--set stesp: no notebook has this parameter; did you mean steps"),
+        ("steps", "--set steps is not NAME=VALUE"),
+        ("=3", "is not NAME=VALUE"),
+        ("steps=[1", "its value is not YAML"),
+        ("seeds=[a]", "'a'"),
+        ("seeds=[-1]", "whole number"),
+        ("seeds=[]", "--set seeds is []: it must be a list of whole numbers from 0"),
+        ("seeds=[1, 1]", "holds a seed twice"),
+        ("steps=", "--set steps is None but must be a whole number"),
+        ("steps=4.0", "--set steps is 4.0 but must be a whole number"),
+        ("task_options=3", "--set task_options is 3 but must be a mapping"),
+        ("p=2e", "--set p is '2e' but must be a number"),
+        ("task=3", "not a name"),
+        ("steps=ten", "--set steps is 'ten' but must be a whole number, such as 10."),
+        ("steps=true", "must be a whole number"),
+        ("p=half", "--set p is 'half' but must be a number, such as 0.5."),
+    ],
+)
+def test_set_refuses(stub: Path, setting: str, words: str) -> None:
+    with pytest.raises(InputError, match=ONE_LINE) as error:
+        read_profile(stub, [setting])
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("tasks:", "taks:", "key 'taks' is unknown; did you mean tasks"),
+        ("models: [tiny]", "", "'models' is missing"),
+        ("models: [tiny]", "models: [3]", "'models' must be a list of names"),
+        ("[[0, 1]]", "[0, 1]", "'seeds' must be a list of groups"),
+        ("[[0, 1]]", "[[0, 1], [1]]", "a seed twice"),
+        ("{topics: {}}", "[topics]", "'tasks' must be a mapping"),
+        ("{k: 4}", "{kk: 4}", "kk: no notebook has this parameter; did you mean k"),
+        ("{k: 4}", "{seeds: [4]}", "seeds: give it as the profile's own list"),
+        ("[[0, 1]]", "3", "'seeds' must be a list of groups"),
+        ("tasks:", "gpu: maybe\ntasks:", "'gpu' is 'maybe' but must be true or false"),
+        ("{k: 4}", "{k: four}", "k is 'four' but must be a whole number"),
+        ("{k: 4}", "{k: 4", "cannot be read"),
+    ],
+)
+def test_a_wrong_profile_is_refused_with_its_name(stub: Path, old: str, new: str, words: str) -> None:
+    assert old in stub.read_text()
+    stub.write_text(stub.read_text().replace(old, new))
+    with pytest.raises(InputError, match=ONE_LINE) as error:
+        read_profile(stub)
+    assert words in str(error.value)
+    assert str(stub) in str(error.value)
+
+
+def test_a_profile_that_is_not_utf8_is_refused(stub: Path) -> None:
+    stub.write_bytes(b"tasks: \xff\xfe")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_profile(stub)
+
+
+def test_config_survives_the_way_to_snakemake(stub: Path) -> None:
+    profile = read_profile(stub, ["steps=20", "task=gloss"])
+    assert to_config(make_profile(to_config(profile))) == to_config(profile)
+
+
+def test_declared_parameters_reads_literals_and_annotations(tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    make_notebook(path, 'k: int = 3  # why\nnames = ["a",\n  "b"]\nx = len(names)\nif k:\n    y = 1', "")
+    assert declared_parameters(path) == {"k": 3, "names": ["a", "b"], "x": None}
+
+
+def test_declared_parameters_refuses_what_is_no_notebook(tmp_path: Path) -> None:
+    path = tmp_path / "a.ipynb"
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"a\.ipynb"):
+        declared_parameters(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
+def test_profiles_of_the_repository_fit_the_notebooks(path: Path) -> None:
+    profile = read_profile(path)
+    assert profile.results == f"results/{path.stem}"
+    assert profile.gpu == (path.stem in ("t4", "rtx24", "paper"))
+
+
+def test_a_task_may_be_in_a_profile_more_than_once(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        "tasks: {topics-few: {task_options: {n_topics: 8}}, topics-many: {task_options: {n_topics: 20}}}\n"
+        "models: [tiny]\nstrategies: [random]\nseeds: [[0]]\n"
+    )
+    profile = read_profile(path)
+    sizes = {}
+    for name in profile.tasks:
+        given = profile.values("03_ic_train", task=name)
+        sizes[given["task"]] = load_task(given["task"], seed=0, **given["task_options"]).facts["n_topics"]
+    assert sizes == {"topics-few": 8, "topics-many": 20}
+    check_profile(profile)
+
+
+def test_settings_change_what_they_name_of_a_mapping() -> None:
+    """--set task_options={n_test: 5} leaves the profile's other options of the task as they are."""
+    config = {"tasks": {"topics": {"task_options": {"zipf": 0.5, "n_test": 50}}}}
+    lists = {"models": ["tiny"], "strategies": ["random"], "seeds": [[0]]}
+    profile = apply_settings(make_profile({**config, **lists}), {"task_options": {"n_test": 5}})
+    assert profile.values("03_ic_train", task="topics")["task_options"] == {"zipf": 0.5, "n_test": 5}
+
+
+def test_a_number_that_yaml_reads_as_a_text_is_a_number(stub: Path) -> None:
+    stub.write_text(
+        stub.read_text()
+        .replace("{k: 4}", "{k: 4, p: 5e-2}")
+        .replace("{topics: {}}", "{topics: {epsilon: 1E-1}}")
+    )
+    assert read_profile(stub).values("03_ic_train", task="topics") == {
+        "k": 4,
+        "p": 0.05,
+        "epsilon": 0.1,
+        "task": "topics",
+    }
+
+
+def test_a_path_is_read_from_the_repository_even_without_a_slash() -> None:
+    assert from_root({"path": "tests", "answer": "tests"}) == {"path": str(ROOT / "tests"), "answer": "tests"}

@@ -1,0 +1,65 @@
+"""Answering with neighbours: which examples are in the prompt, and that an added one counts at once."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from small import make_prepared
+
+from ccutils.errors import InputError
+from ccutils.probes.live_pool import LivePool, answer_with_neighbours
+from ccutils.tasks import Example
+from ccutils.training.prepare import PreparedRun
+
+POOL = [Example("play the radio", "MUSIC"), Example("call my sister", "CALL"), Example("call a taxi", "TAXI")]
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> PreparedRun:
+    return make_prepared(tmp_path)
+
+
+def prompt(parts: PreparedRun, pool: LivePool, text: str, k: int) -> list[int]:
+    """The prompt that the model is given."""
+    question = Example(text, "")
+    asked: list[list[int]] = []
+
+    def answer(prompts: Sequence[Sequence[int]], most: int) -> list[str]:
+        asked.extend(map(list, prompts))
+        return ["an answer"] * len(prompts)
+
+    assert answer_with_neighbours(answer, parts.prompts.prompter, pool, question, k, 4) == "an answer"
+    return asked[0]
+
+
+def wanted(parts: PreparedRun, *examples: Example, text: str) -> list[int]:
+    return parts.prompts.prompter.prompt(examples, Example(text, ""), 4).ids
+
+
+def test_the_nearest_comes_last(parts: PreparedRun) -> None:
+    found = prompt(parts, LivePool.make(POOL), "call my brother", 2)
+    assert found == wanted(parts, POOL[2], POOL[1], text="call my brother")
+
+
+def test_an_added_example_counts_at_once(parts: PreparedRun) -> None:
+    pool, new = LivePool.make(POOL), Example("call my brother now", "BROTHER")
+    assert prompt(parts, pool.plus(new), "call my brother", 1) == wanted(parts, new, text="call my brother")
+    assert prompt(parts, pool, "call my brother", 1) == wanted(parts, POOL[1], text="call my brother")
+
+
+@pytest.mark.parametrize("similarity", ["bm25", "tfidf"])
+def test_an_example_is_as_similar_whether_indexed_or_added(similarity: str) -> None:
+    """It is only the statistics of words that the additions leave as they were."""
+    pool = LivePool.make(POOL, similarity)
+    question = Example("call my sister now", "")
+    (_, indexed), *_ = [pair for pair in pool.nearest(question, 3) if pair[0] == POOL[1]]
+    longer = pool.plus(replace(POOL[1], output="X")).nearest(question, 4)
+    (_, added), *_ = [pair for pair in longer if pair[0].output == "X"]
+    assert added == pytest.approx(indexed, abs=1e-4)
+
+
+def test_a_pool_smaller_than_k_is_shown_whole_and_an_empty_one_refused(parts: PreparedRun) -> None:
+    assert prompt(parts, LivePool.make(POOL[:1]), "play", 5) == wanted(parts, POOL[0], text="play")
+    with pytest.raises(InputError, match="the pool is empty"):
+        LivePool.make([])

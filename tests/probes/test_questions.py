@@ -1,0 +1,209 @@
+"""The questions: nothing relevant where nothing should be, paired, changed labels that differ."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ccutils.contexts.neighbours import Index, fold
+from ccutils.errors import InputError
+from ccutils.probes.questions import (
+    CHANGED,
+    NEIGHBOUR,
+    NEIGHBOURS,
+    PLAIN,
+    Question,
+    QuestionSet,
+    make_questions,
+    one_target,
+)
+from ccutils.tasks import Example, Task, load_task
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+SMALL = {
+    "topics": {"n_topics": 12, "n_novel": 6, "pool_size": 80, "n_test": 12},
+    "gloss": {"n_words": 24, "n_novel": 12, "pool_size": 80, "n_test": 12},
+}
+REAL = {
+    "mtop": {"path": str(DATA / "mtop_en"), "pool_size": 300, "n_test": 20},
+    "translation": {"path": str(DATA / "ntrex"), "pool_size": 300, "n_test": 20},
+    "text_to_sql": {"path": str(DATA / "geoquery_sql"), "pool_size": 200, "n_test": 20},
+}
+
+
+def check(questions: QuestionSet) -> None:
+    """What must hold of every question of any task."""
+    task, k = questions.task, questions.k
+    pools = {"id": list(task.pool), "ood": [*task.ood_pool, *task.pool]}
+    for question in questions.questions:
+        assert len(question.context) == len(question.similarity) == k
+        assert all(0 <= s <= 1 for s in question.similarity)
+        assert all(fold(e.input) != fold(question.target.input) for e in question.context), (
+            "never a duplicate"
+        )
+        tells = [task.relevant(question.target, e) for e in question.context]
+        if question.kind == PLAIN:
+            assert sum(tells) == question.grade
+            assert question.expected is question.target
+            assert all(e in pools[question.set] for e in question.context)
+            for e, told in zip(question.context, tells, strict=True):
+                assert told or e.output != question.target.output
+        elif question.kind == NEIGHBOUR:
+            assert sum(tells) <= 1
+
+
+def by_target(questions: QuestionSet) -> dict[tuple[str, str], dict[tuple[str, int], list[Question]]]:
+    found: dict[tuple[str, str], dict[tuple[str, int], list[Question]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for question in questions.questions:
+        found[question.set, question.target.input][question.kind, question.grade].append(question)
+    return found
+
+
+@settings(deadline=None, max_examples=12)
+@given(name=st.sampled_from(list(SMALL)), seed=st.integers(0, 10**6), k=st.integers(1, 7))
+def test_contexts_hold_what_they_should(name: str, seed: int, k: int) -> None:
+    questions = make_questions(load_task(name, seed=seed, **SMALL[name]), k, seed, 8)
+    assert {question.set for question in questions.questions} == {"id", "ood"}
+    check(questions)
+
+
+@pytest.mark.parametrize("name", list(REAL))
+@pytest.mark.filterwarnings("ignore:Set aside")
+def test_contexts_of_real_tasks(name: str) -> None:
+    if not DATA.exists():
+        pytest.skip("needs ../shared/data")
+    questions = make_questions(load_task(name, seed=0, **REAL[name]), 4, 0, 15)
+    check(questions)
+    assert {question.kind for question in questions.questions} == {PLAIN, CHANGED, NEIGHBOUR}
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_contexts_of_a_target_differ_only_where_they_must(name: str) -> None:
+    """Grade g + 1 replaces one demonstration of grade g; a changed label changes nothing but labels."""
+    questions = make_questions(load_task(name, seed=3, **SMALL[name]), 5, 3, 8)
+    pairs = 0
+    for kinds in by_target(questions).values():
+        for (kind, grade), found in kinds.items():
+            question = found[0]
+            if kind == PLAIN and (PLAIN, grade + 1) in kinds:
+                more = kinds[PLAIN, grade + 1][0]
+                assert sum(a != b for a, b in zip(question.context, more.context, strict=True)) == 1
+                pairs += 1
+            if kind == CHANGED:
+                plain = kinds[PLAIN, grade][0]
+                assert [e.input for e in question.context] == [e.input for e in plain.context]
+                changed = [a != b for a, b in zip(question.context, plain.context, strict=True)]
+                tells = [questions.task.relevant(question.target, e) for e in plain.context]
+                assert changed == tells
+                assert question.expected.output != question.target.output
+            if kind == NEIGHBOUR:
+                none = kinds[PLAIN, 0][0]
+                for other in found:
+                    assert sum(a != b for a, b in zip(other.context, none.context, strict=True)) == 1
+                assert len(found) == NEIGHBOURS
+    assert pairs > 20
+
+
+def test_changed_labels_are_new_to_the_context() -> None:
+    questions = make_questions(load_task("topics", seed=1, **SMALL["topics"]), 4, 1, 12)
+    changed = [question for question in questions.questions if question.kind == CHANGED]
+    assert {question.grade for question in changed} == {1, 4}
+    for question in changed:
+        followers = [e for e in question.context if e.output == question.expected.output]
+        assert len(followers) == question.grade
+        assert all(e.group == question.target.group for e in followers)
+
+
+def test_same_questions_every_time_and_whatever_their_number() -> None:
+    task = load_task("topics", seed=0, **SMALL["topics"])
+    few, many = make_questions(task, 4, 0, 5), make_questions(task, 4, 0, 12)
+    assert few.questions == make_questions(load_task("topics", seed=0, **SMALL["topics"]), 4, 0, 5).questions
+    assert [question for question in many.questions if question in few.questions] == list(few.questions)
+    assert few.questions != make_questions(task, 4, 1, 5).questions
+
+
+def test_the_relevant_example_may_be_in_any_slot_and_is_the_nearest() -> None:
+    task = load_task("topics", seed=0, n_test=200)
+    questions = [
+        i for i in make_questions(task, 4, 0, 200).questions if (i.kind, i.grade, i.set) == (PLAIN, 1, "id")
+    ]
+    slots = np.array([[task.relevant(i.target, e) for e in i.context].index(True) for i in questions])
+    counts = np.bincount(slots, minlength=4)
+    assert counts.min() > 0.25 * len(questions) - 4 * np.sqrt(len(questions) * 0.25 * 0.75)
+    index = Index([e.input for e in [*task.pool, *task.ood_pool]])
+    for question, slot in zip(questions[:20], slots, strict=False):
+        own = [e.input for e in task.pool if task.relevant(question.target, e)]
+        best = index.between([question.target.input] * len(own), own).max()
+        assert question.similarity[slot] == pytest.approx(best, abs=1e-4)
+
+
+def test_neighbours_span_the_range_of_similarity() -> None:
+    task = load_task("gloss", seed=0)
+    best = [max(i.similarity) for i in make_questions(task, 6, 0, 60).questions if i.kind == NEIGHBOUR]
+    assert np.count_nonzero(np.histogram(best, 10, (0, 1))[0]) >= 7
+
+
+def test_ood_contexts_are_of_the_ood_pool() -> None:
+    task = load_task("topics", seed=0, **SMALL["topics"])
+    novel = {e.group for e in task.ood_pool}
+    for question in make_questions(task, 4, 0, 12).questions:
+        if question.kind == PLAIN:
+            assert all((e.group in novel) == (question.set == "ood") for e in question.context)
+
+
+def tagged(pool: list[Example], ood_pool: list[Example], target: Example) -> Task:
+    """A task of one target, in which an example tells something where its group is the target's."""
+
+    def no_labels(*rest: object) -> tuple[list[Example], str]:
+        raise InputError("no label is free.")
+
+    return Task(
+        name="tagged",
+        pool=pool,
+        id_test=[target],
+        ood_test=[target],
+        ood_pool=ood_pool,
+        score=lambda answers, examples: np.ones(len(answers)),
+        change_labels=no_labels,
+        relevant=lambda one, other: one.group == other.group,
+    )
+
+
+def test_what_is_missing_is_left_out_and_counted() -> None:
+    """One mate beside a duplicate of the target; a label that cannot be changed; no OOD mates."""
+    target = Example("a b", "A", "a")
+    others = [Example(f"x{i} y{i}", f"X{i}", f"x{i}") for i in range(4)]
+    pool = [Example("a c", "A", "a"), Example("A  B", "A", "a"), Example("q r", "A", "q"), *others]
+    questions = make_questions(tagged(pool, others[:1], target), 3, 0)
+    check(questions)
+    assert questions.left_out == {
+        "id, 1 relevant, label changed": 1,
+        "id, 2 relevant": 1,
+        "id, 3 relevant": 1,
+        "ood, 1 relevant": 1,
+        "ood, 2 relevant": 1,
+        "ood, 3 relevant": 1,
+    }
+    plain = [(i.set, i.grade) for i in questions.questions if i.kind == PLAIN]
+    assert plain == [("id", 0), ("id", 1), ("ood", 0)]
+    assert others[0] in next(i.context for i in questions.questions if i.set == "ood"), "OOD pool first"
+
+
+def test_one_target_to_look_at() -> None:
+    questions = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 4, 0, 5)
+    shown = [questions.questions[i] for i in one_target(questions)]
+    assert [(i.kind, i.grade) for i in shown] == [(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)]
+    assert len({i.target.input for i in shown}) == 1
+
+
+@pytest.mark.parametrize(
+    ("k", "n_targets", "message"), [(0, 5, "k is 0"), (99, 5, "above the 80"), (3, 0, "n_targets")]
+)
+def test_bad_sizes_are_refused(k: int, n_targets: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_questions(load_task("topics", seed=0, **SMALL["topics"]), k, 0, n_targets)

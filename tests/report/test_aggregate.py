@@ -1,0 +1,110 @@
+"""Means, intervals and the final table, on fabricated rows with known answers."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up import fabricate, write_results
+
+from ccutils.errors import InputError
+from ccutils.report.aggregate import (
+    check_rows,
+    final_rows,
+    find_rows,
+    half_width,
+    over_seeds,
+    scores_table,
+    wide_table,
+)
+
+
+def test_the_half_width_is_that_of_the_t_interval() -> None:
+    # t(0.975, 2) = 4.302653, t(0.975, 1) = 12.706205, by the tables
+    assert half_width([0.4, 0.5, 0.6]) == pytest.approx(4.302653 * 0.1 / 3**0.5, abs=1e-6)
+    assert half_width([0.0, 1.0]) == pytest.approx(12.706205 * 0.5, abs=1e-5)
+    assert np.isnan(half_width([0.5])) and np.isnan(half_width([]))
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
+def test_intervals_hold_the_mean_and_stay_within_0_and_1(values: list[float]) -> None:
+    rows = fabricate(strategies=("random",), seeds=tuple(range(len(values))), steps=(20,))
+    rows["value"] = rows["seed"].map(dict(enumerate(values)))
+    line = over_seeds(rows).iloc[0]
+    bounds = [0, line["low"], line["value"], line["high"], 1]
+    assert all(left <= right + 1e-9 for left, right in pairwise(bounds))
+    assert line["value"] == pytest.approx(np.mean(values)) and line["n"] == 20 * len(values)
+
+
+def test_one_seed_falls_back_on_its_items_and_says_so() -> None:
+    line = over_seeds(fabricate(strategies=("random",), seeds=(1,), steps=(20,))).iloc[0]
+    assert (line["low"], line["high"]) == pytest.approx((0.4, 0.6)) and np.isnan(line["half"])
+    assert line["interval"] == "0.40 to 0.60 (items of one seed)"
+
+
+def test_the_final_rows_are_the_last_step_and_one_base() -> None:
+    final = final_rows(fabricate())
+    assert final.groupby("strategy")["step"].unique().map(list).to_dict() == {
+        "base": [0],
+        "random": [20],
+        "similar": [20],
+        "contrastive": [20],
+    }
+    # three strategies measured step 0, the base counts once a seed
+    base = final[(final["strategy"] == "base") & (final["probe"] == "iwl") & (final["set"] == "id")]
+    assert base["seed"].tolist() == [0, 1, 2] and base["n"].tolist() == [20, 20, 20]
+
+
+def test_the_table_takes_each_score_from_its_own_rows_in_order() -> None:
+    rows = fabricate(strategies=("contrastive", "random"))
+    wanted = (rows["probe"] == "icl") & (rows["set"] == "id") & (rows["grade"] == 1) & (rows["step"] == 20)
+    rows.loc[wanted & (rows["strategy"] == "contrastive"), "value"] = 0.9
+    largest = (
+        (rows["probe"] == "quality") & (rows["set"] == "ood") & (rows["grade"] == 2) & (rows["step"] == 20)
+    )
+    rows.loc[largest, "value"] = 0.8
+    wide = wide_table(scores_table(rows)).set_index("strategy")
+    assert list(wide.index) == ["base", "random", "contrastive"]
+    assert list(wide.columns[2:5]) == ["IWL-score", "ICL-score", "Copy-score"]
+    assert wide.loc["contrastive", "ICL-score"] == "0.90 ± 0.00"
+    assert wide.loc["random", "ICL-score"] == "0.50 ± 0.25"
+    assert wide.loc["random", "quality OOD, all relevant"] == "0.80 ± 0.00"
+    assert wide["step"].tolist() == [0, 20, 20] and wide["seeds"].tolist() == [3, 3, 3]
+
+
+def test_what_was_not_measured_is_left_out_and_shown_as_a_dash() -> None:
+    rows = fabricate(strategies=("random", "similar"))
+    never_wrong = (rows["probe"] == "copy") & (rows["strategy"] == "similar") & (rows["step"] == 20)
+    rows.loc[never_wrong, ["value", "n", "low", "high"]] = [np.nan, 0, np.nan, np.nan]
+    wide = wide_table(scores_table(check_rows(rows))).set_index("strategy")
+    assert wide.loc["similar", "Copy-score"] == "–" and wide.loc["random", "Copy-score"] != "–"
+
+
+def test_rows_are_found_below_a_folder(tmp_path: Path) -> None:
+    rows = fabricate(seeds=(0, 1), steps=(0, 10))
+    write_results(tmp_path, rows)
+    assert len(find_rows(tmp_path)) == len(rows)
+
+
+def test_no_rows_is_told_with_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere does not exist: run notebook 04_probes"):
+        find_rows(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"holds no probes\.parquet with rows: run notebooks 03_ic_train"):
+        find_rows(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.drop(columns="grade"), "lack the column 'grade'"),
+        (lambda rows: rows.assign(probe="taste"), "unknown probe 'taste'"),
+        (lambda rows: rows.assign(strategy="nearest"), "strategy 'nearest' is unknown"),
+    ],
+)
+def test_rows_of_another_kind_are_refused(change: object, message: str) -> None:
+    assert callable(change)
+    with pytest.raises(InputError, match=message):
+        check_rows(pd.DataFrame(change(fabricate(seeds=(0,), steps=(10,)))))

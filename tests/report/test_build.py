@@ -1,0 +1,143 @@
+"""The report, made of fabricated rows: whole, offline, and with no number typed in."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up import fabricate, write_results
+
+from ccutils.errors import InputError
+from ccutils.probes.questions import make_questions
+from ccutils.probes.scores import measure
+from ccutils.records import Run, write_json, write_rows
+from ccutils.report.aggregate import find_rows
+from ccutils.report.build import (
+    READINGS,
+    draw_figures,
+    read_contexts,
+    read_mixed,
+    read_parameters,
+    save_all,
+    write_report,
+)
+from ccutils.tasks import load_task
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page with their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def test_every_figure_is_drawn_for_each_model() -> None:
+    rows = fabricate()
+    assert [figure.name for figure in draw_figures(rows)] == [
+        name for name in READINGS if name != "context_structure"
+    ]
+    names = [figure.name for figure in draw_figures(fabricate(models=("org/big", "small")))]
+    assert "quality_by_relevance-org--big" in names and "quality_by_relevance-small" in names
+
+
+def test_the_report_is_one_page_that_fetches_nothing(tmp_path: Path) -> None:
+    write_results(tmp_path, fabricate(tasks=("fake<b>",)))
+    contexts = pd.DataFrame({"task": ["fake"], "strategy": ["random"], "seed": [0], "best": [0.3]})
+    contexts.to_parquet(tmp_path / "contexts.parquet")
+    (tmp_path / "minimal_model").mkdir()
+    (tmp_path / "minimal_model" / "flow.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    rows = find_rows(tmp_path)
+    figures = draw_figures(rows, read_contexts(tmp_path))
+    text = write_report(tmp_path, rows, figures).read_text(encoding="utf-8")
+
+    tags = Tags()
+    tags.feed(text)
+    assert sum(tag == "figure" for tag, _ in tags.found) == len(READINGS) + 1
+    for tag, attributes in tags.found:
+        for name in ("src", "href"):
+            link = attributes.get(name) or ""
+            assert (tag == "a" and link == "minimal_model/flow.html") or not link or link.startswith("data:")
+    assert "default-src 'none'" in text and "vegaEmbed" in text
+    assert "fake&lt;b&gt;" in text and "fake<b>" not in text
+    assert all(reading in text for reading in READINGS.values())
+    specifications = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
+    assert [json.loads(s)["$schema"] for s in specifications]
+
+
+def test_the_report_states_hopes_scores_and_parameters(tmp_path: Path) -> None:
+    rows = fabricate()
+    end = rows["step"] == 20
+    rows.loc[end & (rows["strategy"] == "random") & (rows["probe"] == "icl"), "value"] = 0.01
+    write_results(tmp_path, rows)
+    text = write_report(tmp_path, find_rows(tmp_path), []).read_text(encoding="utf-8")
+    assert "ICL-score: 0.50 → 0.01" in text and "✓ came out" in text
+    assert "0.01 ± 0.00" in text  # the table of scores
+    assert "Of 12 hopes:" in text and "seeds: 0, 1, 2; last step: 20." in text
+    assert dict(read_parameters(tmp_path).itertuples(index=False)) == {
+        "facts.pool": "7",
+        "k": "2",
+        "strategy": "contrastive; random; similar",
+    }
+
+
+def test_a_small_file_ends_in_a_report_that_says_what_is_missing(tmp_path: Path) -> None:
+    """Two targets a set: no bin of similarity has enough answers, and all of them are right."""
+    lines = [f"request {i} about thing {i % 8},label{i % 8}" for i in range(40)]
+    (tmp_path / "own.csv").write_text("\n".join(["input,output", *lines]))
+    task = load_task("jsonl", seed=0, path=str(tmp_path / "own.csv"))
+    items = make_questions(task, k=4, seed=0, n_targets=2)
+    run = Run(tmp_path / "results", "jsonl", "tiny", "contrastive", 0)
+    right = [item.expected.output for item in items.questions]
+    rows = [row for step in (0, 10) for row in measure(items, right, run, step)]
+    write_rows(run.folder / "probes.parquet", rows, {"k": 4})
+
+    found = find_rows(run.root)
+    assert not {"similarity", "copy"} & set(found["probe"])
+    figures = draw_figures(found)
+    assert [figure.name for figure in figures] == [name for name in READINGS if name != "context_structure"]
+    assert len(save_all(figures[:1], run.root / "figures")) == 3, "the words are saved in its place"
+    text = write_report(run.root, found, figures).read_text(encoding="utf-8")
+    assert "Too few answers for quality by target-context similarity ID; quality by" in text
+    assert "<p>Too few answers for Copy-score: more rows, a larger n_targets" in text
+    assert "<td>1.00</td>" in text, "what was measured is there"
+
+
+def test_a_report_of_next_to_nothing_is_written(tmp_path: Path) -> None:
+    rows = fabricate(seeds=(0,))
+    write_results(tmp_path, rows[(rows["probe"] == "quality") & (rows["grade"] == 2) & (rows["set"] == "id")])
+    rows = find_rows(tmp_path)
+    text = write_report(tmp_path, rows, draw_figures(rows)).read_text(encoding="utf-8")
+    assert "Too few answers for IWL-score; ICL-score; Copy-score; quality ID, 1 relevant; quality OOD" in text
+
+
+def test_figures_are_saved_in_three_formats(tmp_path: Path) -> None:
+    figures = [figure for figure in draw_figures(fabricate(seeds=(0,))) if figure.name == "scores_at_the_end"]
+    paths = save_all(figures, tmp_path)
+    assert [path.name for path in paths] == [f"scores_at_the_end.{kind}" for kind in ("svg", "png", "html")]
+    assert all(path.stat().st_size > 1000 for path in paths)
+
+
+def test_contexts_are_optional_but_must_be_whole(tmp_path: Path) -> None:
+    assert read_contexts(tmp_path) is None
+    pd.DataFrame({"task": ["fake"]}).to_parquet(tmp_path / "contexts.parquet")
+    with pytest.raises(
+        InputError, match="lacks one of the columns task, strategy, seed, best: run notebook 02"
+    ):
+        read_contexts(tmp_path)
+
+
+def test_runs_of_different_parameters_are_told(tmp_path: Path) -> None:
+    for seed, k in ((0, 4), (1, 6)):
+        write_json(
+            tmp_path / f"seed-{seed}" / "probes.json", {"task": "fake", "model": "toy", "k": k, "seed": seed}
+        )
+        write_json(tmp_path / f"seed-{seed}" / "plan.json", {"settings": {"steps": 10}, "seed": seed})
+    told = read_mixed(tmp_path)
+    assert len(told) == 1
+    assert told[0].startswith("Task fake, model toy: runs with different k (4, 6) lie in this folder")

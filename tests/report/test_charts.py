@@ -1,0 +1,177 @@
+"""The charts hold what the rows say, name their axes, and draw without a complaint."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import vl_convert
+from made_up import fabricate
+
+from ccutils.report import charts
+from ccutils.style import COLOURS
+
+CHARTS = (
+    charts.quality_by_similarity,
+    charts.quality_by_relevance,
+    charts.scores_over_training,
+    charts.scores_chart,
+)
+
+
+def values(chart: Any) -> pd.DataFrame:
+    """The data that a chart draws."""
+    (data,) = chart.to_dict()["datasets"].values()
+    return pd.DataFrame(data)
+
+
+def axis_titles(specification: Any) -> set[str]:
+    """Titles of all x and y channels, wherever they are nested."""
+    found: set[str] = set()
+    if isinstance(specification, dict):
+        for name, inner in specification.items():
+            if name in ("x", "y") and isinstance(inner, dict) and inner.get("title"):
+                found.add(inner["title"])
+            found |= axis_titles(inner)
+    if isinstance(specification, list):
+        for inner in specification:
+            found |= axis_titles(inner)
+    return found
+
+
+@pytest.mark.parametrize("make", CHARTS)
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_every_chart_draws_in_fixed_colours(make: Any, seeds: tuple[int, ...]) -> None:
+    chart = make(fabricate(tasks=("fake", "false"), seeds=seeds))
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    assert "NaN" not in svg and "undefined" not in svg and "fake" in svg and "false" in svg
+    if make is not charts.scores_chart:
+        assert all(COLOURS[name] in svg for name in ("random", "similar", "contrastive"))
+
+
+def test_axes_are_named_with_units() -> None:
+    rows = fabricate()
+    assert axis_titles(charts.quality_by_similarity(rows).to_dict()) == {
+        "similarity to the most similar context example (0 to 1)",
+        "quality of the answer (0 to 1)",
+    }
+    assert "relevant examples in the context (count)" in axis_titles(
+        charts.quality_by_relevance(rows).to_dict()
+    )
+    assert axis_titles(charts.scores_over_training(rows).to_dict()) == {
+        "optimiser steps",
+        "score (share of answers, 0 to 1)",
+    }
+
+
+def test_quality_is_that_of_the_last_step_with_base_beside_it() -> None:
+    rows = fabricate()
+    rows.loc[rows["step"] == 10, "value"] = 0.99  # must not be drawn
+    data = values(charts.quality_by_relevance(rows))
+    assert set(data["step"]) == {0, 20} and set(data["strategy"]) == {
+        "base",
+        "random",
+        "similar",
+        "contrastive",
+    }
+    assert set(data["grade"]) == {0, 1, 2} and np.allclose(data["value"], 0.5)
+
+
+def test_training_curves_are_raw_and_start_from_one_base() -> None:
+    rows = fabricate()
+    only_random_measured_it = rows[(rows["step"] > 0) | (rows["strategy"] == "random")]
+    data = values(charts.scores_over_training(only_random_measured_it))
+    seeds = data[(data["kind"] == "seed") & (data["score"] == "ICL-score") & (data["panel"] == "fake, ID")]
+    for strategy in ("random", "similar", "contrastive"):
+        mine = seeds[(seeds["strategy"] == strategy) & (seeds["seed"] == 2)].sort_values("step")
+        assert mine["step"].tolist() == [0, 10, 20] and np.allclose(mine["value"], [0.5, 0.6, 0.6])
+    means = data[(data["kind"] == "mean") & (data["step"] == 20)]
+    half = 4.302653 * 0.1 / 3**0.5
+    assert np.allclose(means["low"], 0.5 - half, atol=1e-6) and np.allclose(
+        means["high"], 0.5 + half, atol=1e-6
+    )
+
+
+def test_more_rows_than_altair_allows_by_default_are_drawn() -> None:
+    rows = fabricate(seeds=tuple(range(5)), steps=tuple(range(0, 1000, 10)))
+    assert len(values(charts.scores_over_training(rows))) > 5000
+
+
+def test_the_subtitle_tells_what_the_intervals_are() -> None:
+    def subtitle(rows: pd.DataFrame) -> str:
+        return json.dumps(charts.quality_by_similarity(rows).to_dict()["title"])
+
+    assert "Means over 3 seeds; bands: 95% t interval over seeds" in subtitle(fabricate())
+    assert "One seed; bands: 95% bootstrap interval over its items" in subtitle(fabricate(seeds=(0,)))
+    rows = fabricate()
+    uneven = rows[(rows["strategy"] != "similar") | (rows["seed"] == 0)]
+    assert "Means over 1 to 3 seeds" in subtitle(uneven)
+
+
+LACKING = {
+    "similarity": lambda rows: rows["probe"] == "similarity",
+    "similarity OOD": lambda rows: (rows["probe"] == "similarity") & (rows["set"] == "ood"),
+    "icl": lambda rows: rows["probe"] == "icl",
+    "copy": lambda rows: rows["probe"] == "copy",
+    "ood": lambda rows: rows["set"] == "ood",
+    "scores": lambda rows: rows["probe"] != "similarity",
+    "all but one": lambda rows: (rows["probe"] != "quality") | (rows["grade"] != 2) | (rows["set"] == "ood"),
+    "training": lambda rows: rows["step"] > 0,
+    "everything": lambda rows: rows["step"] >= 0,
+}
+
+
+@pytest.mark.parametrize("make", CHARTS)
+@pytest.mark.parametrize("lacking", LACKING)
+def test_every_chart_draws_what_there_is(make: Any, lacking: str) -> None:
+    rows = fabricate()
+    chart = make(rows[~LACKING[lacking](rows)].reset_index(drop=True))
+    svg = vl_convert.vegalite_to_svg(chart.to_dict())
+    assert "NaN" not in svg and "undefined" not in svg
+
+
+def test_what_there_are_too_few_answers_for_is_said_in_words() -> None:
+    rows = fabricate(tasks=("fake", "false"))
+    no_similarity = rows[rows["probe"] != "similarity"]
+    assert values(charts.quality_by_similarity(no_similarity))["reason"][0].startswith(
+        "Too few answers for quality by target-context similarity ID; "
+        "quality by target-context similarity OOD: more rows"
+    )
+
+    def subtitle(make: Any, gone: Any) -> str:
+        return json.dumps(make(rows[~gone]).to_dict()["title"]["subtitle"])
+
+    ood = rows["set"] == "ood"
+    gone = (rows["probe"] == "similarity") & (rows["task"] == "false") & ood
+    told = subtitle(charts.quality_by_similarity, gone)
+    assert "Too few answers for quality by target-context similarity OOD (false, toy): more" in told
+    told = subtitle(charts.scores_over_training, (rows["probe"] == "copy") & ood)
+    assert "Too few answers for Copy-score OOD: more" in told and "counts wrong answers alone" in told
+    told = subtitle(charts.scores_chart, rows["probe"] == "icl")
+    assert "Too few answers for ICL-score: more" in told
+    assert "Too few" not in subtitle(charts.scores_over_training, rows["probe"] == "similarity")
+    assert all("Too few" not in json.dumps(make(rows).to_dict()) for make in CHARTS)
+
+
+def test_contexts_of_no_strategy_are_told() -> None:
+    contexts = pd.DataFrame({"task": ["fake"], "strategy": ["none"], "seed": [0], "best": [np.nan]})
+    assert (
+        values(charts.context_structure(contexts))["reason"][0] == "No strategy that has contexts was drawn."
+    )
+
+
+def test_several_models_are_told_apart() -> None:
+    data = values(charts.scores_chart(fabricate(models=("some/where/big", "small"))))
+    assert set(data["panel"]) == {"fake, big", "fake, small"}
+
+
+def test_histograms_of_contexts_count_every_context_once() -> None:
+    best = [0.0, 0.04, 0.05, 0.5, 0.99, 1.0]
+    lines = [{"task": "fake", "strategy": "similar", "seed": 0, "best": b} for b in best]
+    contexts = pd.DataFrame([*lines, {"task": "fake", "strategy": "none", "seed": 0, "best": np.nan}])
+    data = values(charts.context_structure(contexts))
+    assert data["contexts"].sum() == 6 and data["share"].sum() == pytest.approx(1)
+    assert set(data["strategy"]) == {"similar"} and np.allclose(data["mean"], np.mean(best))
+    counts = {round(low, 2): n for low, n in zip(data["low"], data["contexts"], strict=True)}
+    assert counts == {0.0: 2, 0.05: 1, 0.5: 1, 0.95: 2}

@@ -1,0 +1,46 @@
+"""Changed labels and what follows them, worked by hand."""
+
+import numpy as np
+import pytest
+
+from ccutils.errors import InputError
+from ccutils.tasks.base import Example
+from ccutils.tasks.brackets import parse
+from ccutils.tasks.metrics import parse_match
+from ccutils.tasks.relabel import INVENTED, change_output, change_parse
+
+
+def test_a_changed_output_is_new_to_target_and_context():
+    target, relevant, other = Example("a", "A"), [Example("b", "A")], [Example("c", "B")]
+    changed, follows = change_output(target, relevant, other, ["A", "B", "C"], np.random.default_rng(0))
+    assert (changed[0].output, follows) == ("C", "C")
+    changed, follows = change_output(target, relevant, other, ["A", "B"], np.random.default_rng(0))
+    assert changed[0].output == follows in INVENTED
+
+
+def request(form: str) -> Example:
+    return Example("words", form, "", {"intent": parse(form).label.removeprefix("IN:"), "parse": form})
+
+
+def test_following_a_renamed_parse_worked_by_hand():
+    """The relevant example shows ALARM and TIME but not NAME; DATE is the other one's, so it is taken."""
+    target = request("[IN:ALARM [SL:TIME at 7 ] [SL:NAME tea ] ]")
+    relevant = [request("[IN:ALARM [SL:TIME at 9 ] ]")]
+    irrelevant = [request("[IN:MUSIC [SL:DATE today ] ]")]
+    names = ["IN:ALARM", "IN:MUSIC", "IN:NEWS", "SL:TIME", "SL:NAME", "SL:DATE", "SL:PLACE"]
+    changed, follows = change_parse(target, relevant, irrelevant, names, np.random.default_rng(0))
+    assert [e.output for e in changed] == ["[IN:NEWS [SL:PLACE at 9 ] ]"]
+    assert changed[0].input == relevant[0].input
+    assert follows == "[IN:NEWS [SL:PLACE at 7 ] [_ tea ] ]"
+    answers = [
+        "[IN:NEWS [SL:PLACE at 7 ] [SL:NAME tea ] ]",
+        target.output,
+        "[IN:NEWS [SL:TIME at 7 ] [SL:NAME tea ] ]",
+    ]
+    assert parse_match(answers, [follows] * 3).tolist() == [1, 0, 0]
+
+
+def test_too_few_free_names_is_told():
+    target, relevant = request("[IN:A ]"), [request("[IN:A [SL:B x ] ]")]
+    with pytest.raises(InputError, match="1 labels of a context must be renamed and only 0"):
+        change_parse(target, relevant, [], ["IN:A", "IN:C", "SL:B"], np.random.default_rng(0))

@@ -1,0 +1,235 @@
+"""Where training goes: flow from 100 random starts, stationary points and their stability, regimes."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ccutils.errors import InputError
+from ccutils.theory.gradient_flow import (
+    REGIMES,
+    behaviour,
+    best_ray,
+    descend,
+    end_states,
+    flow,
+    regime,
+    stationary_point,
+)
+from ccutils.theory.model import (
+    SIMILARITIES,
+    STRATEGIES,
+    World,
+    best_gate,
+    best_weight,
+    context_kinds,
+    gradient,
+    hessian,
+    loss,
+    weights,
+)
+
+STARTS = np.random.default_rng(0).uniform([-4, -6], [10, 8], size=(100, 2))
+LONG = [1.0, 1e4, 1e8]
+
+
+def gates(theta: np.ndarray, world: World, strategy: str) -> Any:
+    return 1 - weights(theta, context_kinds(world, strategy))[2]
+
+
+class TestFlow:
+    """Every claim of the notebook's section 4, from 100 random starts for each strategy."""
+
+    @pytest.mark.parametrize("similarity", SIMILARITIES)
+    def test_1_random_ends_in_pure_iwl(self, similarity: str) -> None:
+        world = World(similarity=similarity)
+        path = flow(context_kinds(world, "random"), STARTS, LONG)
+        assert np.array_equal(path[-1, :, 0], STARTS[:, 0])  # theta_1 never moves
+        assert np.all(np.diff(path[..., 1], axis=0) > 0)
+        # For large theta_2, d theta_2 / dt = 2 c (k exp(-theta_2))^2: it is log(4 c k^2 t) / 2.
+        c = (1 + world.noise) / world.k + 1 - world.error
+        assert path[-1, :, 1] == pytest.approx(np.log(4 * c * world.k**2 * 1e8) / 2, abs=1e-3)
+
+    def test_2_similar_ends_in_copying_if_the_weights_are_poor(self) -> None:
+        world = World()
+        path = flow(context_kinds(world, "similar"), STARTS, LONG)
+        assert path[-1, :, 0] == pytest.approx(STARTS[:, 0], abs=1e-6)
+        assert gates(path[-1], world, "random").min() > 0.9999  # it copies what is irrelevant as well
+        assert gates(path[-1], world, "similar").min() > 0.9999
+
+    def test_2_similar_stops_in_its_valley_if_the_weights_are_good(self) -> None:
+        world = World(error=0.3)
+        path = flow(context_kinds(world, "similar"), STARTS, LONG)
+        assert path[-1, :, 0] == pytest.approx(STARTS[:, 0], abs=1e-6)
+        assert gates(path[-1], world, "similar") == pytest.approx(best_gate(world, "similar"), abs=1e-5)
+        for theta in descend(context_kinds(world, "similar"), path[-1, :5]):
+            assert np.linalg.norm(gradient(theta, context_kinds(world, "similar"))) < 1e-10
+            along, across = np.linalg.eigvalsh(hessian(theta, context_kinds(world, "similar")))
+            assert abs(along) < 1e-12
+            assert across > 1e-3
+
+    def test_2_similar_copies_blindly_long_before_its_gate_is_fully_open(self) -> None:
+        ends = {}
+        for error in (0.05, 0.3):
+            world = World(error=error)
+            end = flow(context_kinds(world, "similar"), [[0.0, 0.0]], [1e5])[-1, 0]
+            ends[error] = round(float(gates(end, world, "random")[0]), 2), REGIMES[int(regime(end, world))]
+        assert ends == {0.05: (0.36, "blend"), 0.3: (0.87, "copying")}  # as the notebook says
+
+    @pytest.mark.parametrize("similarity", SIMILARITIES)
+    def test_3_contrast_inside_alone_with_one_grade_makes_theta_1_grow_for_ever(
+        self, similarity: str
+    ) -> None:
+        world = World(p=1.0, epsilon=0.0, grades=(0.85,), similarity=similarity)
+        path = flow(context_kinds(world, "contrastive"), STARTS, LONG)
+        assert stationary_point(context_kinds(world, "contrastive")) is None
+        assert path[-1, :, 0].min() > 12
+        a, r, _ = weights(path[-1], context_kinds(world, "contrastive"))
+        assert a[:, 0] == pytest.approx(float(best_weight(world, 0.85)), abs=2e-3)
+        assert r[:, 0].max() < 1e-3
+
+    @pytest.mark.parametrize("similarity", SIMILARITIES)
+    @pytest.mark.parametrize("change", [{}, {"p": 1.0, "epsilon": 0.0}], ids=["mixed", "near alone"])
+    def test_4_contrastive_ends_in_its_one_stable_point(
+        self, similarity: str, change: dict[str, Any]
+    ) -> None:
+        """Of several grades: they are contrast across contexts, with random contexts or without."""
+        drawn = context_kinds(World(similarity=similarity, **change), "contrastive")
+        point = stationary_point(drawn)
+        assert point is not None
+        assert point.stable
+        assert point.gradient_norm < 1e-10
+        assert point.loss < best_ray(drawn).loss - 1e-3  # so a minimum exists, and not at infinity
+        ends = flow(drawn, STARTS, LONG)[-1]
+        assert ends == pytest.approx(np.tile([point.theta_1, point.theta_2], (100, 1)), abs=1e-4)
+
+    def test_4_the_point_without_random_contexts_is_where_the_notebook_says(self) -> None:
+        point = stationary_point(context_kinds(World(p=1.0, epsilon=0.0), "contrastive"))
+        assert point is not None
+        assert (point.theta_1, point.theta_2) == pytest.approx((8.779, 5.430), abs=1e-3)
+        assert point.loss == pytest.approx(0.3015, abs=1e-4)
+
+    @pytest.mark.parametrize("similarity", SIMILARITIES)
+    def test_4_grades_far_apart_can_be_met_best_at_infinity(self, similarity: str) -> None:
+        drawn = context_kinds(
+            World(p=1.0, epsilon=0.0, grades=(0.3, 1.0), similarity=similarity), "contrastive"
+        )
+        assert stationary_point(drawn) is None
+        assert loss(flow(drawn, [[0.0, 0.0]], LONG)[-1], drawn) == pytest.approx(
+            best_ray(drawn).loss, abs=1e-6
+        )
+
+    @pytest.mark.parametrize("similarity", SIMILARITIES)
+    def test_4_with_one_grade_contrastive_runs_to_infinity_along_a_switch(self, similarity: str) -> None:
+        world = World(grades=(0.85,), similarity=similarity)
+        drawn = context_kinds(world, "contrastive")
+        assert stationary_point(drawn) is None
+        end = flow(drawn, STARTS, LONG)[-1]
+        seen = behaviour(end, world)
+        assert seen.nothing_relevant.max() < 1e-3
+        assert seen.relevant == pytest.approx(float(best_weight(world, 0.85)), abs=1e-3)
+        assert loss(end, drawn) == pytest.approx(best_ray(drawn).loss, abs=1e-5)
+
+    def test_5_batch_mix_ends_in_a_blend_without_choice(self) -> None:
+        world = World()
+        end = flow(context_kinds(world, "batch_mix"), STARTS, LONG)[-1]
+        assert end[:, 0] == pytest.approx(STARTS[:, 0], abs=1e-6)
+        assert gates(end, world, "random") == pytest.approx(best_gate(world, "batch_mix"), abs=1e-5)
+        assert gates(end, world, "similar") == pytest.approx(best_gate(world, "batch_mix"), abs=1e-5)
+        for theta in descend(context_kinds(world, "batch_mix"), end[:5]):
+            assert np.linalg.norm(gradient(theta, context_kinds(world, "batch_mix"))) < 1e-10
+            along, across = np.linalg.eigvalsh(hessian(theta, context_kinds(world, "batch_mix")))
+            assert abs(along) < 1e-12
+            assert across > 1e-3
+
+    def test_6_with_absolute_similarity_batch_mix_learns_to_choose(self) -> None:
+        world = World(similarity="absolute")
+        seen = behaviour(flow(context_kinds(world, "batch_mix"), STARTS, LONG)[-1], world)
+        assert seen.nothing_relevant.max() < 1e-3
+        assert seen.chosen.min() > 0.99
+        # Even so, it trusts one example as it would k that agree: more than is best.
+        assert seen.relevant.min() > best_weight(world, world.grades).max()
+
+    def test_6_with_absolute_similarity_similar_keeps_a_sum(self) -> None:
+        world = World(similarity="absolute", grades=(0.85,))
+        end = flow(context_kinds(world, "similar"), STARTS, LONG)[-1]
+        # d theta_1 = -s d theta_2, so theta_1 + s theta_2 stays as it was.
+        assert end @ [1, 0.85] == pytest.approx(STARTS @ [1, 0.85], abs=1e-5)
+        assert np.all(end[:, 0] >= STARTS[:, 0])
+
+
+class TestStationaryPoint:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"k": 2},
+            {"k": 12},
+            {"p": 0.1},
+            {"p": 0.9},
+            {"epsilon": 0.0},
+            {"noise": 0.0},
+            {"noise": 0.5},
+            {"error": 1.0},
+        ],
+    )
+    def test_contrastive_has_a_stable_one(self, change: dict[str, Any]) -> None:
+        drawn = context_kinds(replace(World(), **change), "contrastive")
+        point = stationary_point(drawn)
+        assert point is not None
+        assert np.linalg.norm(gradient([point.theta_1, point.theta_2], drawn)) < 1e-10
+        assert point.eigenvalues[0] > 0
+        assert point.loss < best_ray(drawn).loss
+
+    @pytest.mark.parametrize("change", [{"error": 0.0}, {"p": 0.0, "epsilon": 0.0}, {"k": 1}])
+    def test_none_with_perfect_weights_nothing_near_or_nothing_to_stand_out_from(
+        self, change: dict[str, Any]
+    ) -> None:
+        assert stationary_point(context_kinds(replace(World(), **change), "contrastive")) is None
+
+    @pytest.mark.parametrize("strategy", ["random", "similar", "batch_mix"])
+    def test_none_without_contrast(self, strategy: str) -> None:
+        assert stationary_point(context_kinds(World(), strategy)) is None
+
+
+def test_loss_at_infinity_is_the_least_of_a_wide_circle() -> None:
+    for similarity in SIMILARITIES:
+        for strategy in STRATEGIES:
+            drawn = context_kinds(World(similarity=similarity), strategy)
+            angles = np.linspace(0, 2 * np.pi, 20_001)
+            circle = 2000 * np.stack([np.cos(angles), np.sin(angles)], -1)
+            assert best_ray(drawn).loss <= loss(circle, drawn).min() + 1e-9
+
+
+def test_descent_ends_where_flow_does() -> None:
+    for similarity in SIMILARITIES:
+        world = World(similarity=similarity)
+        drawn = context_kinds(world, "contrastive")
+        assert descend(drawn, STARTS[:30]) == pytest.approx(flow(drawn, STARTS[:30], LONG)[-1], abs=1e-4)
+
+
+def test_regimes_at_the_end_of_each_strategy() -> None:
+    found = {name: REGIMES[int(regime(end_states([World()], name)[0], World()))] for name in STRATEGIES}
+    assert found == {
+        "random": "pure IWL",
+        "similar": "copying",
+        "contrastive": "mixture",
+        "batch_mix": "blend",
+    }
+    assert REGIMES[int(regime(np.array([12.0, -5.0]), World()))] == "pure ICL"
+
+
+@pytest.mark.parametrize("start", [[np.nan, 0.0], [0.0, np.inf]])
+def test_starts_that_are_not_finite_are_told(start: list[float]) -> None:
+    for call in (
+        lambda: flow(context_kinds(World(), "random"), [start], [1.0]),
+        lambda: stationary_point(context_kinds(World(), "random"), start),
+    ):
+        with pytest.raises(InputError, match="start must be pairs"):
+            call()
+
+
+@pytest.mark.parametrize("times", [[0.0, 1.0], [2.0, 1.0], [np.nan], [[1.0]]])
+def test_times_that_do_not_ascend_are_told(times: Any) -> None:
+    with pytest.raises(InputError, match="times must be"):
+        flow(context_kinds(World(), "random"), [[0.0, 0.0]], times)

@@ -1,0 +1,114 @@
+"""Training prompts: a pure function of their place, every target once an epoch, only answers judged."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small import make_prepared
+
+from ccutils.contexts.prompts import Prompter
+from ccutils.errors import InputError
+from ccutils.models.packing import SharedCollator
+from ccutils.training.dataset import IGNORE, TrainingSet
+from ccutils.training.prepare import PreparedRun
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> PreparedRun:
+    return make_prepared(tmp_path_factory.mktemp("results"))
+
+
+def test_every_target_comes_once_an_epoch_in_another_order(parts: PreparedRun) -> None:
+    n = len(parts.task.pool)
+    epochs, rows = parts.prompts.targets(np.arange(2 * n))
+    assert epochs.tolist() == [0] * n + [1] * n
+    assert sorted(rows[:n]) == sorted(rows[n:]) == list(range(n))
+    assert rows[:n].tolist() != rows[n:].tolist()
+
+
+def test_a_prompt_depends_on_its_place_alone(parts: PreparedRun) -> None:
+    places = list(range(0, 100, 7))
+    together = parts.prompts.tokens(places)
+    backwards = parts.prompts.tokens(places[::-1])
+    assert together["input_ids"] == backwards["input_ids"][::-1]
+    for i, place in enumerate(places):
+        assert parts.prompts.tokens([place]) == {name: [value[i]] for name, value in together.items()}
+
+
+def test_contexts_are_new_in_every_epoch(parts: PreparedRun) -> None:
+    n = len(parts.task.pool)
+    drawn = {epoch: {} for epoch in (0, 1)}
+    for place, (target, demonstrations, _) in enumerate(parts.prompts.contexts(list(range(2 * n)))):
+        drawn[place // n][target.input] = demonstrations
+    same = sum(drawn[0][text] == drawn[1][text] for text in drawn[0])
+    assert same < n / 4
+
+
+def test_only_the_answer_and_its_end_are_judged(parts: PreparedRun) -> None:
+    place = 5
+    target, demonstrations, _ = parts.prompts.contexts([place])[0]
+    found = parts.prompts.tokens([place])
+    ids, labels = found["input_ids"][0], found["labels"][0]
+    text = "".join(f"{e.input} = {e.output}\n" for e in demonstrations) + f"{target.input} ="
+    wanted = parts.tokenizer(text, add_special_tokens=False)["input_ids"]
+    answer = parts.tokenizer(target.output, add_special_tokens=False)["input_ids"]
+    assert ids == [*wanted, *answer, parts.tokenizer.eos_token_id]
+    assert labels == [IGNORE] * len(wanted) + ids[len(wanted) :]
+
+
+def test_the_data_set_gives_the_same_prompts(parts: PreparedRun) -> None:
+    data = parts.prompts.dataset(50)
+    assert len(data) == 50
+    assert data[[3, 44]] == parts.prompts.tokens([3, 44])
+
+
+def test_a_paraphrase_has_other_words_and_the_targets_label(parts: PreparedRun) -> None:
+    found = parts.prompts.contexts(list(range(200)))
+    near = [(t, d[n.index(2.0)]) for t, d, n in found if 2.0 in n]
+    assert near
+    assert all(t.output == e.output for t, e in near)
+    assert sum(t.input != e.input for t, e in near) > len(near) / 2
+
+
+def test_random_demonstrations_are_dropped_first(parts: PreparedRun) -> None:
+    """With room for one demonstration, the one that is kept is the nearest."""
+    target, demonstrations, nearness = next(
+        c for c in parts.prompts.contexts(list(range(40))) if max(c[2]) > 0
+    )
+    one = len(parts.tokenizer(f"{target.input} = {target.output}\n")["input_ids"])
+    tight = Prompter(parts.tokenizer, parts.task.template, 2 * one + 3)
+    prompt = tight.prompt(demonstrations, target, 2, nearness)
+    assert prompt.dropped == len(demonstrations) - 1
+    best = demonstrations[int(np.argmax(nearness))]
+    assert best.output in parts.tokenizer.decode(prompt.ids)
+
+
+def test_the_survey_measures_the_prompts(parts: PreparedRun) -> None:
+    survey = parts.prompts.survey(40)
+    lengths = [len(ids) for ids in parts.prompts.tokens(range(40))["input_ids"]]
+    assert (survey.prompts, survey.most_tokens) == (40, max(lengths))
+    assert survey.mean_tokens == pytest.approx(np.mean(lengths))
+    assert survey.dropped == 0
+
+
+def test_a_survey_of_groups_measures_what_is_read_at_once(tmp_path: Path) -> None:
+    prompts = make_prepared(tmp_path, targets_per_context=4).prompts
+    survey = prompts.survey(48)
+    found = prompts.tokens(range(48))
+    features = [{"input_ids": i, "labels": j} for i, j in zip(*found.values(), strict=True)]
+    packed = SharedCollator(0, 4)(features)["input_ids"]
+    assert (survey.prompts, survey.longest) == (48, packed.shape[1])
+    assert prompts.survey(48, most=9).prompts == 8
+
+
+def test_a_target_longer_than_the_window_is_told_before_training(parts: PreparedRun) -> None:
+    long = replace(parts.task.pool[2], input=" ".join(["mada"] * 300))
+    pool = [*parts.task.pool[:2], long, *parts.task.pool[3:]]
+    with pytest.raises(InputError, match=r"pool example 2: the target .* window"):
+        TrainingSet(pool, parts.prompts.sampler, parts.prompts.paraphrases, parts.prompts.prompter)
+
+
+def test_none_asks_without_demonstrations(tmp_path: Path) -> None:
+    prompts = make_prepared(tmp_path, "none").prompts
+    assert all(not demonstrations for _, demonstrations, _ in prompts.contexts(range(10)))

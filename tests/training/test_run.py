@@ -1,0 +1,232 @@
+"""A whole run: planned, done once, its adapter read by plain peft and transformers."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from small import make_plan
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from ccutils.errors import InputError
+from ccutils.models.base import load_adapter, load_base
+from ccutils.training.launch import main
+from ccutils.training.plan import Plan
+from ccutils.training.prepare import make_model, predict_memory, prepare_run
+from ccutils.training.run import ic_train
+from ccutils.training.trainer import checkpoints, mark_whole
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    plan = make_plan(tmp_path_factory.mktemp("results"), steps=20, n_checkpoints=2)
+    ic_train(plan)
+    return plan
+
+
+def test_done_tells_the_run(plan: Plan) -> None:
+    done = json.loads((plan.run.folder / "done.json").read_text())
+    assert done["plan"]["strategy"] == "contrastive"
+    assert done["checkpoints"] == [10, 20]
+    assert [entry["step"] for entry in done["curve"]] == list(range(1, 21))
+    assert done["curve"][-1]["loss"] < done["curve"][0]["loss"]
+    assert done["facts"]["pool_size"] == 40
+    assert done["prompts"]["dropped"] == 0
+
+
+def test_a_finished_run_is_not_trained_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccutils.training.run.train", lambda *rest: pytest.fail("it trained again"))
+    assert ic_train(plan)["checkpoints"] == [10, 20]
+
+
+def test_the_seconds_of_a_resumed_run_are_those_of_all_its_tries(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, steps=4, n_checkpoints=2, keep=2)
+    assert 0 < ic_train(plan)["seconds"] < 1000
+    shutil.rmtree(checkpoints(plan.run.folder)[4])
+    (plan.run.folder / "done.json").unlink()
+    mark_whole(checkpoints(plan.run.folder)[2], 2, 1000.0)
+    assert 1000 < ic_train(plan)["seconds"] < 2000
+
+
+def test_another_plan_starts_anew(tmp_path: Path) -> None:
+    ic_train(make_plan(tmp_path, steps=2, n_checkpoints=1))
+    changed = make_plan(tmp_path, steps=3, n_checkpoints=1)
+    assert ic_train(changed)["checkpoints"] == [3]
+    assert list(checkpoints(changed.run.folder)) == [3]
+
+
+def test_the_adapter_loads_and_merges_with_plain_libraries(plan: Plan, tmp_path: Path) -> None:
+    """peft on the unquantised base answers as we do, and so does the merged directory on its own."""
+    parts = prepare_run(plan)
+    folder = checkpoints(plan.run.folder)[20]
+    ids = torch.tensor(parts.prompts.tokens([0])["input_ids"])
+    with torch.no_grad():
+        ours = load_adapter(load_base(parts.path, quantise=False), folder)(ids).logits
+        theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(parts.path), str(folder))
+        torch.testing.assert_close(theirs(ids).logits, ours)
+        theirs.merge_and_unload().save_pretrained(tmp_path / "merged")
+        AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "merged")
+        merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+        torch.testing.assert_close(merged(ids).logits, ours, rtol=1e-4, atol=1e-4)
+    assert AutoTokenizer.from_pretrained(tmp_path / "merged").vocab_size == parts.tokenizer.vocab_size
+
+
+def kept(folder: Path) -> dict[str, int]:
+    """Every file of a run and when it was written."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optimiser": "adamm"}, "optimiser 'adamm' does not exist"),
+        ({"optimiser": "galore_adamw"}, "optimiser 'galore_adamw' cannot be had here (You need to install"),
+        (
+            {"targets": "c_attn"},
+            "targets has 'c_attn', and no linear layer of the model is called so; known are",
+        ),
+        ({"targets": "q_proj,v_prj"}, "targets has 'v_prj', and no linear layer"),
+        ({"targets": "layers"}, "targets has 'layers', and no linear layer"),
+        ({"attention": "flash_attn"}, "attention 'flash_attn' does not exist; did you mean flash_attention"),
+        ({"attention": "flash_attention_3"}, "attention 'flash_attention_3' cannot be used here (FlashAtt"),
+        (
+            {"targets_per_context": 8, "micro_batch": 4},
+            "targets_per_context is 8: it must divide what is trained at a time, 4",
+        ),
+        ({"similarity": "bm52"}, "similarity 'bm52' does not exist"),
+        ({"paraphraser": "ruls"}, "paraphraser 'ruls' does not exist"),
+        ({"window": 5}, "tokens with its answer, more than the window of 5"),
+        ({"chat": True}, "has no chat template"),
+    ],
+)
+def test_what_is_refused_leaves_a_finished_run_as_it_is(
+    plan: Plan, changes: dict[str, object], words: str
+) -> None:
+    before = kept(plan.run.folder)
+    mistyped = make_plan(Path(plan.results), **{"steps": 20, "n_checkpoints": 2, **changes})
+    assert mistyped.run.folder == plan.run.folder
+    with pytest.raises(InputError) as caught:
+        ic_train(mistyped)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert kept(plan.run.folder) == before
+
+
+def test_memory_that_does_not_hold_a_plan_leaves_a_finished_run_as_it_is(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = kept(plan.run.folder)
+    monkeypatch.setattr("ccutils.training.run.available_bytes", lambda: 1000)
+    with pytest.raises(InputError, match="training needs about"):
+        ic_train(replace(plan, rank=4))
+    assert kept(plan.run.folder) == before
+
+
+def test_a_run_that_gives_way_to_another_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = make_plan(tmp_path, steps=2, n_checkpoints=1)
+    ic_train(plan)
+    assert "removing" not in capsys.readouterr().out
+    ic_train(make_plan(tmp_path, steps=3, n_checkpoints=1, p=0.4))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("removing")]
+    why = "p was 0.5 and is 0.4; steps was 2 and is 3"
+    assert lines == [f"removing the run in {plan.run.folder}, since this is another: {why}"]
+
+
+def test_a_finished_run_without_its_done_file_is_finished_again_from_its_last_checkpoint(
+    tmp_path: Path,
+) -> None:
+    """Snakemake removes that file when it starts a job, even one that is refused then."""
+    plan = make_plan(tmp_path, steps=4, n_checkpoints=2)
+    done = ic_train(plan)
+    (plan.run.folder / "done.json").unlink()
+    before = kept(plan.run.folder)
+    assert ic_train(plan) == done
+    after = kept(plan.run.folder)
+    assert {name: after[name] for name in before if "checkpoint" in name} == {
+        name: time for name, time in before.items() if "checkpoint" in name
+    }
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written to"):
+        prepare_run(make_plan(tmp_path / "file" / "results"))
+
+
+def test_targets_may_be_written_in_each_way_that_people_know(tmp_path: Path) -> None:
+    pool = prepare_run(make_plan(tmp_path)).task.pool
+    ways = ["v_proj,q_proj", "q_proj, v_proj", ["q_proj", "v_proj"]]
+    plans = [make_plan(tmp_path, targets=way) for way in ways]
+    assert all(plan.identity(pool) == plans[0].identity(pool) for plan in plans)
+    for targets in (ways[0], r".*\.[qv]_proj"):
+        plan = make_plan(tmp_path, targets=targets)
+        model = make_model(plan, prepare_run(plan).path)
+        on = {
+            name.split(".lora_")[0].rsplit(".", 1)[1]
+            for name, _ in model.named_parameters()
+            if "lora_" in name
+        }
+        assert on == {"q_proj", "v_proj"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "0 arguments given: give one, a JSON object"),
+        (["{not json"], "the plan is not JSON (Expecting property name"),
+        (["[1]"], "the plan is [1] but must be a mapping of names to values"),
+        (['{"colour": "red"}'], "the plan: there is no 'colour'; known are alpha"),
+        (['{"paraphrase": "red"}'], "the plan: there is no 'paraphrase'; did you mean paraphraser"),
+        (['{"settings": 3}'], "settings of the plan is 3 but must be a mapping"),
+        (['{"settings": {"stesp": 3}}'], "settings of the plan: there is no 'stesp'; did you mean steps"),
+        (['{"settings": {"steps": "4"}}'], "steps is '4' but must be a whole number, such as 400"),
+        (['{"k": true}'], "k is True but must be a whole number, such as 6"),
+        (['{"strategy": "sideways"}'], "strategy 'sideways' does not exist"),
+        (['{"rank": 0}'], "rank is 0: it must be at least 1"),
+    ],
+)
+def test_bad_plans_are_told_in_a_sentence(
+    arguments: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_a_bug_is_not_told_as_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccutils.training.run.ic_train", lambda plan: len(plan))
+    with pytest.raises(TypeError):
+        main(["{}"])
+
+
+def test_other_data_make_another_run_and_more_memory_does_not(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path)
+    pool = prepare_run(plan).task.pool
+    assert plan.identity(pool) == make_plan(tmp_path / "elsewhere", micro_batch=2, keep=3).identity(pool)
+    assert plan.identity(pool) != plan.identity(pool[1:])
+    assert plan.identity(pool) != make_plan(tmp_path, p=0.4).identity(pool)
+
+
+def test_shared_contexts_are_predicted_as_the_sequences_that_are_read(tmp_path: Path) -> None:
+    """8 targets in 2 sequences: more tokens than one prompt has, fewer than its four have."""
+    plan = make_plan(tmp_path, targets_per_context=4)
+    parts = prepare_run(plan)
+    survey = parts.prompts.survey(48)
+    setup = predict_memory(plan, parts.path, survey).setup
+    assert survey.most_tokens < survey.longest == setup.window < 4 * survey.most_tokens
+    assert (setup.micro_batch, setup.group_size, setup.in_parts) == (2, 4, True)
+    assert 0 < setup.shared == survey.shared < survey.most_tokens
+    alone = predict_memory(make_plan(tmp_path), parts.path, survey).setup
+    assert (alone.micro_batch, alone.group_size, alone.in_parts) == (8, 1, False)

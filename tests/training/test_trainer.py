@@ -1,0 +1,232 @@
+"""IC-Train: the loss by hand, micro-batches, checkpoints, running out of memory (killing: test_resume.py)."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small import make_plan
+from trl.trainer.sft_config import SFTConfig
+
+from ccutils.errors import InputError
+from ccutils.training import trainer as training
+from ccutils.training.plan import Plan
+from ccutils.training.prepare import PreparedRun, make_model, prepare_run
+from ccutils.training.trainer import (
+    ICTrainer,
+    Settings,
+    checkpoints,
+    make_trainer,
+    remove_cut_off,
+    strip_older,
+    train,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return make_plan(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def parts(plan: Plan) -> PreparedRun:
+    return prepare_run(plan)
+
+
+def run(plan: Plan, parts: PreparedRun, folder: Path, **changes: Any) -> list[dict[str, float]]:
+    plan = make_plan(Path(plan.results), **changes)
+    return train(partial(make_model, plan, parts.path), parts.tokenizer, parts.prompts, plan.settings, folder)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The adapter at the last checkpoint."""
+    last = list(checkpoints(folder).values())[-1]
+    return dict(load_file(last / "adapter_model.safetensors"))
+
+
+def test_the_first_loss_is_that_of_full_logits_by_hand(
+    plan: Plan, parts: PreparedRun, tmp_path: Path
+) -> None:
+    """A fresh adapter changes nothing: the first step's loss is the base's, on the answer's tokens alone."""
+    curve = run(plan, parts, tmp_path)
+    model = make_model(
+        plan, parts.path
+    ).train()  # bitsandbytes computes in bfloat16 on some CPUs in eval mode
+    found = parts.prompts.tokens(range(plan.settings.batch))
+    total, count = 0.0, 0
+    for ids, labels in zip(found["input_ids"], found["labels"], strict=True):
+        logits = model(torch.tensor([ids])).logits[0].detach().double()
+        for i in range(1, len(ids)):
+            if labels[i] != -100:
+                total -= float(torch.log_softmax(logits[i - 1], dim=-1)[ids[i]])
+                count += 1
+    assert curve[0]["step"] == 1
+    assert curve[0]["loss"] == pytest.approx(total / count, rel=1e-5)
+
+
+def test_micro_batches_and_checkpointing_change_nothing(
+    plan: Plan, parts: PreparedRun, tmp_path: Path
+) -> None:
+    whole, parted, again = (tmp_path / name for name in "abc")
+    run(plan, parts, whole)
+    run(plan, parts, parted, micro_batch=2)
+    run(plan, parts, again, checkpointing=True)
+    for other in (parted, again):
+        for name, value in weights(other).items():
+            torch.testing.assert_close(value, weights(whole)[name], rtol=1e-4, atol=1e-6)
+
+
+def test_checkpoints_are_spread_and_only_the_newest_can_be_resumed(
+    plan: Plan, parts: PreparedRun, tmp_path: Path
+) -> None:
+    run(plan, parts, tmp_path)
+    assert list(checkpoints(tmp_path)) == [2, 4, 6]
+    assert [(path / "optimizer.pt").exists() for path in checkpoints(tmp_path).values()] == [
+        False,
+        False,
+        True,
+    ]
+    assert all((path / "adapter_model.safetensors").exists() for path in checkpoints(tmp_path).values())
+    assert not any((path / "model.safetensors").exists() for path in checkpoints(tmp_path).values())
+
+
+def test_the_base_is_quantised_and_only_the_adapter_learns(
+    plan: Plan, parts: PreparedRun, tmp_path: Path
+) -> None:
+    model = make_model(
+        plan, parts.path
+    ).train()  # bitsandbytes computes in bfloat16 on some CPUs in eval mode
+    trainer = make_trainer(model, parts.tokenizer, parts.prompts, plan.settings, 8, tmp_path)
+    names = [name for name, value in trainer.model.named_parameters() if value.requires_grad]
+    assert names
+    assert all("lora_" in name for name in names)
+    assert {str(p.dtype) for p in trainer.model.parameters() if p.requires_grad} == {"torch.float32"}
+    assert any(p.dtype == torch.uint8 for p in trainer.model.parameters())
+
+
+@pytest.mark.parametrize("good_steps", [0, 3])
+def test_out_of_memory_goes_on_from_the_same_step(
+    good_steps: int, plan: Plan, parts: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From some step on only two prompts at a time fit; the run ends as one with enough memory."""
+    run(plan, parts, tmp_path / "whole")
+    original = ICTrainer.training_step
+    seen: list[tuple[int, int]] = []
+
+    def short_of_memory(self: ICTrainer, model: Any, inputs: Any, *rest: Any) -> Any:
+        seen.append((self.state.global_step, len(inputs["input_ids"])))
+        if self.state.global_step >= good_steps and len(inputs["input_ids"]) > 2:
+            raise torch.OutOfMemoryError("made up")
+        return original(self, model, inputs, *rest)
+
+    monkeypatch.setattr(ICTrainer, "training_step", short_of_memory)
+    run(plan, parts, tmp_path / "short")
+    failed = [size for step, size in seen if step == good_steps and size > 2]
+    assert failed == [8, 4]
+    assert [step for step, _ in seen] == sorted(step for step, _ in seen), "no step was done again"
+    assert list(checkpoints(tmp_path / "short")) == [2, 4, 6], "the one of step 3 was for going on alone"
+    for name, value in weights(tmp_path / "short").items():
+        torch.testing.assert_close(value, weights(tmp_path / "whole")[name], rtol=1e-4, atol=1e-6)
+
+
+def test_one_prompt_that_does_not_fit_is_told(
+    plan: Plan, parts: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*rest: Any) -> Any:
+        raise torch.OutOfMemoryError("made up")
+
+    monkeypatch.setattr(ICTrainer, "training_step", never)
+    with pytest.raises(InputError, match=r"does not hold 1 prompt\(s\) at a time: lower window or k"):
+        run(plan, parts, tmp_path)
+
+
+def test_shared_contexts_train_as_the_same_prompts_alone(
+    parts: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts of groups of 4, computed once where they are alike, against the same prompts one by one."""
+    plan = make_plan(tmp_path, targets_per_context=4)
+    prompts = prepare_run(plan).prompts
+    run_of = partial(train, partial(make_model, plan, parts.path), parts.tokenizer, prompts, plan.settings)
+    together = run_of(tmp_path / "together")
+    monkeypatch.setattr(type(prompts), "group_size", 1)
+    alone = run_of(tmp_path / "alone")
+    assert [e["loss"] for e in together] == pytest.approx([e["loss"] for e in alone], rel=1e-4)
+    assert together[-1]["num_tokens"] < 0.7 * alone[-1]["num_tokens"]
+    for name, value in weights(tmp_path / "together").items():
+        torch.testing.assert_close(value, weights(tmp_path / "alone")[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_group_must_divide_what_is_trained_at_a_time(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, targets_per_context=3)
+    with pytest.raises(
+        InputError, match="targets_per_context is 3: it must divide what is trained at a time, 8"
+    ):
+        run(plan, prepare_run(plan), tmp_path)
+
+
+def make_checkpoint(folder: Path, step: int, whole: bool = True) -> Path:
+    path = folder / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    for name in ("adapter_model.safetensors", "optimizer.pt", "rng_state_0.pth"):
+        (path / name).write_text("x")
+    if whole:
+        training.mark_whole(path, step, 1.5 * step)
+    return path
+
+
+def test_a_checkpoint_without_its_mark_is_none(tmp_path: Path) -> None:
+    for step, whole in ((9, True), (10, True), (100, False)):
+        make_checkpoint(tmp_path, step, whole)
+    assert list(checkpoints(tmp_path)) == [9, 10]
+    assert training.newest(tmp_path) == str(tmp_path / "checkpoint-10")
+    remove_cut_off(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
+    assert json.loads((tmp_path / "checkpoint-9" / "whole.json").read_text()) == {"step": 9, "seconds": 13.5}
+    assert training.spent(tmp_path) == 15  # those of step 10
+    assert training.spent(tmp_path / "nothing") == 0
+
+
+def test_older_checkpoints_keep_the_adapter_alone(tmp_path: Path) -> None:
+    folders = [make_checkpoint(tmp_path, step) for step in (2, 4, 6)]
+    strip_older(tmp_path, keep=2)
+    assert sorted(p.name for p in folders[0].iterdir()) == ["adapter_model.safetensors", "whole.json"]
+    assert (folders[1] / "optimizer.pt").exists()
+    assert (folders[2] / "rng_state_0.pth").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "steps is 0: it must be at least 1"),
+        ({"batch": 8, "micro_batch": 3}, "micro_batch is 3: it must divide batch, 8"),
+        ({"steps": 3}, "n_checkpoints is 5, above steps, 3"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"warmup": 1.0}, "warmup 1.0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Settings(**values)
+
+
+def test_several_processes_share_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert training.accumulation(8, 2) == 2
+    with pytest.raises(InputError, match="multiple of micro_batch, 8, times 2 processes"):
+        training.accumulation(8, 8)
+
+
+def test_one_process_uses_one_gpu_of_several(
+    plan: Plan, parts: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a launcher TRL would take several GPUs for DataParallel, and refuse."""
+    monkeypatch.setattr(SFTConfig, "n_gpu", property(lambda self: self._n_gpu or 2))  # 0: this is a CPU
+    model = make_model(plan, parts.path)
+    trainer = make_trainer(model, parts.tokenizer, parts.prompts, plan.settings, 8, tmp_path)
+    assert trainer.args.n_gpu == 1
+    assert trainer.args.train_batch_size == 8
