@@ -45,7 +45,8 @@ def launcher(config: str, *program: str) -> list[str]:
 NOTEBOOK = """
 import json, socket, sys
 from accelerate import notebook_launcher
-from ccutils.training.plan import Plan, train_plan
+from ccutils.training.launch import train_plan
+from ccutils.training.plan import Plan
 from ccutils.training.settings import Settings
 values = json.loads(sys.argv[1])
 plan = Plan(**values | {"settings": Settings(**values["settings"])})
