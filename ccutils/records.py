@@ -16,6 +16,8 @@ from ccutils.errors import InputError
 FREE_BYTES = 200 * 2**20  # below this a run would fail half-way
 STRATEGIES = ("none", "random", "similar", "contrastive", "batch_mix")
 """How contexts are made in training, by name; ccutils.contexts says what each is."""
+CONTEXT_STRATEGIES = STRATEGIES[1:]
+"""Those that show any demonstrations."""
 ORDER = ("base", "none", "random", "similar", "batch_mix", "contrastive")
 """Strategies in the order of every legend and table; `base` is the model before fine-tuning."""
 MODEL_FOLDER = "{task}/{model}"

@@ -26,7 +26,7 @@ from ccutils.errors import InputError, nearest
 from ccutils.records import check_results_folder
 
 PROFILES = ROOT / "profiles"
-STEPS = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
+STEPS_DONE = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
 UP_TO_DATE = "Nothing to be done"
 
 
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; known options are {', '.join(options)}.")
 
 
-def parse(arguments: Sequence[str]) -> argparse.Namespace:
+def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line. Raises InputError for an unknown option, value or profile."""
     parser = Parser(
         prog="./reproduce.sh",
@@ -149,7 +149,7 @@ def run_snakemake(profile: Profile, options: argparse.Namespace, lock: int) -> t
         try:
             for line in stream:
                 lines.append(line)
-                if STEPS.match(line):
+                if STEPS_DONE.match(line):
                     print_line(line.strip())
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGINT)
@@ -185,7 +185,7 @@ def tell_failures(failures: Sequence[dict[str, str | int]], results: Path) -> in
     return BAD_INPUT if all(note["status"] == BAD_INPUT for note in failures) else 1
 
 
-def run(options: argparse.Namespace) -> int:
+def run_chain(options: argparse.Namespace) -> int:
     """Check everything, run the chain, tell the outcome. Raises InputError before anything has started."""
     start = time.monotonic()
     profile = read_profile(profile_path(options.profile), options.set)
@@ -221,7 +221,7 @@ def shown(path: Path) -> str:
 def check_options(arguments: Sequence[str]) -> int:
     """Answer --help and refuse a wrong option or profile; what reproduce.sh asks before it sets up."""
     try:
-        parse(arguments)
+        parse_options(arguments)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str]) -> int:
         if signal.getsignal(stop) != signal.SIG_IGN:  # nohup asks to go on
             signal.signal(stop, signal.default_int_handler)
     try:
-        return run(parse(arguments))
+        return run_chain(parse_options(arguments))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -32,7 +32,7 @@ class NotebookError(Exception):
         self.status = status
 
 
-def execute(notebook: Path, job: str, parameters: dict[str, Any], results: Path) -> float:
+def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: Path) -> float:
     """Run `notebook` with `parameters` and return the seconds it took; `job` names its log and its copy.
 
     Raises NotebookError.
@@ -182,7 +182,7 @@ def main(arguments: list[str]) -> int:
     print_line(f"started  {job}")
     try:
         with one_gpu(results) if int(arguments[3]) else no_gpu():
-            seconds = execute(notebook, job, parameters, results)
+            seconds = run_notebook(notebook, job, parameters, results)
     except NotebookError as error:
         print_line(f"FAILED   {job}: {error}\n         log: {results / 'logs' / f'{job}.log'}")
         note = results / "logs" / f"{job}.failed"

@@ -30,13 +30,13 @@ def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
             raise
         print_line(f"note: {error}")
     for model in profile.models:
-        check_model(model, dry_run=dry_run)
+        check_model_at_hand(model, dry_run=dry_run)
     check_recipe(profile)
     for task in profile.tasks:
         check_task(profile, task, dry_run=dry_run)
 
 
-def check_model(model: str, *, dry_run: bool = False) -> None:
+def check_model_at_hand(model: str, *, dry_run: bool = False) -> None:
     """Check a model's directory, or ask the Hub for it unless only planning; "tiny" always is there."""
     if model == "tiny":
         return

@@ -18,9 +18,11 @@ from ccutils.errors import InputError
 
 __all__ = ["BACKENDS", "Index", "Neighbours", "duplicate_groups", "fold", "pool_neighbours"]
 
-VERSION = 1  # of the .npz file
-STEPS = 100_000  # similarities are compared in steps of 1e-5, so that rounding noise does not break a tie
-CELLS = 2**23  # similarities held at once: about 250 MB while they are sorted
+FILE_VERSION = 1  # of the .npz file
+SCORE_STEPS = (
+    100_000  # similarities are compared in steps of 1e-5, so that rounding noise does not break a tie
+)
+SCORES_AT_ONCE = 2**23  # similarities held at once: about 250 MB while they are sorted
 
 
 def fold(text: str) -> str:
@@ -50,7 +52,9 @@ class Neighbours:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         with part.open("wb") as file:
-            np.savez_compressed(file, version=VERSION, rows=self.rows, scores=self.scores, source=self.source)
+            np.savez_compressed(
+                file, version=FILE_VERSION, rows=self.rows, scores=self.scores, source=self.source
+            )
         os.replace(part, path)
 
     @classmethod
@@ -62,10 +66,10 @@ class Neighbours:
                 source = str(file["source"])
         except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
             raise InputError(f"{path} is no file of neighbours: delete it and find them again.") from error
-        if version != VERSION:
+        if version != FILE_VERSION:
             raise InputError(
-                f"{path} has version {version} and this code reads version {VERSION}: delete it and find the "
-                "neighbours again."
+                f"{path} has version {version} and this code reads version {FILE_VERSION}: delete it and "
+                "find the neighbours again."
             )
         if rows.ndim != 2 or rows.shape != scores.shape or rows.dtype != np.int32:
             raise InputError(
@@ -108,7 +112,7 @@ class Index:
         represented = self.backend.represent(queries)
         rows = np.empty((len(queries), k), dtype=np.int32)
         scores = np.empty((len(queries), k), dtype=np.float32)
-        step = max(1, min(batch_size, CELLS // n))
+        step = max(1, min(batch_size, SCORES_AT_ONCE // n))
         starts = range(0, len(queries), step)
         for start in tqdm(starts, desc="neighbours", unit="batch", disable=len(starts) < 20):
             part = slice(start, start + step)
@@ -123,7 +127,7 @@ class Index:
         fetch = min(n, k + max(map(len, exclude), default=0) + 8)
         while True:
             rows, scores = self.backend.nearest(queries, fetch)  # (batch, m)
-            steps = np.rint(scores.astype(np.float64) * STEPS).astype(np.int64)
+            steps = np.rint(scores.astype(np.float64) * SCORE_STEPS).astype(np.int64)
             # One whole number holds score and row, so that sorting breaks ties by row.
             keys = steps * n + (n - 1 - (np.arange(n) if rows is None else rows))
             for i, left_out in enumerate(exclude):
@@ -132,7 +136,7 @@ class Index:
             best = -np.partition(-keys, k - 1, axis=1)[:, :k] if k < keys.shape[1] else keys
             best = -np.sort(-best, axis=1)  # (batch, k)
             if rows is None or fetch == n or np.all(steps[:, -1] < best[:, -1] // n):
-                return n - 1 - best % n, np.clip(best // n / STEPS, 0, 1)
+                return n - 1 - best % n, np.clip(best // n / SCORE_STEPS, 0, 1)
             fetch = min(n, 4 * fetch)
 
     def similarity(
@@ -164,7 +168,7 @@ def pool_neighbours(
     (ours). With `path`, the result is kept there and read again when texts, backend and version are the same.
     `index` saves making one where the caller has that of these texts and backend.
     """
-    source = hashlib.sha256("\x00".join([str(VERSION), backend, *texts]).encode()).hexdigest()
+    source = hashlib.sha256("\x00".join([str(FILE_VERSION), backend, *texts]).encode()).hexdigest()
     if path is not None and path.exists():
         kept = Neighbours.load(path)
         if kept.source == source and kept.rows.shape[1] >= k:

@@ -20,8 +20,8 @@ from ccutils.tasks.files import read_records, require
 PARAPHRASERS = ("none", "rules", "model", "file", "task")
 """none: the input itself. rules: see paraphrase_rules. model: a language model by directory or Hub id. file:
 JSON lines with `input` and `paraphrase` (or `paraphrases`, a list). task: what the task itself has."""
-LONGEST = 3  # a model's paraphrase may be this many times as long as the input
-VERSION = 2  # of the cache: raise it when the rules change
+LONGEST_RATIO = 3  # a model's paraphrase may be this many times as long as the input
+RULES_VERSION = 2  # of the cache: raise it when the rules change
 
 Own = Callable[[Example, np.random.Generator], str]
 
@@ -95,7 +95,7 @@ def paraphrase(
     task without paraphrases of its own.
     """
     check_paraphraser(how, own)
-    recipe = {**asdict(how), "version": VERSION, "pairs": [[e.input, e.output] for e in examples]}
+    recipe = {**asdict(how), "version": RULES_VERSION, "pairs": [[e.input, e.output] for e in examples]}
     if how.kind == "file":
         recipe["content"] = hashlib.sha256(_bytes(Path(how.source))).hexdigest()
     name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
@@ -175,7 +175,7 @@ def usable(text: str, original: str, phrases: list[str]) -> bool:
         bool(text.strip())
         and "\n" not in text
         and text.split() != original.split()
-        and len(text) <= LONGEST * len(original) + 20
+        and len(text) <= LONGEST_RATIO * len(original) + 20
         and keeps(text, phrases)
     )
 

@@ -59,7 +59,7 @@ DROPPED: dict[str, frozenset[str]] = {
 Edit = Callable[[list[str]], None]
 
 
-def bare(word: str) -> str:
+def bare_word(word: str) -> str:
     """A word in lower case without the punctuation around it."""
     return re.sub(r"^\W+|\W+$", "", word.lower())
 
@@ -71,11 +71,11 @@ def needed(text: str, label: str) -> list[str]:
     where the label has them together, and whatever holds a digit. In lower case, without punctuation.
     """
     there = [w for w in re.findall(r"[^\s\[\]()'\"=;,<>]+", label.lower())]
-    there = [bare(w) for w in there]
+    there = [bare_word(w) for w in there]
     pairs, known = set(pairwise(there)), set(there)
     phrases: list[list[str]] = []
     linked = False
-    for word in map(bare, text.split()):
+    for word in map(bare_word, text.split()):
         keep = bool(word) and (word in known or any(c.isdigit() for c in word))
         if keep and linked and (phrases[-1][-1], word) in pairs:
             phrases[-1].append(word)
@@ -87,7 +87,7 @@ def needed(text: str, label: str) -> list[str]:
 
 def keeps(text: str, phrases: list[str]) -> bool:
     """Whether a text holds every phrase, word for word."""
-    padded = f" {' '.join(w for w in map(bare, text.split()) if w)} "
+    padded = f" {' '.join(w for w in map(bare_word, text.split()) if w)} "
     return all(f" {phrase} " in padded for phrase in phrases)
 
 
@@ -102,7 +102,7 @@ def rewrite(
     """
     words = text.split()
     kept = {w for phrase in needed(text, label) for w in phrase.split()}
-    free = [bool(bare(w)) and bare(w) not in kept for w in words]
+    free = [bool(bare_word(w)) and bare_word(w) not in kept for w in words]
     mild = mild_edits(words, free, language, rng, frames)
     chosen = some(mild, min(1.0, 2 * strength), rng)
     if strength > 0.5:
@@ -131,15 +131,15 @@ def mild_edits(
     i = 0
     while i < len(words):
         for length in (2, 1):
-            phrase = " ".join(bare(w) for w in words[i : i + length])
+            phrase = " ".join(bare_word(w) for w in words[i : i + length])
             others = SYNONYMS.get(language, {}).get(phrase, ())
             if others and i + length <= len(words) and all(free[i : i + length]):
-                edits.append(put(i, length, str(rng.choice(others))))
+                edits.append(make_edit(i, length, str(rng.choice(others))))
                 i += length
                 break
         else:
-            if free[i] and bare(words[i]) in DROPPED.get(language, ()) and len(words) > 2:
-                edits.append(put(i, 1, ""))
+            if free[i] and bare_word(words[i]) in DROPPED.get(language, ()) and len(words) > 2:
+                edits.append(make_edit(i, 1, ""))
             i += 1
     if words and words[-1][-1] in ".?!।":
         edits.append(lambda w: w.__setitem__(-1, w[-1].rstrip(".?!।")))
@@ -149,7 +149,7 @@ def mild_edits(
     return edits
 
 
-def put(start: int, length: int, new: str) -> Edit:
+def make_edit(start: int, length: int, new: str) -> Edit:
     """Replace some words by others, keeping their places and the punctuation around them."""
 
     def edit(words: list[str]) -> None:

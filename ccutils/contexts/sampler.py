@@ -195,7 +195,7 @@ class ContextSampler:
             kinds[u < s.p + s.epsilon, 0] = SlotKind.SIMILAR
             kinds[u < s.epsilon, 0] = SlotKind.PARAPHRASE
         rows = self._draw(key, targets, kinds)
-        order = np.argsort(np.stack([draw(key, 1 + j) for j in range(k)], axis=1), axis=1)
+        order = np.argsort(np.stack([draw_bits(key, 1 + j) for j in range(k)], axis=1), axis=1)
         return Contexts(np.take_along_axis(rows, order, axis=1), np.take_along_axis(kinds, order, axis=1))
 
     def _draw(
@@ -214,7 +214,7 @@ class ContextSampler:
         for slot in range(k):
             similar, alike = kinds[:, slot] == SlotKind.SIMILAR, kinds[:, slot] == SlotKind.PARAPHRASE
             left = free - np.count_nonzero(taken < free[:, None], axis=1)
-            place = (draw(key, 1 + k + slot) % left.astype(np.uint64)).astype(np.int64)
+            place = (draw_bits(key, 1 + k + slot) % left.astype(np.uint64)).astype(np.int64)
             for column in taken.T:
                 place += place >= column
             if similar.any():
@@ -297,11 +297,11 @@ def hash_key(seed: int, epoch: int, targets: NDArray[np.int64]) -> NDArray[np.ui
     return key
 
 
-def draw(key: NDArray[np.uint64], counter: int) -> NDArray[np.uint64]:
+def draw_bits(key: NDArray[np.uint64], counter: int) -> NDArray[np.uint64]:
     """The counter-th 64 random bits of each key."""
     return mix(key + np.uint64((counter + 1) * GOLDEN % 2**64))
 
 
 def uniform(key: NDArray[np.uint64], counter: int) -> NDArray[np.float64]:
     """The same as a number in [0, 1)."""
-    return (draw(key, counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (draw_bits(key, counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53

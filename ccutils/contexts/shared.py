@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccutils.contexts.neighbours import Neighbours
-from ccutils.contexts.sampler import Contexts, ContextSampler, SlotKind, Strategy, draw, hash_key
+from ccutils.contexts.sampler import Contexts, ContextSampler, SlotKind, Strategy, draw_bits, hash_key
 from ccutils.errors import InputError
 from ccutils.streams import Stream
 
@@ -112,7 +112,7 @@ class SharedSampler(ContextSampler):
         key = hash_key(self.seed, group, np.array([-1]))  # no target is -1
         shared: list[int] = []
         for slot in range(self.strategy.k - 1):
-            row = int(draw(key, slot)[0] % np.uint64(len(self.order) - len(taken)))
+            row = int(draw_bits(key, slot)[0] % np.uint64(len(self.order) - len(taken)))
             for barred in taken:  # ascending: stepping over them makes a number among the free a row
                 row += row >= barred
             shared.append(row)

@@ -20,7 +20,7 @@ from ccutils.models.generation import answer_each
 from ccutils.probes.questions import Question, QuestionSet
 from ccutils.tasks.brackets import ANY
 
-VERSION = 1  # of how answers are made; part of the key of kept ones
+ANSWERS_VERSION = 1  # of how answers are made; part of the key of kept ones
 UNJUDGED = re.compile(rf"(?<!\S)\[?{re.escape(ANY)}(?!\S)")  # a gloss or a label that any answer may have
 MERGED = 50_000_000  # parameters: up to here, on a CPU, adapters are merged into a copy of the base to answer
 
@@ -111,7 +111,7 @@ class Responder:
                 self.base = model.unload()
 
     def _key(self, prompts: Sequence[Prompt], max_new_tokens: int, adapter: Path | None) -> str:
-        facts = [VERSION, self.path, weights_of(self.path), self.quantise, max_new_tokens]
+        facts = [ANSWERS_VERSION, self.path, weights_of(self.path), self.quantise, max_new_tokens]
         digest = hashlib.sha256(json.dumps([*facts, [prompt.ids for prompt in prompts]]).encode())
         if adapter is not None:
             digest.update((adapter / "adapter_config.json").read_bytes())

@@ -14,7 +14,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from ccutils.contexts.prompts import end_of_turn
 from ccutils.errors import InputError
-from ccutils.models.prefixes import LEAST, Node, grow
+from ccutils.models.prefixes import LEAST, PrefixNode, grow
 
 CPU_TOKENS = 8192  # in a batch; with more the tiny model is no faster
 GPU_SHARE = 0.2  # of the free memory, for a batch; the rest is for what is shared, and for copies
@@ -54,7 +54,7 @@ def answer_each(
     stop = stop_tokens(tokenizer)
     left = sorted(range(len(prompts)), key=lambda i: list(prompts[i]))  # what begins alike lies together
     while left:
-        chunk = left[: fitting([len(prompts[i]) + max_new_tokens for i in left], CHUNK * batch_tokens)]
+        chunk = left[: count_fitting([len(prompts[i]) + max_new_tokens for i in left], CHUNK * batch_tokens)]
         done = set[int]()
         try:
             tree = grow([prompts[i] for i in chunk], least)
@@ -78,7 +78,7 @@ def answer_each(
 @torch.inference_mode()
 def answer_tree(
     model: Any,
-    depths: Sequence[Sequence[Node]],
+    depths: Sequence[Sequence[PrefixNode]],
     max_new_tokens: int,
     stop: Sequence[int],
     batch_tokens: int,
@@ -94,9 +94,9 @@ def answer_tree(
             yield node.prompts, new
 
 
-def batches(nodes: Sequence[Node], more: int, batch_tokens: int) -> Iterator[list[Node]]:
+def batches(nodes: Sequence[PrefixNode], more: int, batch_tokens: int) -> Iterator[list[PrefixNode]]:
     """Nodes of like length together, in batches of at most `batch_tokens` with `more` for each node."""
-    batch, longest = list[Node](), 0
+    batch, longest = list[PrefixNode](), 0
     for node in sorted(nodes, key=lambda node: (len(node.tokens), node.start)):
         longest = max(longest, node.end)
         if batch and (len(batch) + 1) * (longest + more) > batch_tokens:
@@ -107,7 +107,7 @@ def batches(nodes: Sequence[Node], more: int, batch_tokens: int) -> Iterator[lis
         yield batch
 
 
-def read(model: Any, nodes: Sequence[Node]) -> tuple[Tensor, DynamicCache, Tensor]:
+def read(model: Any, nodes: Sequence[PrefixNode]) -> tuple[Tensor, DynamicCache, Tensor]:
     """Run the model over the nodes' tokens, behind what is kept of their parents.
 
     Returns the logits after the last token (n, vocabulary), the cache, and which of its columns hold tokens
@@ -136,7 +136,7 @@ def read(model: Any, nodes: Sequence[Node]) -> tuple[Tensor, DynamicCache, Tenso
     return output.logits[:, -1], cache, mask
 
 
-def remembered(nodes: Sequence[Node], past: int) -> DynamicCache:
+def remembered(nodes: Sequence[PrefixNode], past: int) -> DynamicCache:
     """A cache of `past` columns with the spans of each node's parents, on the right."""
     cache = DynamicCache()
     if past:
@@ -152,7 +152,7 @@ def remembered(nodes: Sequence[Node], past: int) -> DynamicCache:
     return cache
 
 
-def keep_spans(nodes: Sequence[Node], cache: DynamicCache) -> None:
+def keep_spans(nodes: Sequence[PrefixNode], cache: DynamicCache) -> None:
     """Give each node its own part of the cache that `read` has filled."""
     width = max(len(node.tokens) for node in nodes)
     layers: list[Any] = cache.layers
@@ -162,7 +162,9 @@ def keep_spans(nodes: Sequence[Node], cache: DynamicCache) -> None:
         node.span = new[:, :, row, :, width - len(node.tokens) :]
 
 
-def write(model: Any, nodes: Sequence[Node], max_new_tokens: int, stop: Sequence[int]) -> list[list[int]]:
+def write(
+    model: Any, nodes: Sequence[PrefixNode], max_new_tokens: int, stop: Sequence[int]
+) -> list[list[int]]:
     """The most likely next tokens behind each leaf, up to one of `stop` (included) or `max_new_tokens`."""
     logits, cache, mask = read(model, nodes)
     ends = torch.tensor(stop, device=mask.device)
@@ -194,7 +196,7 @@ def write(model: Any, nodes: Sequence[Node], max_new_tokens: int, stop: Sequence
     return new
 
 
-def fitting(sizes: Sequence[int], most: int) -> int:
+def count_fitting(sizes: Sequence[int], most: int) -> int:
     """How many of the first sizes come to at most `most` together; at least one."""
     n, total = 1, sizes[0]
     while n < len(sizes) and total + sizes[n] <= most:

@@ -9,7 +9,7 @@ from ccutils.contexts.paraphrase import Paraphraser
 from ccutils.errors import InputError, reason
 from ccutils.tasks.base import Example
 
-INSTRUCTION = "Say the following in other words, in one line. Keep names, numbers and all of its meaning.\n\n"
+REQUEST = "Say the following in other words, in one line. Keep names, numbers and all of its meaning.\n\n"
 
 
 def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int = 16) -> dict[str, list[str]]:
@@ -63,6 +63,6 @@ def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int 
 def ask(tokenizer: Any, text: str) -> str:
     """The request to the model, in its own chat form where it has one."""
     if tokenizer.chat_template:
-        messages = [{"role": "user", "content": INSTRUCTION + text}]
+        messages = [{"role": "user", "content": REQUEST + text}]
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    return f"{INSTRUCTION}Text: {text}\nIn other words:"
+    return f"{REQUEST}Text: {text}\nIn other words:"

@@ -11,14 +11,14 @@ LEAST = 16  # tokens: a shorter stretch costs more to keep and put together than
 
 
 @dataclass(slots=True)
-class Node:
+class PrefixNode:
     """A stretch of tokens behind its parent's, `start` tokens after the beginning.
 
     A leaf is the end of the prompts at the places `prompts`, with their last token at least. The others have
     no prompts; `span` holds their keys and values once computed: (layers, 2, heads, tokens, width).
     """
 
-    parent: "Node | None"
+    parent: "PrefixNode | None"
     start: int
     tokens: Sequence[int]
     prompts: Sequence[int] = ()
@@ -34,19 +34,19 @@ class Node:
         assert self.span is not None
         return self.span
 
-    def before(self) -> "list[Node]":
+    def before(self) -> "list[PrefixNode]":
         """The stretches that come before this one, in order."""
         return [*self.parent.before(), self.parent] if self.parent else []
 
 
-def grow(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[list[Node]]:
+def grow(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[list[PrefixNode]]:
     """The tree of prompts in lexicographic order, as lists of nodes by depth; prompts are not empty.
 
     A stretch is shared where at least two different prompts have it and it has at least `least` tokens.
     """
-    depths: list[list[Node]] = []
+    depths: list[list[PrefixNode]] = []
 
-    def add(low: int, high: int, parent: Node | None, depth: int) -> None:
+    def add(low: int, high: int, parent: PrefixNode | None, depth: int) -> None:
         """Nodes for the prompts from `low` to `high`, which have what comes before in common."""
         start = parent.end if parent else 0
         first = prompts[low]
@@ -55,11 +55,11 @@ def grow(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[list[Node
         while len(depths) <= depth:
             depths.append([])
         if first == prompts[high - 1]:
-            depths[depth].append(Node(parent, start, first[start:], range(low, high)))
+            depths[depth].append(PrefixNode(parent, start, first[start:], range(low, high)))
             return
         shared = min(shared, len(first) - 1)  # the last token is the leaf's: its logits are needed
         if shared - start >= least:
-            parent = Node(parent, start, first[start:shared])
+            parent = PrefixNode(parent, start, first[start:shared])
             depths[depth].append(parent)
             depth += 1
         for _, same in groupby(

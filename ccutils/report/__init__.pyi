@@ -1,5 +1,5 @@
 from .aggregate import SCORES as SCORES
-from .aggregate import Score as Score
+from .aggregate import Headline as Headline
 from .aggregate import check_rows as check_rows
 from .aggregate import final_rows as final_rows
 from .aggregate import find_rows as find_rows
@@ -19,6 +19,6 @@ from .charts import scores_chart as scores_chart
 from .charts import scores_over_training as scores_over_training
 from .claims import CLAIMS as CLAIMS
 from .claims import Claim as Claim
-from .claims import judge as judge
+from .claims import judge_claims as judge_claims
 from .context_table import context_tables as context_tables
 from .sliders import moving_chart as moving_chart

@@ -16,7 +16,7 @@ KEYS = ["task", "model", "strategy", "step", "set", "probe", "grade"]
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class Headline:
     """One headline number: a probe on one set at one grade; `grade` None is the task's largest."""
 
     name: str
@@ -31,18 +31,18 @@ class Score:
         return chosen[chosen["grade"] == (largest if self.grade is None else self.grade)]
 
 
-IWL = Score("IWL-score", "iwl", "id", 0)
-ICL = Score("ICL-score", "icl", "id", 1)
-COPY = Score("Copy-score", "copy", "id", 0)
-KNOWN = Score("quality ID, 1 relevant", "quality", "id", 1)
-CHOICE = Score("quality OOD, 1 relevant", "quality", "ood", 1)
+IWL = Headline("IWL-score", "iwl", "id", 0)
+ICL = Headline("ICL-score", "icl", "id", 1)
+COPY = Headline("Copy-score", "copy", "id", 0)
+KNOWN = Headline("quality ID, 1 relevant", "quality", "id", 1)
+CHOICE = Headline("quality OOD, 1 relevant", "quality", "ood", 1)
 SCORES = (
     IWL,
     ICL,
     COPY,
     KNOWN,
     CHOICE,
-    Score("quality OOD, all relevant", "quality", "ood", None),
+    Headline("quality OOD, all relevant", "quality", "ood", None),
 )
 
 
@@ -77,7 +77,7 @@ def check_rows(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["n"] > 0) & rows["value"].notna()].reset_index(drop=True)
 
 
-def gaps(rows: pd.DataFrame, wanted: Sequence[Score]) -> str:
+def gaps(rows: pd.DataFrame, wanted: Sequence[Headline]) -> str:
     """A sentence that names the scores that no answers were there for, and where; '' where all are there."""
     runs, parts = _runs(rows), []
     for score in wanted:

@@ -17,7 +17,7 @@ from ccutils.errors import InputError
 from ccutils.records import read_json
 from ccutils.report import charts
 from ccutils.report.aggregate import SCORES, gaps, scores_table, wide_table
-from ccutils.report.claims import VERDICTS, judge
+from ccutils.report.claims import VERDICTS, judge_claims
 from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
 from ccutils.style import save
 
@@ -198,7 +198,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         *(paragraph(f"⚠ {sentence}") for sentence in read_mixed(results)),
         heading("What was hoped for, and what came out"),
         paragraph(RULES),
-        *hopes_html(judge(rows)),
+        *hopes_html(judge_claims(rows)),
         heading("Figures"),
         paragraph("Point at a mark for its numbers; click a strategy in a legend to bring it out."),
         *(figure_html(figure.name, figure.chart, figure.reading) for figure in figures),

@@ -13,7 +13,7 @@ from ccutils.report.aggregate import (
     ICL,
     IWL,
     SCORES,
-    Score,
+    Headline,
     base_rows,
     final_rows,
     gaps,
@@ -23,20 +23,20 @@ from ccutils.report.aggregate import (
 )
 from ccutils.style import colour_scale, dash_scale, shape_scale
 
-SETS = {"id": "in domain (ID)", "ood": "out of domain (OOD)"}
+SET_TITLES = {"id": "in domain (ID)", "ood": "out of domain (OOD)"}
 OVER_TRAINING = tuple(
     replace(score, name=f"{score.name} {part.upper()}", set=part)
     for score in (IWL, ICL, COPY)
-    for part in SETS
+    for part in SET_TITLES
 )
-SHARE = alt.Scale(domain=[0, 1])
+UNIT_SCALE = alt.Scale(domain=[0, 1])
 CENTRED = alt.Axis(labelFlush=False, tickCount=5)
 SIMILARITY = "similarity to the most similar context example (0 to 1)"
 
 
 def quality_by_similarity(rows: pd.DataFrame) -> Any:
     """Quality by the target's similarity to its most similar context example: after the paper's Figure 1."""
-    x = alt.X("grade:Q", title=SIMILARITY, scale=SHARE, axis=CENTRED)
+    x = alt.X("grade:Q", title=SIMILARITY, scale=UNIT_SCALE, axis=CENTRED)
     return _quality(rows, "similarity", x, "Quality by target-context similarity, at the last step")
 
 
@@ -52,14 +52,14 @@ def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
     final = final_rows(rows)
     data = over_seeds(final[final["probe"] == probe])
     name = title.partition(",")[0].lower()
-    missing = gaps(rows, [Score(f"{name} {part.upper()}", probe, part, None) for part in SETS])
+    missing = gaps(rows, [Headline(f"{name} {part.upper()}", probe, part, None) for part in SET_TITLES])
     if data.empty:
         return in_words(title, missing)
-    data = data.assign(panel=panels(data), where=data["set"].map(SETS), kind="mean")
-    chart = _curves(data, x, alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=SHARE))
+    data = data.assign(panel=panels(data), where=data["set"].map(SET_TITLES), kind="mean")
+    chart = _curves(data, x, alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=UNIT_SCALE))
     return chart.properties(width=330, height=220).facet(
         row=alt.Row("panel:N", title=None),
-        column=alt.Column("where:N", title=None, sort=list(SETS.values())),
+        column=alt.Column("where:N", title=None, sort=list(SET_TITLES.values())),
         spacing=30,
         title=alt.TitleParams(title, subtitle=lines(explain(data), missing)),
     )
@@ -80,7 +80,7 @@ def scores_over_training(rows: pd.DataFrame) -> Any:
     data = data.assign(panel=panels(data) + ", " + data["set"].str.upper(), score=data["probe"].map(names))
     axis = alt.Axis(tickCount=5, labelFlush=False)
     x = alt.X("step:Q", title="optimiser steps", axis=axis, scale=alt.Scale(domainMax=data["step"].max()))
-    chart = _curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=SHARE))
+    chart = _curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=UNIT_SCALE))
     subtitle = lines("Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"]), missing)
     return chart.properties(width=250, height=170).facet(
         row=alt.Row("panel:N", title=None),
@@ -193,7 +193,7 @@ def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
     ]
     chart = alt.Chart(data)
     bars = chart.mark_bar(stroke="white", strokeWidth=0.5).encode(
-        x=alt.X("low:Q", title=SIMILARITY, scale=SHARE, axis=CENTRED, bin="binned"),
+        x=alt.X("low:Q", title=SIMILARITY, scale=UNIT_SCALE, axis=CENTRED, bin="binned"),
         x2="high:Q",
         y=alt.Y("share:Q", title="share of contexts", axis=alt.Axis(format="%", tickCount=4)),
         color=alt.Color("strategy:N", scale=colour_scale(data["strategy"]), legend=None),

@@ -8,11 +8,11 @@ from typing import Literal
 
 import pandas as pd
 
-from ccutils.report.aggregate import CHOICE, COPY, ICL, IWL, KNOWN, Score, final_rows, half_width
+from ccutils.report.aggregate import CHOICE, COPY, ICL, IWL, KNOWN, Headline, final_rows, half_width
 
 HIGH = 0.5  # a high score is at least this
 LOW = 0.25  # a low score is at most this
-NEAR = 0.1  # near zero, or near another strategy's score, is within this
+NEAR_ZERO = 0.1  # near zero, or near another strategy's score, is within this
 SHARE_KEPT = 0.5  # most of a score is at least this share of it
 
 CAME_OUT, DID_NOT, OPEN = "came out", "did not come out", "not decided by these seeds"
@@ -31,7 +31,7 @@ class Claim:
 
     strategy: str
     hope: str
-    score: Score
+    score: Headline
     sign: Literal["at least", "at most", "above", "below"]
     bound: float
     against: str = ""
@@ -62,15 +62,21 @@ class Claim:
 
 
 CLAIMS = (
-    Claim("none", "loses ICL", ICL, "below", 0, "base", base_above=NEAR),
+    Claim("none", "loses ICL", ICL, "below", 0, "base", base_above=NEAR_ZERO),
     Claim("random", "IWL-score high", IWL, "at least", HIGH),
-    Claim("random", "ICL-score near zero", ICL, "at most", NEAR, base_above=NEAR),
-    Claim("similar", "IWL-score near zero", IWL, "at most", NEAR),
+    Claim("random", "ICL-score near zero", ICL, "at most", NEAR_ZERO, base_above=NEAR_ZERO),
+    Claim("similar", "IWL-score near zero", IWL, "at most", NEAR_ZERO),
     Claim("similar", "Copy-score high", COPY, "at least", HIGH, unless_base_does=True),
     Claim(
-        "similar", "chooses the relevant example worse than base", CHOICE, "below", 0, "base", base_above=NEAR
+        "similar",
+        "chooses the relevant example worse than base",
+        CHOICE,
+        "below",
+        0,
+        "base",
+        base_above=NEAR_ZERO,
     ),
-    Claim("contrastive", "IWL-score near that of random", IWL, "at least", -NEAR, "random"),
+    Claim("contrastive", "IWL-score near that of random", IWL, "at least", -NEAR_ZERO, "random"),
     Claim("contrastive", "no worse than random with nothing relevant", IWL, "at least", 0, "random"),
     Claim("contrastive", "better than random with one relevant example", KNOWN, "above", 0, "random"),
     Claim("contrastive", "better than base with one relevant example", KNOWN, "above", 0, "base"),
@@ -82,18 +88,18 @@ CLAIMS = (
         0,
         "base",
         SHARE_KEPT,
-        base_above=NEAR,
+        base_above=NEAR_ZERO,
     ),
-    Claim("contrastive", "keeps more ICL than batch_mix", ICL, "above", 0, "batch_mix", base_above=NEAR),
+    Claim("contrastive", "keeps more ICL than batch_mix", ICL, "above", 0, "batch_mix", base_above=NEAR_ZERO),
     Claim("contrastive", "Copy-score low", COPY, "at most", LOW, unless_base_does=True),
 )
 
 
-COLUMNS = ["task", "model", "strategy", "hope", "rule", "score", "base", "value"]
-COLUMNS += ["measure", "low", "high", "seeds", "verdict"]
+VERDICT_COLUMNS = ["task", "model", "strategy", "hope", "rule", "score", "base", "value"]
+VERDICT_COLUMNS += ["measure", "low", "high", "seeds", "verdict"]
 
 
-def judge(rows: pd.DataFrame, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
+def judge_claims(rows: pd.DataFrame, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
     """A line for each task, model and claim whose strategy was run.
 
     Columns: task, model, strategy, hope, rule, score, base and value (means over seeds), measure with low and
@@ -106,7 +112,7 @@ def judge(rows: pd.DataFrame, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFram
         for claim in claims:
             if claim.strategy in set(part["strategy"]):
                 lines.append({"task": task, "model": model, **_judge(claim, part)})
-    return pd.DataFrame(lines, columns=COLUMNS)
+    return pd.DataFrame(lines, columns=VERDICT_COLUMNS)
 
 
 def _judge(claim: Claim, part: pd.DataFrame) -> dict[str, object]:

@@ -25,7 +25,7 @@ class Node:
         return f"[{' '.join([self.label, *map(str, self.children)])} ]"
 
 
-def parse(text: str) -> Node:
+def parse_form(text: str) -> Node:
     """The tree of '[IN:X words [SL:Y words ] ]', white space aside.
 
     Raises ParseError for anything but one balanced tree whose root is an intent: answers may be anything.
@@ -68,9 +68,9 @@ def labels(node: Node) -> Iterator[str]:
             yield from labels(child)
 
 
-def rename(node: Node, names: Mapping[str, str]) -> Node:
+def rename_labels(node: Node, names: Mapping[str, str]) -> Node:
     """The tree with each label replaced by names[label], where there is one."""
-    children = tuple(rename(c, names) if isinstance(c, Node) else c for c in node.children)
+    children = tuple(rename_labels(c, names) if isinstance(c, Node) else c for c in node.children)
     return Node(names.get(node.label, node.label), children)
 
 
@@ -95,7 +95,11 @@ def blank(given: Node, wanted: Node) -> Node:
     """
     free = [c for c in wanted.children if isinstance(c, Node)]
     pairs: dict[int, Node] = {}
-    alike: tuple[Callable[[Node], object], ...] = (lambda n: (n.label, words(n)), words, lambda n: None)
+    alike: tuple[Callable[[Node], object], ...] = (
+        lambda n: (n.label, words_below(n)),
+        words_below,
+        lambda n: None,
+    )
     for key in alike:
         for i, child in enumerate(given.children):
             if isinstance(child, Node) and i not in pairs:
@@ -108,9 +112,9 @@ def blank(given: Node, wanted: Node) -> Node:
     return Node(ANY if wanted.label == ANY else given.label, children)
 
 
-def words(node: Node) -> str:
+def words_below(node: Node) -> str:
     """The words under a node, its nested nodes' included."""
-    return " ".join(words(c) if isinstance(c, Node) else c for c in node.children)
+    return " ".join(words_below(c) if isinstance(c, Node) else c for c in node.children)
 
 
 def slots(node: Node, above: str = "") -> Counter[tuple[str, str, str]]:
@@ -120,7 +124,7 @@ def slots(node: Node, above: str = "") -> Counter[tuple[str, str, str]]:
     """
     found: Counter[tuple[str, str, str]] = Counter()
     if node.label.startswith("SL:") or (node.label == ANY and above.count("/") % 2):
-        found[above, node.label, words(node)] += 1
+        found[above, node.label, words_below(node)] += 1
     for child in node.children:
         if isinstance(child, Node):
             found += slots(child, f"{above}/{node.label}")

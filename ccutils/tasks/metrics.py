@@ -10,7 +10,7 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from ccutils.errors import InputError, reason
-from ccutils.tasks.brackets import Node, ParseError, blank, parse, same, slots
+from ccutils.tasks.brackets import Node, ParseError, blank, parse_form, same, slots
 
 Scores = NDArray[np.float64]
 
@@ -49,9 +49,9 @@ def _each_parse(
     compare: Callable[[Node, Node], float], answers: Sequence[str], references: Sequence[str]
 ) -> Scores:
     def score(answer: str, reference: str) -> float:
-        wanted = parse(reference)
+        wanted = parse_form(reference)
         try:
-            return compare(parse(answer), wanted)
+            return compare(parse_form(answer), wanted)
         except ParseError:
             return 0.0
 

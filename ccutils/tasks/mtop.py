@@ -10,7 +10,7 @@ from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Score, Task, Template
-from ccutils.tasks.brackets import ParseError, labels, parse
+from ccutils.tasks.brackets import ParseError, labels, parse_form
 from ccutils.tasks.files import (
     Record,
     Report,
@@ -38,7 +38,7 @@ SCORES: dict[str, Callable[[Sequence[str], Sequence[str]], metrics.Scores]] = {
     "intent": metrics.intent_match,
     "slot_f1": metrics.slot_f1,
 }
-COLUMNS = (
+TSV_COLUMNS = (
     "id",
     "intent",
     "slot",
@@ -90,7 +90,10 @@ def mtop(
             raise InputError(
                 f"ood_domains has {domain!r}, which {path} lacks: it has {', '.join(sorted(known_domains))}."
             )
-    read = {split: examples(raw[split], language, answer, domains, report) for split in ("train", test_split)}
+    read = {
+        split: parse_examples(raw[split], language, answer, domains, report)
+        for split in ("train", test_split)
+    }
     report.read = sum(len(raw[split]) for split in read)
     report.warn("not a logical form")
     report.warn("locale")
@@ -109,7 +112,7 @@ def mtop(
     fixed, rng = np.random.default_rng(TEST_SEED), np.random.default_rng([seed, Stream.MTOP])
     pool = take(sets["pool"], pool_size, rng)
     intents = sorted({e.extra["intent"] for e in sets["pool"]})
-    names = sorted({label for e in sets["pool"] for label in labels(parse(e.extra["parse"]))})
+    names = sorted({label for e in sets["pool"] for label in labels(parse_form(e.extra["parse"]))})
     answers = sorted({e.output for part in read.values() for e in part}) if answer == "intent" else names
     score = _score(answer, metric)
     task = Task(
@@ -180,9 +183,9 @@ def read_original(path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(read_lines(path), 1):
         cells = line.split("\t")
-        if len(cells) != len(COLUMNS):
-            raise InputError(f"{path}, line {number}: {len(cells)} columns, not {len(COLUMNS)}; mend it.")
-        records.append(Record(dict(zip(COLUMNS, cells, strict=True)), f"{path}, line {number}"))
+        if len(cells) != len(TSV_COLUMNS):
+            raise InputError(f"{path}, line {number}: {len(cells)} columns, not {len(TSV_COLUMNS)}; mend it.")
+        records.append(Record(dict(zip(TSV_COLUMNS, cells, strict=True)), f"{path}, line {number}"))
     if not records:
         raise InputError(f"{path} is empty: it must hold at least one row.")
     return records
@@ -209,7 +212,7 @@ def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
     return {intent: max(sorted(counts), key=counts.__getitem__) for intent, counts in seen.items()}
 
 
-def examples(
+def parse_examples(
     records: Sequence[Record], language: str, answer: str, domains: dict[str, str], report: Report
 ) -> list[Example]:
     """The rows that make an example; the report is told of the others."""
@@ -232,7 +235,7 @@ def example(
         report.set_aside(record, f"locale {locale} is not {language}")
         return None
     try:
-        tree = parse(form)
+        tree = parse_form(form)
     except ParseError as error:
         report.set_aside(record, f"not a logical form: {error}")
         return None

@@ -7,7 +7,7 @@ import numpy as np
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
-from ccutils.tasks.brackets import ANY, labels, parse, rename
+from ccutils.tasks.brackets import ANY, labels, parse_form, rename_labels
 
 INVENTED = ("zorvax", "quimbel", "drathok", "vexlim", "borqua", "yintrop", "gluvash", "pelzorn", "krimvat")
 """Words that no language has, for changed labels."""
@@ -43,16 +43,16 @@ def change_parse(
     New names occur neither in the target nor in the context. The answer that follows is the target's parse
     renamed; labels that no relevant example shows become ANY and are not judged.
     """
-    shown = sorted({label for e in relevant for label in labels(parse(e.output))})
-    taken = {label for e in (target, *relevant, *irrelevant) for label in labels(parse(e.output))}
+    shown = sorted({label for e in relevant for label in labels(parse_form(e.output))})
+    taken = {label for e in (target, *relevant, *irrelevant) for label in labels(parse_form(e.output))}
     new: dict[str, str] = {}
     for prefix in ("IN:", "SL:"):
         of_kind = [label for label in shown if label.startswith(prefix)]
         new |= _fresh(of_kind, taken, [name for name in names if name.startswith(prefix)], rng)
-    changed = [replace(e, output=str(rename(parse(e.output), new))) for e in relevant]
-    goal = parse(target.output)
+    changed = [replace(e, output=str(rename_labels(parse_form(e.output), new))) for e in relevant]
+    goal = parse_form(target.output)
     hidden = {label: ANY for label in labels(goal) if label not in new}
-    return changed, str(rename(goal, {**hidden, **new}))
+    return changed, str(rename_labels(goal, {**hidden, **new}))
 
 
 def _fresh(

@@ -5,14 +5,18 @@ from difflib import SequenceMatcher
 
 from ccutils.tasks.base import Example, Score, Wrong
 
-NEAR = 0.9
+NEAR_COPY = 0.9
 """From this share of equal words on, one answer nearly equals another."""
 
 
 def near(one: str, other: str) -> bool:
     """Whether twice the matching words (in order) are NEAR of the words of both texts together, or more."""
     matcher = SequenceMatcher(None, one.split(), other.split(), autojunk=False)
-    return matcher.real_quick_ratio() >= NEAR and matcher.quick_ratio() >= NEAR and matcher.ratio() >= NEAR
+    return (
+        matcher.real_quick_ratio() >= NEAR_COPY
+        and matcher.quick_ratio() >= NEAR_COPY
+        and matcher.ratio() >= NEAR_COPY
+    )
 
 
 def wrong_by(score: Score) -> Wrong:

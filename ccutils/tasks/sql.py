@@ -104,7 +104,7 @@ class Worker:
         return process
 
 
-def execute(
+def execute_queries(
     queries: Sequence[Query], limits: Limits = Limits(), workers: int = 2, progress: str = "running SQL"
 ) -> list[Outcome]:
     """The outcome of each query, in order; equal queries run once.

@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from ccutils.errors import InputError
 from ccutils.tasks.metrics import Scores
-from ccutils.tasks.sql import Limits, Outcome, Value, execute
+from ccutils.tasks.sql import Limits, Outcome, Value, execute_queries
 
 SEMANTICS = {
     "bird": "equal sets of rows: row order and repeated rows do not count, column order does",
@@ -24,9 +24,9 @@ DISTINCT; here only the outermost ORDER BY counts, and DISTINCT stays."""
 
 Table = tuple[tuple[Value, ...], ...]
 DIGITS = 9
-CELLS = 10_000_000  # looked at in trying column orders, before two results count as different
+MOST_CELLS = 10_000_000  # looked at in trying column orders, before two results count as different
 LIMITS = Limits()
-LONGEST = 20_000  # characters of SQL that are parsed; a longer answer is wrong
+LONGEST_SQL = 20_000  # characters of SQL that are parsed; a longer answer is wrong
 
 
 def execution_match(
@@ -44,13 +44,13 @@ def execution_match(
     if semantics not in SEMANTICS:
         raise InputError(f"semantics is {semantics!r}: choose one of {', '.join(SEMANTICS)}.")
     given = list(zip(databases, answers, strict=True)) + list(zip(databases, golds, strict=True))
-    outcomes = execute(given, limits)
+    outcomes = execute_queries(given, limits)
     pairs = zip(outcomes[: len(answers)], outcomes[len(answers) :], golds, strict=True)
-    scores = [judge(answer, gold, sql, semantics) for answer, gold, sql in pairs]
+    scores = [judge_outcome(answer, gold, sql, semantics) for answer, gold, sql in pairs]
     return np.array(scores, dtype=np.float64)
 
 
-def judge(answer: Outcome, gold: Outcome, sql: str, semantics: str) -> float:
+def judge_outcome(answer: Outcome, gold: Outcome, sql: str, semantics: str) -> float:
     """The score of one outcome; `sql` is the gold query."""
     if gold.rows is None:
         return float("nan")
@@ -107,7 +107,7 @@ def same_columns(given: Table, wanted: Table, in_order: bool) -> bool:
             if column in chosen:
                 continue
             seen += len(wanted) * (len(chosen) + 1)
-            if seen > CELLS:
+            if seen > MOST_CELLS:
                 return False
             if key([have[i] for i in (*chosen, column)]) == goal and place([*chosen, column]):
                 return True
@@ -116,7 +116,7 @@ def same_columns(given: Table, wanted: Table, in_order: bool) -> bool:
     return place([])
 
 
-def text_match(answers: Sequence[str], golds: Sequence[str]) -> Scores:
+def sql_text_match(answers: Sequence[str], golds: Sequence[str]) -> Scores:
     """1 where both say the same, by sqlglot: letter case of names and keywords, quotes of names, white space,
     comments and the last semicolon do not count; aliases, the order of conditions and literals do."""
     pairs = zip(answers, golds, strict=True)
@@ -139,7 +139,7 @@ def canonical(sql: str) -> str | None:
 
 def tree_of(sql: str) -> exp.Query | None:
     """The syntax tree of one query; None for what sqlglot cannot read. Answers may be anything."""
-    if len(sql) > LONGEST:
+    if len(sql) > LONGEST_SQL:
         return None
     try:
         tree = sqlglot.parse_one(sql.rstrip("; \t\r\n"), read="sqlite")

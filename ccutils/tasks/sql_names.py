@@ -15,32 +15,32 @@ RENAMED = "_renamed"
 TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|\w+|[^\w\s]|\s+")
 
 
-def bare(token: str) -> str:
+def bare_token(token: str) -> str:
     """A token without the quotes of a name, in lower case; string literals keep theirs."""
     return token[1:-1].lower() if len(token) > 1 and token[0] in '"`[' else token.lower()
 
 
 def names_used(sql: str, known: Collection[str]) -> frozenset[str]:
     """The `known` names (in lower case) that a query uses."""
-    return frozenset(name for name in map(bare, TOKEN.findall(sql)) if name in known)
+    return frozenset(name for name in map(bare_token, TOKEN.findall(sql)) if name in known)
 
 
 def template(sql: str, known: Collection[str]) -> str:
     """The query with its literals blanked: queries of one template ask the same of different values."""
     blanked = []
     for token in TOKEN.findall(sql.rstrip("; \n")):
-        name = bare(token)
+        name = bare_token(token)
         literal = token[0] in "'0123456789" or (token[0] == '"' and name not in known)
         if token.strip():
             blanked.append("?" if literal else name)
     return " ".join(blanked)
 
 
-def rename(sql: str, name: str) -> str:
+def rename_table(sql: str, name: str) -> str:
     """The query with `name` (in lower case) renamed wherever it stands as a name."""
     tokens = []
     for token in TOKEN.findall(sql):
-        if bare(token) == name:
+        if bare_token(token) == name:
             quoted = token[0] in '"`['
             token = f"{token[:-1]}{RENAMED}{token[-1]}" if quoted else token + RENAMED
         tokens.append(token)
@@ -50,7 +50,7 @@ def rename(sql: str, name: str) -> str:
 def all_labels(rows: Iterable[Example]) -> list[str]:
     """Every query as it is, and with each of its names renamed as a changed label has it."""
     made = {(e.output, name) for e in rows for name in e.extra["names"].split("\n")}
-    return sorted({sql for sql, _ in made} | {rename(sql, name) for sql, name in made if name})
+    return sorted({sql for sql, _ in made} | {rename_table(sql, name) for sql, name in made if name})
 
 
 def spaced(sql: str) -> str:
@@ -70,7 +70,9 @@ def unspaced(sql: str) -> str:
 
 def undo(sql: str) -> tuple[str, frozenset[str]]:
     """The query with the renaming undone, and the names that had been renamed, in lower case."""
-    renamed = {name.removesuffix(RENAMED) for name in map(bare, TOKEN.findall(sql)) if name.endswith(RENAMED)}
+    renamed = {
+        name.removesuffix(RENAMED) for name in map(bare_token, TOKEN.findall(sql)) if name.endswith(RENAMED)
+    }
     return re.sub(rf"{RENAMED}\b", "", sql, flags=re.IGNORECASE), frozenset(renamed)
 
 
@@ -104,4 +106,6 @@ def change_name(
     best = max((users(n, relevant), -users(n, irrelevant)) for n in shared)
     choice = [n for n in shared if (users(n, relevant), -users(n, irrelevant)) == best]
     name = str(rng.choice(choice))
-    return [replace(e, output=rename(e.output, name)) for e in relevant], rename(target.output, name)
+    return [replace(e, output=rename_table(e.output, name)) for e in relevant], rename_table(
+        target.output, name
+    )

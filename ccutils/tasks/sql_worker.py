@@ -97,7 +97,7 @@ def connect(database: str, megabytes: int) -> sqlite3.Connection:
     return connection
 
 
-def run(request: dict[str, Any], seconds: float, rows: int, megabytes: int) -> dict[str, Any]:
+def run_query(request: dict[str, Any], seconds: float, rows: int, megabytes: int) -> dict[str, Any]:
     """The rows of one query, or why there are none."""
     limit_cpu(seconds)
     try:
@@ -136,7 +136,7 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         try:
-            reply = json.dumps(run(json.loads(line), seconds, rows, megabytes))
+            reply = json.dumps(run_query(json.loads(line), seconds, rows, megabytes))
         except MemoryError:
             reply = json.dumps({"error": f"memory limit: more than {megabytes} MB"})
         print(reply, flush=True)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Task, Template
+from ccutils.tasks.brackets import ANY
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 TEMPLATE = Template(question="{input} =", answer=" {output}", separator="\n")
-ANY = "_"  # in an expected gloss: a position that is not judged
 
 
 def topics(

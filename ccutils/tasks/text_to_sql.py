@@ -29,8 +29,8 @@ from ccutils.tasks.files import (
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.metrics import Scores
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.sql import Limits, Outcome, execute
-from ccutils.tasks.sql_metrics import SEMANTICS, execution_match, text_match
+from ccutils.tasks.sql import Limits, Outcome, execute_queries
+from ccutils.tasks.sql_metrics import SEMANTICS, execution_match, sql_text_match
 from ccutils.tasks.sql_names import (
     all_labels,
     change_name,
@@ -50,8 +50,8 @@ FILES = {
 SPLITS = {"train": ("train",), "dev": ("dev", "validation", "test", "mini_dev_sqlite")}
 """How Hub copies name them."""
 SQL_COLUMNS = ("SQL", "query", "sql")
-INSTRUCTION = "Write an SQLite query that answers each question.\n\n"
-ONE_DATABASE = Template(instruction=INSTRUCTION, question="Question: {input}{hint}\nSQL:")
+SQL_INSTRUCTION = "Write an SQLite query that answers each question.\n\n"
+ONE_DATABASE = Template(instruction=SQL_INSTRUCTION, question="Question: {input}{hint}\nSQL:")
 MANY_DATABASES = replace(ONE_DATABASE, question="Database: {schema}\nQuestion: {input}{hint}\nSQL:")
 TABLES = "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
 GOLD_LIMITS = Limits(seconds=30.0, megabytes=1024)
@@ -92,9 +92,9 @@ def text_to_sql(
         raise InputError(f"ood_share is {ood_share}: it must lie between 0 and 1.")
     report = Report()
     files = find_databases(databases if databases is not None else path)
-    train, dev = read_rows(path)
+    train, dev = read_queries(path)
     described = describe({record.text("db_id") for record in [*train, *dev]}, files, schema)
-    rows, tests = (examples(part, files, described, report) for part in (train, dev))
+    rows, tests = (query_examples(part, files, described, report) for part in (train, dev))
     single = len({e.extra["db_id"] for e in [*rows, *tests]}) == 1
     if single:
         rows, tests = ([replace(e, group=e.extra["template"]) for e in part] for part in (rows, tests))
@@ -118,12 +118,12 @@ def text_to_sql(
     check_filled("text_to_sql", drawn, dropped, f"give {path} more rows, or another ood_share")
     if spaces:
         drawn = {name: [replace(e, output=spaced(e.output)) for e in part] for name, part in drawn.items()}
-    score = scorer(metric, semantics, spaces)
+    score = make_sql_score(metric, semantics, spaces)
     said = [replace(e, output=spaced(e.output)) if spaces else e for e in [*rows, *tests]]
     question = MANY_DATABASES if schema != "none" else ONE_DATABASE
     if single and schema != "none":
         only = next(iter(described.values()))[0]
-        question = replace(ONE_DATABASE, instruction=f"{INSTRUCTION}Database: {only}\n\n")
+        question = replace(ONE_DATABASE, instruction=f"{SQL_INSTRUCTION}Database: {only}\n\n")
     return Task(
         name="text_to_sql",
         pool=drawn["pool"],
@@ -149,7 +149,7 @@ def text_to_sql(
     )
 
 
-def read_rows(path: str) -> tuple[list[Record], list[Record]]:
+def read_queries(path: str) -> tuple[list[Record], list[Record]]:
     """Train and dev rows; one of them may be missing, and a single file is all train."""
     if is_hub_id(path):
         splits = hub_splits(path)  # many copies have but one
@@ -210,7 +210,7 @@ def describe(db_ids: set[str], files: dict[str, Path], schema: str) -> dict[str,
     return described
 
 
-def examples(
+def query_examples(
     records: Sequence[Record],
     files: dict[str, Path],
     described: dict[str, tuple[str, frozenset[str]]],
@@ -246,7 +246,7 @@ def examples(
 
 def run_gold(rows: Sequence[Example]) -> list[Outcome]:
     """What each example's own query returns."""
-    return execute(
+    return execute_queries(
         [(Path(e.extra["database"]), e.output) for e in rows], GOLD_LIMITS, progress="gold queries"
     )
 
@@ -270,7 +270,7 @@ def take_running(
     return taken
 
 
-def scorer(metric: str, semantics: str, spaces: bool = False) -> Score:
+def make_sql_score(metric: str, semantics: str, spaces: bool = False) -> Score:
     """The task's score. A changed label (see `change_name`) is followed where the answer renames the same
     names and, with the renaming undone, is as good as the gold query.
 
@@ -286,7 +286,7 @@ def scorer(metric: str, semantics: str, spaces: bool = False) -> Score:
         same_names = np.array([g[1] == w[1] for g, w in zip(given, wanted, strict=True)], dtype=np.float64)
         answer_sql, gold_sql = [sql for sql, _ in given], [sql for sql, _ in wanted]
         if metric == "exact":
-            return same_names * text_match(answer_sql, gold_sql)
+            return same_names * sql_text_match(answer_sql, gold_sql)
         asked = list(zip((Path(e.extra["database"]) for e in rows), answer_sql, gold_sql, strict=True))
         new = list(dict.fromkeys(case for case in asked if case not in judged))
         if new:

@@ -84,9 +84,9 @@ def translation(
         raise InputError(f"ood_share is {ood_share}: it must lie between 0 and 1.")
     report = Report()
     fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.TRANSLATION])
-    rows = examples(read_pairs(path, source, target), group, report)
+    rows = pair_examples(read_pairs(path, source, target), group, report)
     if ood_path is not None:
-        novel, rule = examples(read_pairs(ood_path, source, target), group, report), f"all of {ood_path}"
+        novel, rule = pair_examples(read_pairs(ood_path, source, target), group, report), f"all of {ood_path}"
     else:
         counts = Counter(e.group for e in rows)
         if len(counts) < 2:
@@ -107,8 +107,10 @@ def translation(
         id_test=take(sets["id_test"], n_test, fixed),
         ood_test=take(sets["ood_test"], n_test, fixed),
         ood_pool=take(sets["ood_pool"], pool_size, rng),
-        score=scorer(METRICS[metric]),
-        wrong=wrong_by(scorer(METRICS["chrf"])),  # one answer at a time, for which COMET is too slow
+        score=make_translation_score(METRICS[metric]),
+        wrong=wrong_by(
+            make_translation_score(METRICS["chrf"])
+        ),  # one answer at a time, for which COMET is too slow
         change_labels=lambda target, near, other, rng: change_word(target, near, other, invented, rng),
         relevant=lambda target, e: bool(shared(target, e)),
         language=source,
@@ -180,7 +182,7 @@ def read_hub_pairs(path: str, source: str, target: str) -> list[Record]:
     return records
 
 
-def examples(records: Sequence[Record], group: str, report: Report) -> list[Example]:
+def pair_examples(records: Sequence[Record], group: str, report: Report) -> list[Example]:
     """Rows as examples; those without text on one side are set aside."""
     made = []
     report.read += len(records)
@@ -193,7 +195,7 @@ def examples(records: Sequence[Record], group: str, report: Report) -> list[Exam
     return made
 
 
-def words(text: str) -> set[str]:
+def word_set(text: str) -> set[str]:
     """Words in lower case: runs of LETTER."""
     return set(re.findall(rf"{LETTER}+", text.lower()))
 
@@ -203,7 +205,7 @@ def glossary(rows: Sequence[Example]) -> dict[str, str]:
 
     A pair must be in two sentences at least and reach DICE; content words are long enough and rare.
     """
-    sides = [[words(e.input) for e in rows], [words(e.output) for e in rows]]
+    sides = [[word_set(e.input) for e in rows], [word_set(e.output) for e in rows]]
     most = max(2.0, RARE * len(rows))
     counts = [Counter(word for sentence in side for word in sentence) for side in sides]
     content = [{w for w, n in c.items() if 2 <= n <= most and len(w) >= LETTERS} for c in counts]
@@ -224,8 +226,8 @@ def with_pairs(rows: Sequence[Example], known: dict[str, str]) -> list[Example]:
     """The examples with the pairs of the glossary that they hold, as source=target."""
     made = []
     for e in rows:
-        there = words(e.output)
-        pairs = [f"{w}={known[w]}" for w in sorted(words(e.input)) if w in known and known[w] in there]
+        there = word_set(e.output)
+        pairs = [f"{w}={known[w]}" for w in sorted(word_set(e.input)) if w in known and known[w] in there]
         made.append(replace(e, extra={**e.extra, "pairs": " ".join(pairs)}))
     return made
 
@@ -237,17 +239,17 @@ def shared(one: Example, other: Example) -> set[str]:
 
 def free_words(rows: Sequence[Example]) -> list[str]:
     """Invented words that are in none of the texts."""
-    there = set().union(*(words(text) for e in rows for text in (e.input, e.output)))
+    there = set().union(*(word_set(text) for e in rows for text in (e.input, e.output)))
     return [word for word in INVENTED if word not in there]
 
 
-def scorer(judge: Score) -> Score:
+def make_translation_score(judge: Score) -> Score:
     """The task's score; a changed label (see `change_word`) is followed where its invented word is."""
 
     def score(answers: Sequence[str], rows: Sequence[Example]) -> metrics.Scores:
-        invented = [words(e.output) & set(INVENTED) for e in rows]
+        invented = [word_set(e.output) & set(INVENTED) for e in rows]
         plain = [i for i, new in enumerate(invented) if not new]
-        scores = np.array([new <= words(a) for a, new in zip(answers, invented, strict=True)], np.float64)
+        scores = np.array([new <= word_set(a) for a, new in zip(answers, invented, strict=True)], np.float64)
         if plain:
             scores[plain] = judge([answers[i] for i in plain], [rows[i] for i in plain])
         return scores
@@ -279,17 +281,19 @@ def change_word(
     best = max((users(pair, relevant), -users(pair, irrelevant)) for pair in candidates)
     pair = rng.choice([p for p in candidates if (users(p, relevant), -users(p, irrelevant)) == best])
     old, new = str(pair).split("=")[1], str(rng.choice(invented))
-    return [replace(e, output=put(e.output, old, new)) for e in relevant], put(target.output, old, new)
+    return [replace(e, output=put_word(e.output, old, new)) for e in relevant], put_word(
+        target.output, old, new
+    )
 
 
 def changed_words(rows: Iterable[Example], invented: Sequence[str]) -> list[str]:
     """What a changed label can have in place of a word: an invented one with the signs around it."""
     olds = ((e, pair.split("=")[1]) for e in rows for pair in e.extra["pairs"].split())
-    held = {(text, old) for e, old in olds for text in e.output.split(" ") if old in words(text)}
-    return sorted({put(text, old, new) for text, old in held for new in invented})
+    held = {(text, old) for e, old in olds for text in e.output.split(" ") if old in word_set(text)}
+    return sorted({put_word(text, old, new) for text, old in held for new in invented})
 
 
-def put(text: str, old: str, new: str) -> str:
+def put_word(text: str, old: str, new: str) -> str:
     """The text with one word (in lower case) replaced wherever it stands alone, capital letter kept."""
 
     def one(match: re.Match[str]) -> str:

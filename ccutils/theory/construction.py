@@ -74,7 +74,7 @@ class Attention:
     out: Tensor
 
 
-def run(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def run_layers(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """Predictions (n, batch) for tokens (n, batch, length, width), and the target's attention in layer 2.
 
     The attention is (n, batch, length). Layer 1 is causal; layer 2 is needed at the last token only.
@@ -129,7 +129,9 @@ class Draws:
     order: Tensor
 
 
-def draw(n: int, k: int, d: int, generator: torch.Generator, dtype: torch.dtype = torch.float32) -> Draws:
+def draw_points(
+    n: int, k: int, d: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
+) -> Draws:
     """Random numbers of n contexts. Raises InputError if d, which must be above k, is not."""
     if d <= k:
         raise InputError(f"d is {d}: it must be above k = {k}, so that random examples are orthogonal.")
@@ -159,7 +161,7 @@ class Episodes:
     s: Tensor
 
 
-def episodes(draws: Draws, kinds: Kinds, f: Tensor) -> Episodes:
+def make_episodes(draws: Draws, kinds: Kinds, f: Tensor) -> Episodes:
     """Contexts of the given kinds: labels are (f + rest) x + noise, `f` (d,) fixed and `rest` new in each.
 
     For a variance of 1 - error, f's squared length must be d (1 - error), which scale_f makes it.

@@ -14,7 +14,7 @@ from ccutils.style import EMBED, colour_scale, dash_scale
 from ccutils.theory.gradient_flow import end_states, examine
 from ccutils.theory.model import Array, World, best_weight, context_kinds, loss_of_kinds, make_kinds, weights
 
-SHARE = alt.Scale(domain=[0, 1])
+WEIGHT_SCALE = alt.Scale(domain=[0, 1])
 GRADES = {"nothing relevant": 0, "one relevant": 1, "all relevant": -1}
 STATIONARY = {
     "theta_1": "theta_1 (sharpness)",
@@ -45,7 +45,7 @@ def end_state_chart(world: World, thetas: Mapping[str, Array]) -> Any:
     best = pd.DataFrame({"similarity": s, "value": best_weight(world, s)})
     panels = []
     for panel in rows["panel"].unique():
-        y = alt.Y("value:Q", title=panel, scale=SHARE)
+        y = alt.Y("value:Q", title=panel, scale=WEIGHT_SCALE)
         lines = alt.Chart(rows[rows["panel"] == panel]).mark_line().encode(x, y, colour, dash)
         panels.append(lines.properties(width=330, height=220))
     dots = alt.Chart(best).mark_line(strokeDash=[1, 4], color="black", strokeWidth=2.5).encode(x, y="value:Q")
@@ -156,8 +156,8 @@ def movable(world: World, marks: Mapping[str, Array]) -> Any:
     base = alt.Chart(alt.sequence(0, 1.005, 0.01, as_="s"))
     for name, formula in zip(names, lines["formula"], strict=True):
         base = base.transform_calculate(**{name: formula})
-    x = alt.X("s:Q", title="similarity of the one relevant example (0 to 1)", scale=SHARE)
-    y = alt.Y("value:Q", title="weight in the answer", scale=SHARE)
+    x = alt.X("s:Q", title="similarity of the one relevant example (0 to 1)", scale=WEIGHT_SCALE)
+    y = alt.Y("value:Q", title="weight in the answer", scale=WEIGHT_SCALE)
     colours = alt.Scale(domain=names, range=lines["colour"].tolist())
     dashes = alt.Scale(domain=names, range=lines["dash"].tolist())
     legend = alt.Legend(title="weight on", labelLimit=300)

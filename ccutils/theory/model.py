@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ccutils.errors import InputError
+from ccutils.records import CONTEXT_STRATEGIES
 
 Array = NDArray[np.float64]
-STRATEGIES = ("random", "similar", "contrastive", "batch_mix")
 SIMILARITIES = ("relative", "absolute")
 
 
@@ -90,7 +90,7 @@ class Kinds:
 
 
 def context_kinds(world: World, strategy: str) -> Kinds:
-    """The kinds of context of one of STRATEGIES, those of probability 0 included."""
+    """The kinds of context of one of CONTEXT_STRATEGIES, those of probability 0 included."""
     grades, count = list(world.grades), len(world.grades)
     random, paraphrase = (0, 0.0, 0.0), (1, 1.0, 1.0)  # near examples, their similarity, own label
     if strategy == "random":
@@ -103,7 +103,9 @@ def context_kinds(world: World, strategy: str) -> Kinds:
     elif strategy == "batch_mix":
         rows = [(world.p / count, world.k, s, 0.0) for s in grades] + [(1 - world.p, *random)]
     else:
-        raise InputError(f"strategy {strategy!r} is not in the minimal model: choose one of {STRATEGIES}.")
+        raise InputError(
+            f"strategy {strategy!r} is not in the minimal model: choose one of {CONTEXT_STRATEGIES}."
+        )
     return make_kinds(world, rows)
 
 

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from ccutils.errors import InputError
-from ccutils.theory.construction import Attention, Draws, Layout, draw, episodes, make_tokens, run, scale_f
+from ccutils.theory.construction import (
+    Attention,
+    Draws,
+    Layout,
+    draw_points,
+    make_episodes,
+    make_tokens,
+    run_layers,
+    scale_f,
+)
 from ccutils.theory.model import Kinds, World, check_range, context_kinds, make_kinds
 
 MEASURES = ("nothing_relevant", "relevant", "attention", "all_relevant", "weights", "loss")
@@ -54,7 +63,7 @@ def initial(seeds: Sequence[int], width: int, init: float) -> Attention:
     return Attention(*(torch.stack(part).requires_grad_() for part in parts))
 
 
-def train(
+def train_transformers(
     world: World, strategies: Sequence[str], seeds: Sequence[int], training: Training | None = None
 ) -> pd.DataFrame:
     """Train one transformer for each strategy and seed; columns strategy, seed, step and MEASURES.
@@ -72,12 +81,12 @@ def train(
         if step % training.every == 0:
             chunk = [source.draw(training.every * training.batch) for source in sources]
             tokens, labels = training_data(world, strategies, sources, chunk, training)
-            rows.append(measure(world, model, sources, len(strategies), training).assign(step=step))
+            rows.append(measure_weights(world, model, sources, len(strategies), training).assign(step=step))
         if step > 0.75 * training.steps:
             optimiser.param_groups[0]["lr"] = training.rate / 10
         part = slice(step % training.every * training.batch, (step % training.every + 1) * training.batch)
         optimiser.zero_grad()
-        loss = ((run(model, tokens[:, part])[0] - labels[:, part]) ** 2).mean(1).sum()
+        loss = ((run_layers(model, tokens[:, part])[0] - labels[:, part]) ** 2).mean(1).sum()
         loss.backward()
         optimiser.step()
     data = pd.concat(rows, ignore_index=True)
@@ -95,13 +104,13 @@ class Source:
     k: int
 
     def draw(self, n: int) -> Draws:
-        return draw(n, self.k, len(self.f), self.generator)
+        return draw_points(n, self.k, len(self.f), self.generator)
 
 
 def seed_source(world: World, seed: int, training: Training) -> Source:
     generator = torch.Generator().manual_seed(seed + 1_000_000)
     f = scale_f(torch.randn(training.d, generator=generator), world.error)
-    probes = draw(training.probes, world.k, training.d, generator)
+    probes = draw_points(training.probes, world.k, training.d, generator)
     return Source(f, probes, generator, world.k)
 
 
@@ -110,7 +119,7 @@ def training_data(
 ) -> tuple[Tensor, Tensor]:
     """Tokens (models, contexts, length, width) and targets' labels (models, contexts)."""
     batches = [
-        episodes(draws, context_kinds(world, strategy), source.f)
+        make_episodes(draws, context_kinds(world, strategy), source.f)
         for strategy in strategies
         for source, draws in zip(sources, chunk, strict=True)
     ]
@@ -129,7 +138,7 @@ def probe_kinds(world: World) -> dict[str, Kinds]:
 
 
 @torch.no_grad()
-def measure(
+def measure_weights(
     world: World, model: Attention, sources: list[Source], repeats: int, training: Training
 ) -> pd.DataFrame:
     """What the transformers do on probe contexts: columns model and MEASURES, a row for each transformer.
@@ -143,11 +152,11 @@ def measure(
     """
     found: dict[str, Tensor] = {}
     for name, kind in probe_kinds(world).items():
-        batches = [episodes(source.probes, kind, source.f) for source in sources]
+        batches = [make_episodes(source.probes, kind, source.f) for source in sources]
         tokens = torch.stack([make_tokens(batch, training.scale) for batch in batches]).repeat(
             repeats, 1, 1, 1
         )
-        answer, attention = run(model, tokens)
+        answer, attention = run_layers(model, tokens)
         near = torch.stack([batch.near for batch in batches])  # (seeds, probes, k)
         y = torch.stack([batch.y for batch in batches])
         pairs = zip(batches, sources, strict=True)

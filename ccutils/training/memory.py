@@ -237,13 +237,15 @@ def check_fits(prediction: Prediction, available: int) -> None:
     if prediction.total <= available:
         return
     need = f"training needs about {prediction.total / GB:.1f} GB and {available / GB:.1f} GB are free"
-    changes = " and ".join(f"{k} to {str(v).lower()}" for k, v in fitting(prediction, available).items())
+    changes = " and ".join(
+        f"{k} to {str(v).lower()}" for k, v in settings_that_fit(prediction, available).items()
+    )
     if not changes:
         raise InputError(f"{need}: even one short prompt at a time does not fit, take a smaller model.")
     raise InputError(f"{need}: set {changes}.")
 
 
-def fitting(prediction: Prediction, available: int) -> dict[str, bool | int]:
+def settings_that_fit(prediction: Prediction, available: int) -> dict[str, bool | int]:
     """What would fit: checkpointing, then the largest micro-batch, then a shorter window; {} if nothing."""
     shape, setup = prediction.shape, replace(prediction.setup, checkpointing=True)
     changes: dict[str, bool | int] = {} if prediction.setup.checkpointing else {"checkpointing": True}

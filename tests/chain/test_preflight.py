@@ -82,10 +82,10 @@ class TestModel:
         monkeypatch.setattr(models, "has_file", lambda *_: pytest.fail("asked the Hub"))
         for file in ("config.json", "tokenizer_config.json", "model.safetensors"):
             (tmp_path / file).touch()
-        checks.check_model(str(tmp_path))
+        checks.check_model_at_hand(str(tmp_path))
         (tmp_path / "tokenizer_config.json").unlink()
         with pytest.raises(InputError, match="lacks a tokenizer"):
-            checks.check_model(str(tmp_path))
+            checks.check_model_at_hand(str(tmp_path))
 
     @pytest.fixture(scope="class")
     def own(self, tmp_path_factory) -> Path:

@@ -22,8 +22,8 @@ from transformers import (
 )
 
 from ccutils.errors import InputError
-from ccutils.models.generation import answer, answer_each, batches, first_line, fitting, stop_tokens
-from ccutils.models.prefixes import Node, grow
+from ccutils.models.generation import answer, answer_each, batches, count_fitting, first_line, stop_tokens
+from ccutils.models.prefixes import PrefixNode, grow
 
 WORDS = ["<pad>", "<eos>", "\n", *(f" w{i}" for i in range(21))]
 NEW = 6
@@ -193,13 +193,13 @@ def test_no_prompts_no_answers(model: Any, tokenizer: PreTrainedTokenizerFast) -
 
 
 def test_batches_keep_to_their_size() -> None:
-    nodes = [Node(None, start, [3] * n, (0,)) for start, n in [(0, 5), (9, 1), (2, 3), (0, 4), (7, 7)]]
+    nodes = [PrefixNode(None, start, [3] * n, (0,)) for start, n in [(0, 5), (9, 1), (2, 3), (0, 4), (7, 7)]]
     made = list(batches(nodes, 2, 24))
     assert sorted(map(id, chain(*made))) == sorted(map(id, nodes))
     for batch in made:
         assert len(batch) == 1 or len(batch) * (max(node.end for node in batch) + 2) <= 24
-    assert fitting([5, 5, 5], 11) == 2
-    assert fitting([50], 11) == 1
+    assert count_fitting([5, 5, 5], 11) == 2
+    assert count_fitting([50], 11) == 1
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), max_size=12), st.integers(1, 4))

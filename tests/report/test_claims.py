@@ -12,7 +12,7 @@ from ccutils.report.claims import (
     NOTHING_TO_LOSE,
     OPEN,
     Claim,
-    judge,
+    judge_claims,
 )
 
 
@@ -41,13 +41,13 @@ HIGH = Claim("random", "IWL-score high", IWL, "at least", 0.5)
     ],
 )
 def test_a_bound_is_decided_by_the_whole_interval(values: tuple[float, ...], verdict: str) -> None:
-    table = judge(made_up({"random": values}), (HIGH,))
+    table = judge_claims(made_up({"random": values}), (HIGH,))
     assert table["verdict"].tolist() == [verdict]
 
 
 def test_the_interval_is_the_t_interval_worked_by_hand() -> None:
     # mean 0.6, standard deviation 0.1, t(0.975, 2) = 4.302653: half = 4.302653 * 0.1 / sqrt(3) = 0.248414
-    line = judge(made_up({"base": (0.0, 0.1, 0.2), "random": (0.5, 0.6, 0.7)}), (HIGH,)).iloc[0]
+    line = judge_claims(made_up({"base": (0.0, 0.1, 0.2), "random": (0.5, 0.6, 0.7)}), (HIGH,)).iloc[0]
     assert (line["low"], line["high"]) == pytest.approx((0.351586, 0.848414), abs=1e-6)
     assert (line["base"], line["value"], line["seeds"]) == pytest.approx((0.1, 0.6, 3))
 
@@ -56,7 +56,7 @@ def test_differences_are_taken_seed_by_seed() -> None:
     # The seeds differ far more than the strategies do: only the paired difference, 0.05 each, can decide.
     rows = made_up({"random": (0.2, 0.5, 0.8), "contrastive": (0.15, 0.45, 0.75)})
     near = Claim("contrastive", "near random", IWL, "at least", -0.1, "random")
-    line = judge(rows, (near,)).iloc[0]
+    line = judge_claims(rows, (near,)).iloc[0]
     assert line["verdict"] == CAME_OUT and line["measure"] == pytest.approx(-0.05)
     assert line["rule"] == "IWL-score minus that of random is at least -0.1"
 
@@ -65,19 +65,21 @@ def test_a_share_of_the_base() -> None:
     most = Claim("contrastive", "most of base", ICL, "at least", 0, "base", 0.5)
     for kept, verdict in ((0.5, CAME_OUT), (0.3, DID_NOT)):
         values = {"base": (0.8, 0.8, 0.8), "contrastive": (kept, kept + 0.01, kept - 0.01)}
-        line = judge(made_up(values, "icl", 1), (most,)).iloc[0]
+        line = judge_claims(made_up(values, "icl", 1), (most,)).iloc[0]
         assert line["verdict"] == verdict and line["measure"] == pytest.approx(kept - 0.4)
     assert most.rule == "ICL-score minus 0.5 × that of base is at least 0"
 
 
 def test_what_was_not_run_is_not_judged_and_what_was_not_measured_is_not_decided() -> None:
-    table = judge(made_up({"random": (0.9, 0.9, 0.9)}))
+    table = judge_claims(made_up({"random": (0.9, 0.9, 0.9)}))
     assert set(table["strategy"]) == {"random"}  # nothing is said of similar and contrastive
     assert dict(zip(table["score"], table["verdict"], strict=True)) == {
         "IWL-score": CAME_OUT,
         "ICL-score": OPEN,
     }
-    alone = judge(made_up({"contrastive": (0.9, 0.9, 0.9)}))  # random, which it is compared with, was not run
+    alone = judge_claims(
+        made_up({"contrastive": (0.9, 0.9, 0.9)})
+    )  # random, which it is compared with, was not run
     assert alone.set_index("hope").loc["IWL-score near that of random", "verdict"] == OPEN
 
 
@@ -86,21 +88,21 @@ def test_what_base_does_already_is_no_news() -> None:
     copies = next(claim for claim in CLAIMS if claim.strategy == "similar" and claim.score == COPY)
     for base, similar, verdict in ((0.9, 0.9, BASE_DOES_TOO), (0.1, 0.9, CAME_OUT), (0.9, 0.1, DID_NOT)):
         rows = made_up({"base": (base,) * 3, "similar": (similar,) * 3}, "copy")
-        assert judge(rows, (copies,))["verdict"].tolist() == [verdict]
+        assert judge_claims(rows, (copies,))["verdict"].tolist() == [verdict]
 
 
 def test_better_is_strict() -> None:
     better = next(claim for claim in CLAIMS if claim.sign == "above" and claim.against == "base")
     for contrastive, verdict in ((0.7, DID_NOT), (0.71, CAME_OUT)):
         rows = made_up({"base": (0.7,) * 3, "contrastive": (contrastive,) * 3}, "quality", 1)
-        assert judge(rows, (better,))["verdict"].tolist() == [verdict]
+        assert judge_claims(rows, (better,))["verdict"].tolist() == [verdict]
 
 
 def test_worse_than_base_is_strict_and_moot_where_base_has_nothing() -> None:
     worse = next(claim for claim in CLAIMS if claim.sign == "below" and claim.strategy == "similar")
     for base, similar, verdict in ((0.7, 0.7, DID_NOT), (0.7, 0.69, CAME_OUT), (0.05, 0.0, NOTHING_TO_LOSE)):
         rows = made_up({"base": (base,) * 3, "similar": (similar,) * 3}, "quality", 1).assign(set="ood")
-        assert judge(rows, (worse,))["verdict"].tolist() == [verdict]
+        assert judge_claims(rows, (worse,))["verdict"].tolist() == [verdict]
 
 
 def test_the_hopes_cover_the_strategies_and_state_their_rules() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccutils.tasks.brackets import Node, ParseError, blank, labels, parse, rename, same, slots
+from ccutils.tasks.brackets import Node, ParseError, blank, labels, parse_form, rename_labels, same, slots
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "mtop_en"
 NESTED = (
@@ -24,8 +24,8 @@ tree = st.recursive(
 
 @given(tree)
 def test_what_is_written_parses_back(node):
-    assert parse(str(node)) == node
-    assert parse(str(node).replace(" ]", "]").replace("[", "  [ ")) == node  # white space aside
+    assert parse_form(str(node)) == node
+    assert parse_form(str(node).replace(" ]", "]").replace("[", "  [ ")) == node  # white space aside
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ def test_what_is_written_parses_back(node):
 )
 def test_what_is_no_logical_form_is_refused(text, why):
     with pytest.raises(ParseError, match=why):
-        parse(text)
+        parse_form(text)
 
 
 def test_labels_and_slots_of_a_nested_parse():
-    assert list(labels(parse(NESTED))) == [
+    assert list(labels(parse_form(NESTED))) == [
         "IN:CREATE_CALL", "SL:CONTACT", "IN:GET_CONTACT", "SL:CONTACT_RELATED", "SL:TYPE_RELATION",
     ]  # fmt: skip
-    assert set(slots(parse(NESTED))) == {
+    assert set(slots(parse_form(NESTED))) == {
         ("/IN:CREATE_CALL", "SL:CONTACT", "my brother"),
         ("/IN:CREATE_CALL/SL:CONTACT/IN:GET_CONTACT", "SL:CONTACT_RELATED", "my"),
         ("/IN:CREATE_CALL/SL:CONTACT/IN:GET_CONTACT", "SL:TYPE_RELATION", "brother"),
@@ -60,11 +60,11 @@ def test_labels_and_slots_of_a_nested_parse():
 
 
 def test_any_stands_for_every_label_but_not_for_other_words():
-    wanted = rename(parse("[IN:A [SL:B x ] ]"), {"SL:B": "_"})
-    assert same(parse("[IN:A [SL:C x ] ]"), wanted)
-    assert not same(parse("[IN:A [SL:C y ] ]"), wanted)
-    assert not same(parse("[IN:A x ]"), wanted)
-    assert not same(parse("[IN:B [SL:C x ] ]"), wanted)
+    wanted = rename_labels(parse_form("[IN:A [SL:B x ] ]"), {"SL:B": "_"})
+    assert same(parse_form("[IN:A [SL:C x ] ]"), wanted)
+    assert not same(parse_form("[IN:A [SL:C y ] ]"), wanted)
+    assert not same(parse_form("[IN:A x ]"), wanted)
+    assert not same(parse_form("[IN:B [SL:C x ] ]"), wanted)
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_any_stands_for_every_label_but_not_for_other_words():
     ],
 )
 def test_blanking_by_hand(answer, wanted, expected):
-    assert str(blank(parse(answer), parse(wanted))) == expected
+    assert str(blank(parse_form(answer), parse_form(wanted))) == expected
 
 
 @given(tree, st.integers(0, 9))
 def test_blanking_hides_what_is_hidden_of_the_same_tree(node, number):
     every = sorted(set(labels(node)))
-    hidden = rename(node, {every[number % len(every)]: "_"})
+    hidden = rename_labels(node, {every[number % len(every)]: "_"})
     assert blank(node, hidden) == hidden and blank(node, node) == node
 
 
@@ -96,6 +96,6 @@ def test_every_real_logical_form_parses_and_is_written_back_unchanged():
     for split in ("train", "dev", "test"):
         for line in (DATA / f"{split}.jsonl").read_text(encoding="utf-8").splitlines():
             form = json.loads(line)["logical_form"]
-            assert str(parse(form)) == form
+            assert str(parse_form(form)) == form
             n += 1
     assert n == 18_902

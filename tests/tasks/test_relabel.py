@@ -5,7 +5,7 @@ import pytest
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
-from ccutils.tasks.brackets import parse
+from ccutils.tasks.brackets import parse_form
 from ccutils.tasks.metrics import parse_match
 from ccutils.tasks.relabel import INVENTED, change_output, change_parse
 
@@ -19,7 +19,7 @@ def test_a_changed_output_is_new_to_target_and_context():
 
 
 def request(form: str) -> Example:
-    return Example("words", form, "", {"intent": parse(form).label.removeprefix("IN:"), "parse": form})
+    return Example("words", form, "", {"intent": parse_form(form).label.removeprefix("IN:"), "parse": form})
 
 
 def test_following_a_renamed_parse_worked_by_hand():

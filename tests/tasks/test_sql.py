@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ccutils.errors import InputError
-from ccutils.tasks.sql import Limits, execute
+from ccutils.tasks.sql import Limits, execute_queries
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "geoquery_sql"
 TIGHT = Limits(seconds=0.4, rows=1_000, megabytes=32)
@@ -137,7 +137,7 @@ def attacked(folder):
         for sql, _ in ATTACKS.values()
     ]
     started = time.monotonic()
-    outcomes = execute([(database, text) for text in texts], TIGHT)
+    outcomes = execute_queries([(database, text) for text in texts], TIGHT)
     after = {path.name: sha(path) for path in folder.iterdir()}
     return dict(zip(ATTACKS, outcomes, strict=True)), before, after, time.monotonic() - started
 
@@ -160,7 +160,7 @@ def test_queries_among_attacks_are_answered(folder):
     database = folder / "world.sqlite"
     attack = (database, ENDLESS)
     queries = [(database, f"SELECT name FROM city LIMIT 1 OFFSET {i}") for i in range(40)]
-    outcomes = execute([*queries[:20], attack, *queries[20:]], TIGHT, workers=1)
+    outcomes = execute_queries([*queries[:20], attack, *queries[20:]], TIGHT, workers=1)
     assert outcomes[20].rows is None
     answered = outcomes[:20] + outcomes[21:]
     assert [o.rows for o in answered] == [((f"city {i}",),) for i in range(40)]
@@ -184,32 +184,32 @@ def test_queries_among_attacks_are_answered(folder):
     ],
 )  # fmt: skip
 def test_honest_queries_run(folder, sql, rows):
-    (outcome,) = execute([(folder / "world.sqlite", sql)])
+    (outcome,) = execute_queries([(folder / "world.sqlite", sql)])
     assert outcome.error == "" and outcome.rows == rows
 
 
 def test_odd_file_names_are_opened_as_they_are(tmp_path, folder):
     odd = tmp_path / "a b?mode=rwc&x=%41#ü.sqlite"
     odd.write_bytes((folder / "world.sqlite").read_bytes())
-    (outcome,) = execute([(odd, "SELECT count(*) FROM city")])
+    (outcome,) = execute_queries([(odd, "SELECT count(*) FROM city")])
     assert outcome.rows == ((200,),)
 
 
 def test_what_is_no_database_costs_its_items(tmp_path):
     (tmp_path / "x.sqlite").write_text("no database " * 100)
-    (outcome,) = execute([(tmp_path / "x.sqlite", "SELECT 1")])
+    (outcome,) = execute_queries([(tmp_path / "x.sqlite", "SELECT 1")])
     assert outcome.rows is None and "not a database" in outcome.error
 
 
 def test_bad_parameters_are_refused(tmp_path, folder):
     with pytest.raises(InputError, match=r"missing\.sqlite does not exist"):
-        execute([(tmp_path / "missing.sqlite", "SELECT 1")])
+        execute_queries([(tmp_path / "missing.sqlite", "SELECT 1")])
     for limits in (Limits(seconds=0), Limits(rows=0), Limits(megabytes=1)):
         with pytest.raises(InputError, match="at least"):
-            execute([(folder / "world.sqlite", "SELECT 1")], limits)
+            execute_queries([(folder / "world.sqlite", "SELECT 1")], limits)
     with pytest.raises(InputError, match="workers"):
-        execute([(folder / "world.sqlite", "SELECT 1")], workers=0)
-    assert execute([]) == []
+        execute_queries([(folder / "world.sqlite", "SELECT 1")], workers=0)
+    assert execute_queries([]) == []
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")
@@ -219,7 +219,7 @@ def test_gold_queries_of_geoquery():
     before, started, failed = sha(database), time.monotonic(), {}
     for split, total in (("train", 600), ("dev", 280)):
         lines = (DATA / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
-        outcomes = execute([(database, json.loads(line)["query"]) for line in lines])
+        outcomes = execute_queries([(database, json.loads(line)["query"]) for line in lines])
         assert len(outcomes) == total
         failed[split] = [(i, o.error) for i, o in enumerate(outcomes, 1) if o.rows is None]
     assert [line for line, _ in failed["train"]] == [92, 476] and not failed["dev"]

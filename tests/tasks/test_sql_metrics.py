@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ccutils.errors import InputError
-from ccutils.tasks.sql_metrics import canonical, execution_match, ordered, same_columns, text_match
+from ccutils.tasks.sql_metrics import canonical, execution_match, ordered, same_columns, sql_text_match
 
 ROWS = [("a", 1, 0.1, None), ("b", 2, 0.2, "x"), ("c", 2, 0.3, None)]
 
@@ -107,9 +107,9 @@ def test_only_the_outermost_order_counts():
     ],
 )
 def test_text_match(one, other, same):
-    assert text_match([one], [other]).tolist() == [same]
+    assert sql_text_match([one], [other]).tolist() == [same]
 
 
 def test_what_is_no_query_has_no_canonical_form():
     assert canonical("DROP TABLE t") is None and canonical("SELECT 1") is not None
-    assert text_match(["nonsense"], ["nonsense"]).tolist() == [0]
+    assert sql_text_match(["nonsense"], ["nonsense"]).tolist() == [0]

@@ -19,13 +19,13 @@ from ccutils.tasks.sql_names import (
     change_name,
     names_used,
     relevant,
-    rename,
+    rename_table,
     spaced,
     template,
     undo,
     unspaced,
 )
-from ccutils.tasks.text_to_sql import scorer, text_to_sql
+from ccutils.tasks.text_to_sql import make_sql_score, text_to_sql
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "geoquery_sql"
 real = pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")
@@ -198,8 +198,11 @@ def test_names_and_templates():
 
 def test_renaming_and_its_undoing():
     sql = "SELECT City.`population` FROM city WHERE name = 'population'"
-    assert rename(sql, "population") == "SELECT City.`population_renamed` FROM city WHERE name = 'population'"
-    assert undo(rename(sql, "city")) == (sql, {"city"})
+    assert (
+        rename_table(sql, "population")
+        == "SELECT City.`population_renamed` FROM city WHERE name = 'population'"
+    )
+    assert undo(rename_table(sql, "city")) == (sql, {"city"})
     assert undo(sql) == (sql, frozenset())
 
 
@@ -273,7 +276,7 @@ def test_following_a_renamed_column_worked_by_hand(tmp_path):
         "nonsense": 0,
     }
     for metric in ("execution", "exact"):
-        judged = scorer(metric, "bird")(list(answers), [goal] * len(answers))
+        judged = make_sql_score(metric, "bird")(list(answers), [goal] * len(answers))
         expected = [1, 1 if metric == "execution" else 0, 0, 0, 0, 0]
         assert judged.tolist() == expected, metric
 
@@ -287,7 +290,7 @@ def test_nothing_to_rename_is_told(tmp_path):
 def test_an_answer_is_executed_once(tmp_path, monkeypatch):
     where = {"database": str(database(tmp_path / "one.sqlite"))}
     one, two = (Example("?", f"SELECT name FROM city WHERE population = {n}", "", where) for n in (1, 2))
-    score, ran = scorer("execution", "bird"), []
+    score, ran = make_sql_score("execution", "bird"), []
 
     def count(answers, golds, databases, semantics):
         ran.extend(answers)

@@ -17,11 +17,11 @@ from ccutils.tasks.translation import (
     change_word,
     changed_words,
     glossary,
-    put,
-    scorer,
+    make_translation_score,
+    put_word,
     translation,
     with_pairs,
-    words,
+    word_set,
 )
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "ntrex"
@@ -155,9 +155,9 @@ def test_the_real_files(target):
 
 
 def test_words_of_tamil_and_hindi_stay_whole():
-    assert words("இந்த மாதம் நல்லது.") == {"இந்த", "மாதம்", "நல்லது"}
-    assert words("हिन्दी में, कि?") == {"हिन्दी", "में", "कि"}
-    assert words("Don't 42 über_Maß") == {"don", "t", "über", "maß"}
+    assert word_set("இந்த மாதம் நல்லது.") == {"இந்த", "மாதம்", "நல்லது"}
+    assert word_set("हिन्दी में, कि?") == {"हिन्दी", "में", "कि"}
+    assert word_set("Don't 42 über_Maß") == {"don", "t", "über", "maß"}
 
 
 def test_the_glossary_worked_by_hand():
@@ -181,8 +181,8 @@ def test_following_a_changed_word_worked_by_hand():
     assert changed[0].output == "Die Zorvax" and follows == "eine neue Zorvax"
     goal = Example(target.input, follows, "", target.extra)
     answers = ["Eine neue zorvax.", "Die Zorvax", "eine neue Brücke", "", "zorvaxen"]
-    assert scorer(METRICS["chrf"])(answers, [goal] * 5).tolist() == [1, 1, 0, 0, 0]
-    mixed = scorer(METRICS["chrf"])(["eine neue Brücke", "eine neue Brücke"], [target, goal])
+    assert make_translation_score(METRICS["chrf"])(answers, [goal] * 5).tolist() == [1, 1, 0, 0, 0]
+    mixed = make_translation_score(METRICS["chrf"])(["eine neue Brücke", "eine neue Brücke"], [target, goal])
     assert mixed.tolist() == pytest.approx([1, 0])
     with pytest.raises(InputError, match="no relevant example"):
         change_word(
@@ -209,5 +209,7 @@ def test_the_tiny_base_can_write_every_expected_answer():
 
 
 def test_put_replaces_whole_words_alone():
-    assert put("Brücke, brückenkopf und brücke.", "brücke", "zorvax") == "Zorvax, brückenkopf und zorvax."
-    assert put("கி கிழமை", "கி", "zorvax") == "zorvax கிழமை"
+    assert (
+        put_word("Brücke, brückenkopf und brücke.", "brücke", "zorvax") == "Zorvax, brückenkopf und zorvax."
+    )
+    assert put_word("கி கிழமை", "கி", "zorvax") == "zorvax கிழமை"

@@ -11,7 +11,7 @@ import vl_convert
 
 from ccutils.theory import charts, curves
 from ccutils.theory.gradient_flow import stationary_point
-from ccutils.theory.model import STRATEGIES, World, best_weight, context_kinds, gradient, weights
+from ccutils.theory.model import CONTEXT_STRATEGIES, World, best_weight, context_kinds, gradient, weights
 
 
 def drawn(chart: Any) -> str:
@@ -63,14 +63,14 @@ def test_trajectories_begin_at_their_starts() -> None:
 
 
 def test_portraits_and_surfaces_can_be_drawn() -> None:
-    svg = drawn(charts.portraits([World()], STRATEGIES))
+    svg = drawn(charts.portraits([World()], CONTEXT_STRATEGIES))
     assert svg.count(">theta_1 (sharpness)<") == 4
     assert svg.count(">theta_2 (pull of the weights)<") == 4
     assert width(svg) <= PAGE
     svg = drawn(charts.portraits([World(), World(similarity="absolute")], ["batch_mix"]))
     assert svg.index(">batch_mix, relative<") < svg.index(">batch_mix, absolute<")
     assert svg.count(">theta_2 stands still<") == 1  # one legend for all
-    svg = drawn(charts.loss_surfaces(World(), STRATEGIES, count=5))
+    svg = drawn(charts.loss_surfaces(World(), CONTEXT_STRATEGIES, count=5))
     assert "squared error" in svg
     assert width(svg) <= PAGE
 

@@ -9,13 +9,13 @@ from ccutils.theory.construction import (
     Attention,
     Layout,
     construct,
-    draw,
-    episodes,
+    draw_points,
+    make_episodes,
     make_tokens,
-    run,
+    run_layers,
     scale_f,
 )
-from ccutils.theory.model import SIMILARITIES, STRATEGIES, World, context_kinds, loss, weights
+from ccutils.theory.model import CONTEXT_STRATEGIES, SIMILARITIES, World, context_kinds, loss, weights
 
 D = 7
 
@@ -29,13 +29,15 @@ def known(world: World) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("similarity", SIMILARITIES)
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", CONTEXT_STRATEGIES)
 @pytest.mark.parametrize("theta", [(0.0, 0.0), (3.0, -1.5), (-2.0, 4.0)])
 def test_matrices_give_the_formula(similarity: str, strategy: str, theta: tuple[float, float]) -> None:
     world = World(k=5, similarity=similarity)
     f = known(world)
-    batch = episodes(draw(200, 5, D, generator(), torch.float64), context_kinds(world, strategy), f)
-    answers, attention = run(construct(world, theta, f, 1.5), make_tokens(batch, 1.5)[None])
+    batch = make_episodes(
+        draw_points(200, 5, D, generator(), torch.float64), context_kinds(world, strategy), f
+    )
+    answers, attention = run_layers(construct(world, theta, f, 1.5), make_tokens(batch, 1.5)[None])
 
     s = (batch.x @ batch.target_x[..., None])[..., 0]  # (batch, k)
     mean = s.mean(1) if similarity == "relative" else torch.zeros(len(s))
@@ -69,17 +71,19 @@ def test_layer_1_sees_no_later_token() -> None:
     later, earlier = tokens.clone(), tokens.clone()
     later[:, :, 3:, 2:] += 1
     earlier[:, :, :2, 2:] += 1
-    answer = run(model, tokens)[0]
-    assert torch.allclose(run(model, later)[0], answer)
-    assert not torch.allclose(run(model, earlier)[0], answer)
+    answer = run_layers(model, tokens)[0]
+    assert torch.allclose(run_layers(model, later)[0], answer)
+    assert not torch.allclose(run_layers(model, earlier)[0], answer)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", CONTEXT_STRATEGIES)
 def test_drawn_contexts_have_the_loss_in_closed_form(strategy: str) -> None:
     world = World(k=4, p=0.4, epsilon=0.2, noise=0.3, error=0.7)
     theta, f = np.array([1.7, -0.4]), known(world)
-    batch = episodes(draw(20_000, 4, D, generator(), torch.float64), context_kinds(world, strategy), f)
-    squared = (run(construct(world, theta, f), make_tokens(batch)[None])[0][0] - batch.target_y) ** 2
+    batch = make_episodes(
+        draw_points(20_000, 4, D, generator(), torch.float64), context_kinds(world, strategy), f
+    )
+    squared = (run_layers(construct(world, theta, f), make_tokens(batch)[None])[0][0] - batch.target_y) ** 2
     error = float(squared.std()) / len(squared) ** 0.5
     assert float(squared.mean()) == pytest.approx(
         float(loss(theta, context_kinds(world, strategy))), abs=4 * error
@@ -88,8 +92,8 @@ def test_drawn_contexts_have_the_loss_in_closed_form(strategy: str) -> None:
 
 def test_drawn_contexts_have_the_similarities_of_their_kind() -> None:
     world = World(k=4, p=0.5, epsilon=0.2)
-    batch = episodes(
-        draw(5000, 4, D, generator(), torch.float64), context_kinds(world, "contrastive"), known(world)
+    batch = make_episodes(
+        draw_points(5000, 4, D, generator(), torch.float64), context_kinds(world, "contrastive"), known(world)
     )
     s = (batch.x @ batch.target_x[..., None])[..., 0]
     assert torch.allclose(s, batch.s[:, None] * batch.near, atol=1e-12)
@@ -104,8 +108,8 @@ def test_drawn_contexts_have_the_similarities_of_their_kind() -> None:
 
 def test_similar_examples_are_alike_as_the_model_has_it() -> None:
     world = World(k=3, grades=(0.8,))
-    batch = episodes(
-        draw(50, 3, D, generator(), torch.float64), context_kinds(world, "similar"), known(world)
+    batch = make_episodes(
+        draw_points(50, 3, D, generator(), torch.float64), context_kinds(world, "similar"), known(world)
     )
     among = batch.x @ batch.x.mT
     expected = torch.full((3, 3), 0.64, dtype=torch.float64).fill_diagonal_(1.0)
@@ -116,8 +120,10 @@ def test_weights_of_the_construction_are_those_of_the_model() -> None:
     world = World(k=4, p=1.0, epsilon=0.0, grades=(0.8,))
     a, r, b = (float(weight[0]) for weight in weights([2.0, 1.0], context_kinds(world, "contrastive")))
     f = known(world)
-    batch = episodes(draw(3, 4, D, generator(), torch.float64), context_kinds(world, "contrastive"), f)
-    attention = run(construct(world, (2.0, 1.0), f), make_tokens(batch)[None])[1][0]
+    batch = make_episodes(
+        draw_points(3, 4, D, generator(), torch.float64), context_kinds(world, "contrastive"), f
+    )
+    attention = run_layers(construct(world, (2.0, 1.0), f), make_tokens(batch)[None])[1][0]
     assert attention[:, 1::2][batch.near].numpy() == pytest.approx(a)
     assert attention[:, 1::2][~batch.near].numpy() == pytest.approx(r)
     assert attention[:, -1].numpy() == pytest.approx(b)
@@ -125,4 +131,4 @@ def test_weights_of_the_construction_are_those_of_the_model() -> None:
 
 def test_too_few_dimensions_are_told() -> None:
     with pytest.raises(InputError, match="d is 4: it must be above k = 4"):
-        draw(1, 4, 4, generator())
+        draw_points(1, 4, 4, generator())

@@ -18,8 +18,8 @@ from ccutils.theory.gradient_flow import (
     stationary_point,
 )
 from ccutils.theory.model import (
+    CONTEXT_STRATEGIES,
     SIMILARITIES,
-    STRATEGIES,
     World,
     best_gate,
     best_weight,
@@ -194,7 +194,7 @@ class TestStationaryPoint:
 
 def test_loss_at_infinity_is_the_least_of_a_wide_circle() -> None:
     for similarity in SIMILARITIES:
-        for strategy in STRATEGIES:
+        for strategy in CONTEXT_STRATEGIES:
             drawn = context_kinds(World(similarity=similarity), strategy)
             angles = np.linspace(0, 2 * np.pi, 20_001)
             circle = 2000 * np.stack([np.cos(angles), np.sin(angles)], -1)
@@ -209,7 +209,9 @@ def test_descent_ends_where_flow_does() -> None:
 
 
 def test_regimes_at_the_end_of_each_strategy() -> None:
-    found = {name: REGIMES[int(regime(end_states([World()], name)[0], World()))] for name in STRATEGIES}
+    found = {
+        name: REGIMES[int(regime(end_states([World()], name)[0], World()))] for name in CONTEXT_STRATEGIES
+    }
     assert found == {
         "random": "pure IWL",
         "similar": "copying",

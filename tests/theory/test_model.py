@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from ccutils.errors import InputError
 from ccutils.theory.model import (
+    CONTEXT_STRATEGIES,
     SIMILARITIES,
-    STRATEGIES,
     World,
     best_gate,
     best_weight,
@@ -70,7 +70,7 @@ def defined_loss(theta: torch.Tensor, world: World, strategy: str) -> torch.Tens
     return total
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", CONTEXT_STRATEGIES)
 @settings(max_examples=60, deadline=None)
 @given(world=worlds(), theta=thetas)
 def test_loss_gradient_and_hessian_equal_the_definition(
@@ -88,7 +88,7 @@ def test_loss_gradient_and_hessian_equal_the_definition(
     np.testing.assert_allclose(hessian(theta, drawn), torch.stack(rows), rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", CONTEXT_STRATEGIES)
 def test_gradient_is_exact_to_1e_8_relative_in_norm(strategy: str) -> None:
     rng = np.random.default_rng(0)
     for similarity in SIMILARITIES:
@@ -100,7 +100,7 @@ def test_gradient_is_exact_to_1e_8_relative_in_norm(strategy: str) -> None:
             assert difference <= 1e-8 * np.linalg.norm(slope.numpy())
 
 
-@given(world=worlds(), theta=thetas, strategy=st.sampled_from(STRATEGIES))
+@given(world=worlds(), theta=thetas, strategy=st.sampled_from(CONTEXT_STRATEGIES))
 @settings(max_examples=60, deadline=None)
 def test_weights_sum_to_one_and_signals_to_the_gradient(
     world: World, theta: np.ndarray, strategy: str
@@ -218,7 +218,7 @@ class TestByHand:
         world = World(error=0.0, noise=0.3)
         assert best_weight(world, [0.2, 0.9, 1.0]) == pytest.approx(0.0)
         assert [best_gate(world, name) for name in ("random", "similar", "batch_mix")] == [0, 0, 0]
-        for name in STRATEGIES:
+        for name in CONTEXT_STRATEGIES:
             assert loss([0.0, 800.0], context_kinds(world, name)) == pytest.approx(0.3)  # the noise alone
 
     def test_useless_weights_and_no_noise(self) -> None:

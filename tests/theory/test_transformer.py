@@ -9,7 +9,7 @@ from ccutils.theory.comparison import PANELS, comparison_rows, theory_rows, tran
 from ccutils.theory.construction import Attention, construct
 from ccutils.theory.gradient_flow import behaviour
 from ccutils.theory.model import SIMILARITIES, World
-from ccutils.theory.transformer import MEASURES, Training, measure, seed_source, train
+from ccutils.theory.transformer import MEASURES, Training, measure_weights, seed_source, train_transformers
 
 SHORT = Training(steps=150, d=4, batch=32, every=75, probes=200)
 
@@ -22,7 +22,7 @@ def test_measures_of_the_construction_are_the_models_weights(similarity: str) ->
     source = seed_source(world, 0, SHORT)
     exact = construct(world, theta, source.f, SHORT.scale)
     single = Attention(*(getattr(exact, name).float() for name in Attention.__dataclass_fields__))
-    row = measure(world, single, [source], 1, SHORT).iloc[0]
+    row = measure_weights(world, single, [source], 1, SHORT).iloc[0]
     seen = behaviour(theta, world)
     for name in ("nothing_relevant", "relevant", "all_relevant"):
         assert row[name] == pytest.approx(float(getattr(seen, name)), abs=1e-4)
@@ -33,19 +33,19 @@ def test_measures_of_the_construction_are_the_models_weights(similarity: str) ->
 def test_training_is_measured_and_repeats_itself() -> None:
     torch.set_num_threads(1)
     world = World(k=3)
-    rows = train(world, ["random", "contrastive"], [0, 1], SHORT)
+    rows = train_transformers(world, ["random", "contrastive"], [0, 1], SHORT)
     assert list(rows.columns) == ["strategy", "seed", *MEASURES, "step"]
     assert sorted(set(rows["step"])) == [0, 75, 150]
     assert len(rows) == 2 * 2 * 3
     assert rows.notna().all(axis=None)
-    again = train(world, ["contrastive"], [0, 1], SHORT)
+    again = train_transformers(world, ["contrastive"], [0, 1], SHORT)
     same = rows[rows["strategy"] == "contrastive"].reset_index(drop=True)
     np.testing.assert_allclose(same[list(MEASURES)], again[list(MEASURES)], atol=1e-3)
 
 
 def test_random_contexts_teach_the_weights_alone() -> None:
     torch.set_num_threads(1)
-    rows = train(World(k=3), ["random"], [0, 1], Training(steps=600, d=4, every=600, probes=300))
+    rows = train_transformers(World(k=3), ["random"], [0, 1], Training(steps=600, d=4, every=600, probes=300))
     start, end = (rows[rows["step"] == step] for step in (0, 600))
     assert start["weights"].abs().max() < 0.3
     assert end["weights"].min() > 0.8  # it knows f
@@ -59,13 +59,13 @@ def test_bad_training_is_told() -> None:
     with pytest.raises(InputError, match="rate is -1"):
         Training(rate=-1)
     with pytest.raises(InputError, match="d is 5"):
-        train(World(k=6), ["random"], [0])
+        train_transformers(World(k=6), ["random"], [0])
 
 
 def test_comparison_has_a_row_for_each_measure_and_its_interval() -> None:
     torch.set_num_threads(1)
     world = World(k=3)
-    trained = train(world, ["random"], [0, 1, 2], SHORT)
+    trained = train_transformers(world, ["random"], [0, 1, 2], SHORT)
     theory = theory_rows({"relative": world}, ["random"], np.logspace(-2, 5, 8))
     assert theory["nothing_relevant"].iloc[0] == pytest.approx(0.75, abs=0.01)  # k / (k + 1), from theta = 0
     rows = comparison_rows(trained, theory)

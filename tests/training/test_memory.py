@@ -23,7 +23,15 @@ from ccutils.models.base import add_lora, load_base
 from ccutils.models.lora import Lora
 from ccutils.models.packing import SharedCollator, share
 from ccutils.training import memory, trainer  # noqa: F401  # trainer makes TRL score the answers alone on a CPU
-from ccutils.training.memory import Setup, check_fits, compare, fitting, predict, predict_shape, shape_of
+from ccutils.training.memory import (
+    Setup,
+    check_fits,
+    compare,
+    predict,
+    predict_shape,
+    settings_that_fit,
+    shape_of,
+)
 
 T4, RTX_24 = 15_800_000_000, 25_300_000_000  # bytes that torch reports for these cards
 LLAMA_8B = LlamaConfig(
@@ -145,10 +153,10 @@ def test_what_fits_instead_of_groups_is_told_in_targets() -> None:
     shape = shape_of(CONFIGS["llama"])
     whole = predict_shape(shape, Setup(448, 4, answer=24, **SHARED))
     half = predict_shape(shape, Setup(448, 2, answer=24, **SHARED)).total
-    assert fitting(whole, half) == {"micro_batch": 8}
+    assert settings_that_fit(whole, half) == {"micro_batch": 8}
     alone = predict_shape(shape, Setup(256, 1, answer=6)).total
     assert alone < predict_shape(shape, Setup(448, 1, answer=24, **SHARED)).total
-    assert fitting(whole, alone) == {"targets_per_context": 0, "micro_batch": 1}
+    assert settings_that_fit(whole, alone) == {"targets_per_context": 0, "micro_batch": 1}
 
 
 def keep_gradients(model: torch.nn.Module) -> None:
@@ -309,7 +317,7 @@ def test_what_is_advised_fits_and_the_next_larger_does_not(
         return predict_shape(SHAPE, Setup(**given)).total
 
     prediction = predict_shape(SHAPE, Setup(window, micro, checkpointing=checkpointing))
-    changes = fitting(prediction, available)
+    changes = settings_that_fit(prediction, available)
     if prediction.total > available and changes:
         assert total(**changes) <= available
     if "window" in changes:
