@@ -48,14 +48,22 @@ def check_kinds(values: Any, *but: str) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that refuses `name`: the nearest known names, or all of them."""
+    """The end of a sentence that refuses `name`: the nearest known names, or all of them.
+
+    >>> nearest("contrastiv", ["random", "contrastive"])
+    '; did you mean contrastive?'
+    """
     names = list(known)
     close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(sorted(names))}."
 
 
 def from_text(value: Any, default: Any) -> Any:
-    """A number where the default is one and YAML has read a text, as it reads 2e-4; else the value itself."""
+    """A number where the default is one and YAML has read a text, as it reads 2e-4; else the value itself.
+
+    >>> from_text("2e-4", 0.001), from_text("2e-4", "a text")
+    (0.0002, '2e-4')
+    """
     if not isinstance(value, str) or not isinstance(default, float):
         return value
     with suppress(ValueError):
@@ -64,7 +72,11 @@ def from_text(value: Any, default: Any) -> Any:
 
 
 def check_seeds(seeds: Any, where: str = "seeds") -> list[int]:
-    """The seeds as a list; one whole number is one seed. Raises InputError for anything else."""
+    """The seeds as a list; one whole number is one seed. Raises InputError for anything else.
+
+    >>> check_seeds(3)
+    [3]
+    """
     found = seeds if isinstance(seeds, list | tuple) else [seeds]
     if not found or not all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in found):
         raise InputError(f"{where} is {seeds!r}: it must be a list of whole numbers from 0, such as [0, 1].")

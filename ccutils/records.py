@@ -151,7 +151,11 @@ def check_results_folder(folder: Path) -> None:
 
 
 def check_strategies(names: Iterable[str]) -> list[str]:
-    """The distinct names in the order of ORDER. Raises InputError for one that has no colour."""
+    """The distinct names in the order of ORDER. Raises InputError for one that has no colour.
+
+    >>> check_strategies(["contrastive", "base", "random"])
+    ['base', 'random', 'contrastive']
+    """
     present = set(names)
     unknown = sorted(present - set(ORDER))
     if unknown:

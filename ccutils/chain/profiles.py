@@ -57,7 +57,11 @@ class Profile:
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """One mapping of several, the later over the earlier, and so for values that are mappings themselves."""
+    """One mapping of several, the later over the earlier, and so for values that are mappings themselves.
+
+    >>> merged({"k": 6, "task_options": {"pool_size": 100}}, {"task_options": {"n_test": 50}})
+    {'k': 6, 'task_options': {'pool_size': 100, 'n_test': 50}}
+    """
     found: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
@@ -85,7 +89,11 @@ def read_profile(path: Path, settings: Iterable[str] = ()) -> Profile:
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
-    """Split NAME=VALUE and read the value as YAML: 3, 0.5, [0, 1], true, a word."""
+    """Split NAME=VALUE and read the value as YAML: 3, 0.5, [0, 1], true, a word.
+
+    >>> parse_setting("seeds=[0, 1]")
+    ('seeds', [0, 1])
+    """
     import yaml
 
     name, equals, value = text.partition("=")

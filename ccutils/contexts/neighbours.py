@@ -31,7 +31,11 @@ def fold(text: str) -> str:
 
 
 def duplicate_groups(texts: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each text, shape (n,), the same for duplicates."""
+    """A number for each text, shape (n,), the same for duplicates.
+
+    >>> duplicate_groups(["Play it", "stop", "play  it"]).tolist()
+    [0, 1, 0]
+    """
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(fold(text), len(numbers)) for text in texts], dtype=np.int64)
 
@@ -167,6 +171,9 @@ def pool_neighbours(
     Duplicates are left out because they would give the label away, as a paraphrase does, or contradict it
     (ours). With `path`, the result is kept there and read again when texts, backend and version are the same.
     `index` saves making one where the caller has that of these texts and backend.
+
+    >>> pool_neighbours(["rain in Oslo", "rain in Lima", "call my sister"], k=1).rows.tolist()
+    [[1], [0], [0]]
     """
     source = hashlib.sha256("\x00".join([str(FILE_VERSION), backend, *texts]).encode()).hexdigest()
     if path is not None and path.exists():

@@ -69,6 +69,9 @@ def needed(text: str, label: str) -> list[str]:
 
     Those are the words that the label has too (a slot's value, a literal, a name), runs of them together
     where the label has them together, and whatever holds a digit. In lower case, without punctuation.
+
+    >>> needed("call Ann Lee at noon", "[IN:CREATE_CALL [SL:CONTACT Ann Lee ] ]")
+    ['ann lee']
     """
     there = [w for w in re.findall(r"[^\s\[\]()'\"=;,<>]+", label.lower())]
     there = [bare_word(w) for w in there]
@@ -86,7 +89,11 @@ def needed(text: str, label: str) -> list[str]:
 
 
 def keeps(text: str, phrases: list[str]) -> bool:
-    """Whether a text holds every phrase, word for word."""
+    """Whether a text holds every phrase, word for word.
+
+    >>> keeps("please ring Ann Lee", ["ann lee"]), keeps("please ring Lee", ["ann lee"])
+    (True, False)
+    """
     padded = f" {' '.join(w for w in map(bare_word, text.split()) if w)} "
     return all(f" {phrase} " in padded for phrase in phrases)
 

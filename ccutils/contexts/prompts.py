@@ -184,5 +184,9 @@ def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int:
 
 
 def shorten(text: str, length: int = 60) -> str:
-    """The text's first `length` characters, for messages."""
+    """The text's first `length` characters, for messages.
+
+    >>> shorten("a long question", 9)
+    'a long...'
+    """
     return text if len(text) <= length else text[: length - 3] + "..."

@@ -128,6 +128,12 @@ class ContextSampler:
     needs none). A context never holds its target nor a duplicate of it (same input but for case and
     spaces), except as PARAPHRASE: it would give the label away or contradict it. It never holds the same
     row twice. Raises InputError where some target has too few examples left.
+
+    >>> inputs = ["rain in Oslo", "rain in Lima", "call my sister", "play a song"]
+    >>> sampler = ContextSampler(Strategy("random", k=2), None, inputs, seed=0)
+    >>> drawn = sampler.sample(epoch=0, targets=np.array([3]))
+    >>> drawn.rows.shape, 3 in drawn.rows
+    ((1, 2), False)
     """
 
     def __init__(

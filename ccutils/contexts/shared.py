@@ -122,7 +122,11 @@ class SharedSampler(ContextSampler):
 
 @lru_cache(maxsize=4)
 def target_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
-    """The order of the pool's targets in an epoch, as ccutils.training.dataset has it: (n,)."""
+    """The order of the pool's targets in an epoch, as ccutils.training.dataset has it: (n,).
+
+    >>> sorted(target_order(seed=0, epoch=1, n=4).tolist())
+    [0, 1, 2, 3]
+    """
     order = np.random.default_rng([seed, Stream.TARGET_ORDER, epoch]).permutation(n)
     order.flags.writeable = False  # it is handed out again
     return order

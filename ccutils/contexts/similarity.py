@@ -55,6 +55,9 @@ def words(text: str) -> list[str]:
     """Case-folded runs of letters, marks and numbers, in any script that writes spaces; no stemming.
 
     Scripts without spaces (Thai, Chinese) need a sentence-transformers backend.
+
+    >>> words("Don't STOP, Ärger!")
+    ['don', 't', 'stop', 'ärger']
     """
     return unicodedata.normalize("NFKC", text).casefold().translate(_TABLE).split()
 

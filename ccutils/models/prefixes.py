@@ -74,6 +74,10 @@ def grow(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[list[Pref
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many first tokens two sequences have in common."""
+    """How many first tokens two sequences have in common.
+
+    >>> common([1, 2, 3], [1, 2, 4])
+    2
+    """
     pairs = zip(one, other, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -14,6 +14,11 @@ class LivePool:
 
     What was added is compared one by one, with the word statistics of the pool that was indexed (of a word
     that it lacks "tfidf" knows nothing): after many additions make a new one.
+
+    >>> from ccutils.tasks import Example
+    >>> pool = LivePool.make([Example("rain in Oslo", "weather"), Example("play a song", "music")])
+    >>> pool.plus(Example("book a bed", "hotel")).nearest(Example("a bed in Lima", ""), k=1)[0][0].output
+    'hotel'
     """
 
     examples: Sequence[Example]

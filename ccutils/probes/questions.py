@@ -90,6 +90,11 @@ def make_questions(
 
     Similarity is measured by one index over pool and OOD pool together, so that it means the same in both
     sets. Raises InputError for k or n_targets out of range.
+
+    >>> from ccutils.tasks import load_task
+    >>> questions = make_questions(load_task("topics", seed=0), k=2, seed=0, n_targets=1)
+    >>> [(q.kind, q.grade) for q in questions.questions if q.set == "id"][:3]
+    [('plain', 0), ('plain', 1), ('changed', 1)]
     """
     check_questions(task, k, n_targets)
     examples = [*task.pool, *task.ood_pool]

@@ -108,6 +108,10 @@ def estimate(parts: Values, wholes: Values, targets: Sequence[str]) -> Estimate:
 
     Targets are resampled, each with all its answers (several contexts of one target are no independent
     draws). Resamples whose wholes are all 0 say nothing and are left out. n counts the wholes above 0.
+
+    >>> found = estimate(np.array([1.0, 0.0]), np.array([1.0, 1.0]), ["first target", "second target"])
+    >>> found.value, found.n
+    (0.5, 2)
     """
     n = int(np.count_nonzero(wholes))
     if n == 0:

@@ -162,7 +162,11 @@ def scores_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_number(value: float, half: float) -> str:
-    """A score with its half width: 0.94 ± 0.03, or 0.94 alone where one seed gives no width."""
+    """A score with its half width: 0.94 ± 0.03, or 0.94 alone where one seed gives no width.
+
+    >>> write_number(0.944, 0.03), write_number(0.944, float("nan"))
+    ('0.94 ± 0.03', '0.94')
+    """
     return f"{value:.2f}" if np.isnan(half) else f"{value:.2f} ± {half:.2f}"
 
 

@@ -32,6 +32,10 @@ def load_task(name: str, *, seed: int, **options: Any) -> Task:
 
     What follows a hyphen is a label: a profile's `mtop-de` and `mtop-fr` are one task with different options.
     Raises InputError for a task or an option that does not exist, naming those that do.
+
+    >>> task = load_task("topics", seed=0, pool_size=100)
+    >>> len(task.pool), len(task.pool[0].input.split())
+    (100, 3)
     """
     name = name.partition("-")[0]
     if name not in TASKS:

@@ -29,6 +29,9 @@ def parse_form(text: str) -> Node:
     """The tree of '[IN:X words [SL:Y words ] ]', white space aside.
 
     Raises ParseError for anything but one balanced tree whose root is an intent: answers may be anything.
+
+    >>> parse_form("[IN:CREATE_CALL [SL:CONTACT Ann ] ]").label
+    'IN:CREATE_CALL'
     """
     tokens = re.sub(r"\[\s*", " [", text.replace("]", " ] ")).split()
     stack: list[tuple[str, list[str | Node]]] = []
@@ -61,7 +64,11 @@ def parse_form(text: str) -> Node:
 
 
 def labels(node: Node) -> Iterator[str]:
-    """Every label of the tree, root first."""
+    """Every label of the tree, root first.
+
+    >>> list(labels(parse_form("[IN:A [SL:B x ] y ]")))
+    ['IN:A', 'SL:B']
+    """
     yield node.label
     for child in node.children:
         if isinstance(child, Node):

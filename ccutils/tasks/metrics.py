@@ -35,6 +35,9 @@ def slot_f1(answers: Sequence[str], references: Sequence[str]) -> Scores:
 
     1 where neither has slots; 0 where the answer is not a logical form. Labels that are ANY in the reference
     are not judged, the words under them are.
+
+    >>> slot_f1(["[IN:A [SL:B x ] ]"], ["[IN:A [SL:B x ] [SL:C y ] ]"]).round(2).tolist()
+    [0.67]
     """
 
     def f1(answer: Node, reference: Node) -> float:

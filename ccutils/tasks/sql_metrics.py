@@ -124,7 +124,11 @@ def sql_text_match(answers: Sequence[str], golds: Sequence[str]) -> Scores:
 
 
 def canonical(sql: str) -> str | None:
-    """A query in one form of writing, or None where it is not one query."""
+    """A query in one form of writing, or None where it is not one query.
+
+    >>> canonical('select "Name" from City ;') == canonical("SELECT name  FROM city")
+    True
+    """
     tree = tree_of(sql)
     if tree is None:
         return None

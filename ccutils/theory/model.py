@@ -269,5 +269,9 @@ def ratio_to_one(pull: ArrayLike, curve: ArrayLike) -> Array:
 
 
 def copying_threshold(world: World, s: float) -> float:
-    """The weights' error from which contexts of k examples, all of similarity s < 1, open the gate fully."""
+    """The weights' error from which contexts of k examples, all of similarity s < 1, open the gate fully.
+
+    >>> round(copying_threshold(World(k=6, noise=0.05), s=0.85), 3)
+    0.514
+    """
     return (1 - s) + (1 + s) / world.k + world.noise / (world.k * (1 - s))

@@ -116,6 +116,10 @@ def plan_from(parameters: Mapping[str, Any], **run: Any) -> Plan:
     """Make the plan of a job: `parameters` of notebook 03 by name, and `run`, what the profile's lists give.
 
     Parameters that are no part of a plan, such as `seeds`, are left out.
+
+    >>> plan = plan_from({"k": 4, "steps": 50, "seeds": [0, 1]}, strategy="random", seed=1)
+    >>> plan.k, plan.settings.steps, plan.seed
+    (4, 50, 1)
     """
     given = {**parameters, **run}
     settings = Settings(**{name: given[name] for name in Settings.__dataclass_fields__ if name in given})
@@ -124,7 +128,11 @@ def plan_from(parameters: Mapping[str, Any], **run: Any) -> Plan:
 
 
 def read_plan(text: str) -> Plan:
-    """The plan in a JSON object of its fields. Raises InputError that names the field which is wrong."""
+    """The plan in a JSON object of its fields. Raises InputError that names the field which is wrong.
+
+    >>> read_plan('{"strategy": "contrastive,epsilon=0"}').variant
+    'epsilon=0'
+    """
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:

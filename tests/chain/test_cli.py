@@ -22,40 +22,6 @@ from ccutils.errors import InputError
 ROOT = Path(__file__).parents[2]
 
 
-def run(profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ccutils.chain.cli", "--profile", str(profile), "--cores", "2", *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """./reproduce.sh with the interpreter of these tests."""
-    environment = {**os.environ, "CCUTILS_PYTHON": sys.executable}
-    return subprocess.run(
-        ["./reproduce.sh", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment, check=False
-    )
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The profile of a stub chain that has run once."""
-    folder = tmp_path_factory.mktemp("chain")
-    profile = make_chain(folder)
-    done = run(profile)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 of 6 steps (100%) done" in done.stdout
-    assert "finished 03_ic_train/topics-tiny-random-0-1 in" in done.stdout
-    assert f"The report: {folder / 'results/report.html'}" in done.stdout
-    yield profile
-    shutil.rmtree(folder)
-
-
-def made(profile: Path) -> dict[str, int]:
-    """Every output and when it was made."""
-    results = profile.parent / "results"
-    files = [p for p in results.rglob("*") if p.suffix in (".json", ".parquet", ".svg", ".html")]
-    return {str(p.relative_to(results)): p.stat().st_mtime_ns for p in files if ".snakemake" not in p.parts}
-
-
 def test_every_output_is_where_the_chain_says(chain: Path) -> None:
     assert set(made(chain)) == {
         "topics/tiny/start.json",
@@ -254,3 +220,37 @@ class TestShell:
         second = shell(*options)
         assert "Nothing to do" in second.stdout
         assert time.monotonic() - start < 15
+
+
+def run(profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ccutils.chain.cli", "--profile", str(profile), "--cores", "2", *options]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """./reproduce.sh with the interpreter of these tests."""
+    environment = {**os.environ, "CCUTILS_PYTHON": sys.executable}
+    return subprocess.run(
+        ["./reproduce.sh", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The profile of a stub chain that has run once."""
+    folder = tmp_path_factory.mktemp("chain")
+    profile = make_chain(folder)
+    done = run(profile)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 6 steps (100%) done" in done.stdout
+    assert "finished 03_ic_train/topics-tiny-random-0-1 in" in done.stdout
+    assert f"The report: {folder / 'results/report.html'}" in done.stdout
+    yield profile
+    shutil.rmtree(folder)
+
+
+def made(profile: Path) -> dict[str, int]:
+    """Every output and when it was made."""
+    results = profile.parent / "results"
+    files = [p for p in results.rglob("*") if p.suffix in (".json", ".parquet", ".svg", ".html")]
+    return {str(p.relative_to(results)): p.stat().st_mtime_ns for p in files if ".snakemake" not in p.parts}

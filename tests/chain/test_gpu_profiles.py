@@ -24,30 +24,6 @@ SIZES = {  # of the models' configs: vocabulary, width, width of the MLP, layers
 }
 
 
-def config_of(model: str) -> PretrainedConfig:
-    vocabulary, width, mlp, layers, heads, groups = SIZES[model]
-    family = LlamaConfig if "llama" in model else Qwen2Config
-    return family(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        intermediate_size=mlp,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=groups,
-        tie_word_embeddings=width < 3000,
-    )
-
-
-@pytest.fixture(params=CARDS)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def profile(name: str) -> Profile:
-    return read_profile(PROFILES / f"{name}.yaml")
-
-
 def test_no_setting_is_left_to_a_default_for_the_tiny_base(profile: Profile) -> None:
     settings = {f.name for f in fields(Settings)}
     ours = {"k", "p", "epsilon", "window", "rank", "alpha", "targets", "attention"}
@@ -84,3 +60,27 @@ def test_the_paper_profile_has_the_languages_of_the_paper() -> None:
     assert {name.partition("-")[0] for name in tasks} == {"mtop", "text_to_sql", "translation"}
     assert [t["task_options"].get("language") for t in tasks.values()][:3] == ["es", "de", "fr"]
     assert [t["task_options"].get("target") for t in tasks.values()][4:] == ["lt", "ta", "hi", "de"]
+
+
+def config_of(model: str) -> PretrainedConfig:
+    vocabulary, width, mlp, layers, heads, groups = SIZES[model]
+    family = LlamaConfig if "llama" in model else Qwen2Config
+    return family(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=mlp,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
+        tie_word_embeddings=width < 3000,
+    )
+
+
+@pytest.fixture(params=CARDS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def profile(name: str) -> Profile:
+    return read_profile(PROFILES / f"{name}.yaml")

@@ -30,46 +30,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 PARAMETERS = {"k": 3, "strategy": "contrastive"}
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """A finished run of two checkpoints, far enough from its base to answer otherwise."""
-    plan = make_plan(tmp_path_factory.mktemp("results"), steps=20, n_checkpoints=2, learning_rate=0.1)
-    ic_train(plan)
-    return plan
-
-
-@pytest.fixture
-def plan(trained: Plan, tmp_path: Path) -> Plan:
-    """The same run in a folder of the test's own."""
-    shutil.copytree(trained.results, tmp_path, dirs_exist_ok=True)
-    return make_plan(tmp_path, steps=20, n_checkpoints=2, learning_rate=0.1)
-
-
-@pytest.fixture
-def questions(plan: Plan) -> QuestionSet:
-    return make_questions(load_task(plan.task, seed=0, **plan.task_options), 3, 0, 4)
-
-
-@pytest.fixture
-def responder(plan: Plan) -> Responder:
-    return Responder(prepare_run(plan).path, plan.cache)
-
-
-class Asked:
-    """Counts the prompts that are really answered, and may stop after some, as a kill would."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, stop_after: int | None = None) -> None:
-        self.n, self.stop_after, self.real = 0, stop_after, answer_each
-        monkeypatch.setattr(probe_answers, "answer_each", self)
-
-    def __call__(self, *arguments: Any) -> Iterator[tuple[int, str]]:
-        for pair in self.real(*arguments):
-            if self.n == self.stop_after:
-                raise KeyboardInterrupt
-            self.n += 1
-            yield pair
-
-
 def test_rows_of_base_and_checkpoints(plan: Plan, questions: QuestionSet, responder: Responder) -> None:
     steps = find_or_train(plan)
     probed = probe_run(plan.run, questions, responder, steps, PARAMETERS)
@@ -249,3 +209,43 @@ def test_a_run_of_other_values_is_refused_and_kept(plan: Plan, name: str, value:
 
 def test_settings_of_the_training_may_differ(plan: Plan) -> None:
     assert list(find_or_train(make_plan(Path(plan.results), steps=7))) == [10, 20]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A finished run of two checkpoints, far enough from its base to answer otherwise."""
+    plan = make_plan(tmp_path_factory.mktemp("results"), steps=20, n_checkpoints=2, learning_rate=0.1)
+    ic_train(plan)
+    return plan
+
+
+@pytest.fixture
+def plan(trained: Plan, tmp_path: Path) -> Plan:
+    """The same run in a folder of the test's own."""
+    shutil.copytree(trained.results, tmp_path, dirs_exist_ok=True)
+    return make_plan(tmp_path, steps=20, n_checkpoints=2, learning_rate=0.1)
+
+
+@pytest.fixture
+def questions(plan: Plan) -> QuestionSet:
+    return make_questions(load_task(plan.task, seed=0, **plan.task_options), 3, 0, 4)
+
+
+@pytest.fixture
+def responder(plan: Plan) -> Responder:
+    return Responder(prepare_run(plan).path, plan.cache)
+
+
+class Asked:
+    """Counts the prompts that are really answered, and may stop after some, as a kill would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stop_after: int | None = None) -> None:
+        self.n, self.stop_after, self.real = 0, stop_after, answer_each
+        monkeypatch.setattr(probe_answers, "answer_each", self)
+
+    def __call__(self, *arguments: Any) -> Iterator[tuple[int, str]]:
+        for pair in self.real(*arguments):
+            if self.n == self.stop_after:
+                raise KeyboardInterrupt
+            self.n += 1
+            yield pair

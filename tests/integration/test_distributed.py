@@ -28,14 +28,6 @@ LAUNCH = ROOT / "launch"
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
-def run(plan: Plan, *command: str) -> None:
-    """Call a Python program with the plan as its last argument; without a GPU, processes talk by gloo."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
-    line = [sys.executable, *command, json.dumps(asdict(plan))]
-    ended = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-
-
 def launcher(config: str, *program: str) -> list[str]:
     """What the README tells to run on several GPUs."""
     start = ["-m", "accelerate.commands.launch", "--config_file", str(LAUNCH / config)]
@@ -56,34 +48,10 @@ notebook_launcher(train_plan, (plan,), num_processes=2, use_port=port)
 """
 
 
-def curve(plan: Plan) -> list[float]:
-    done = json.loads((plan.run.folder / "done.json").read_text())
-    return [entry["loss"] for entry in done["curve"]]
-
-
-def adapter(plan: Plan) -> dict[str, torch.Tensor]:
-    return dict(load_file(checkpoints(plan.run.folder)[6] / "adapter_model.safetensors"))
-
-
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    plan = make_plan(tmp_path_factory.mktemp("alone"), micro_batch=2, keep=2)
-    ic_train(plan)
-    return plan
-
-
 WAYS = {
     "data parallel": launcher("data_parallel.yaml", "-m", "ccutils.training.launch"),
     "4-bit weights split": launcher("fsdp_qlora.yaml", str(ROOT / "tests" / "support" / "fsdp_on_cpu.py")),
 }
-
-
-@pytest.fixture(scope="module", params=WAYS)
-def together(request: pytest.FixtureRequest, alone: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """The same run by two processes, which also share the making of the base."""
-    plan = replace(alone, results=str(tmp_path_factory.mktemp("together")))
-    run(plan, *WAYS[request.param])
-    return plan
 
 
 def test_two_processes_train_as_one_does(alone: Plan, together: Plan) -> None:
@@ -152,3 +120,35 @@ def test_accelerate_knows_every_key(path: Path) -> None:
 
     config = load_config_from_file(str(path))
     assert config.num_processes == yaml.safe_load(path.read_text())["num_processes"]
+
+
+def run(plan: Plan, *command: str) -> None:
+    """Call a Python program with the plan as its last argument; without a GPU, processes talk by gloo."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    line = [sys.executable, *command, json.dumps(asdict(plan))]
+    ended = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def curve(plan: Plan) -> list[float]:
+    done = json.loads((plan.run.folder / "done.json").read_text())
+    return [entry["loss"] for entry in done["curve"]]
+
+
+def adapter(plan: Plan) -> dict[str, torch.Tensor]:
+    return dict(load_file(checkpoints(plan.run.folder)[6] / "adapter_model.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    plan = make_plan(tmp_path_factory.mktemp("alone"), micro_batch=2, keep=2)
+    ic_train(plan)
+    return plan
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def together(request: pytest.FixtureRequest, alone: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The same run by two processes, which also share the making of the base."""
+    plan = replace(alone, results=str(tmp_path_factory.mktemp("together")))
+    run(plan, *WAYS[request.param])
+    return plan

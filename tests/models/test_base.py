@@ -34,42 +34,6 @@ from ccutils.tasks import Task, load_task
 IDS = torch.tensor([[3, 4, 5, 6, 7, 8]])
 
 
-@pytest.fixture(scope="module")
-def task() -> Task:
-    return load_task("topics", seed=0, **TASK)
-
-
-@pytest.fixture(scope="module")
-def path(task, tmp_path_factory) -> str:
-    return model_path("tiny", task, tmp_path_factory.mktemp("cache"), make_recipe({**RECIPE, "width": 32}))
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    """What HF_HUB_OFFLINE=1 does, which huggingface_hub reads when it is imported."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-
-
-@torch.inference_mode()
-def logits(model) -> torch.Tensor:
-    return model(IDS).logits
-
-
-@pytest.fixture
-def adapters(path, tmp_path) -> list[Path]:
-    """Two different adapters, none of them without effect."""
-    folders = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        model = add_lora(load_base(path, quantise=False), Lora(rank=2), checkpointing=False)
-        for name, weights in model.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(weights, std=0.5)
-        folders.append(tmp_path / f"checkpoint-{seed}")
-        model.save_pretrained(folders[-1])
-    return folders
-
-
 class TestPath:
     def test_tiny_a_directory_and_a_copy_of_it_are_alike(self, task, path, tmp_path):
         """Nothing that loads a model can tell which of them it has."""
@@ -364,3 +328,39 @@ def test_an_old_gpu_gets_attention_that_it_has_a_fast_kernel_for(tmp_path, monke
     found = logits(load_base(str(tmp_path), quantise=False))
     assert heads[2:] == [(4, 4, False)] * 2
     assert torch.allclose(found, expected, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def task() -> Task:
+    return load_task("topics", seed=0, **TASK)
+
+
+@pytest.fixture(scope="module")
+def path(task, tmp_path_factory) -> str:
+    return model_path("tiny", task, tmp_path_factory.mktemp("cache"), make_recipe({**RECIPE, "width": 32}))
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """What HF_HUB_OFFLINE=1 does, which huggingface_hub reads when it is imported."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@torch.inference_mode()
+def logits(model) -> torch.Tensor:
+    return model(IDS).logits
+
+
+@pytest.fixture
+def adapters(path, tmp_path) -> list[Path]:
+    """Two different adapters, none of them without effect."""
+    folders = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = add_lora(load_base(path, quantise=False), Lora(rank=2), checkpointing=False)
+        for name, weights in model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(weights, std=0.5)
+        folders.append(tmp_path / f"checkpoint-{seed}")
+        model.save_pretrained(folders[-1])
+    return folders

@@ -31,54 +31,6 @@ NEW = 6
 Prompts = Sequence[Sequence[int]]
 
 
-@pytest.fixture(scope="module")
-def tokenizer() -> PreTrainedTokenizerFast:
-    vocabulary = {word: i for i, word in enumerate(WORDS)}
-    plain = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
-    return PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="<pad>", eos_token="<eos>")
-
-
-def make_model(config: type[Any], causal: type[Any], **changes: Any) -> Any:
-    """Random weights, large so that answers differ with the prompt; grouped-query attention, as LLMs have."""
-    torch.manual_seed(0)
-    values = {
-        "vocab_size": len(WORDS),
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 128,
-        "initializer_range": 0.5,
-        "pad_token_id": 0,
-        "eos_token_id": 1,
-        "bos_token_id": None,
-    }
-    return causal(config(**{**values, **changes})).eval()
-
-
-@pytest.fixture(scope="module")
-def model() -> Any:
-    return make_model(LlamaConfig, LlamaForCausalLM)
-
-
-def one_by_one(model: Any, tokenizer: PreTrainedTokenizerFast, prompts: Prompts) -> list[str]:
-    """The reference: a generate call for each prompt."""
-    answers = []
-    for prompt in prompts:
-        ids = torch.tensor([list(prompt)])
-        output = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=NEW,
-            do_sample=False,
-            eos_token_id=stop_tokens(tokenizer),
-        )
-        text = tokenizer.decode(output[0, len(prompt) :], skip_special_tokens=True)
-        answers.append(first_line(str(text)))
-    return answers
-
-
 def family(seed: int) -> list[list[int]]:
     """Prompts like those of a target's contexts: slots, one of which differs, and a tail."""
     generator = torch.Generator().manual_seed(seed)
@@ -94,22 +46,6 @@ def family(seed: int) -> list[list[int]]:
 
 
 PROMPTS = [prompt for seed in range(3) for prompt in family(seed)]
-
-
-class Counting:
-    """A model that counts the tokens and the rows it is run on, and may lack memory for long rows."""
-
-    def __init__(self, model: Any, most: int = 10**9) -> None:
-        self.model, self.most, self.tokens, self.rows = model, most, 0, list[int]()
-        self.config = model.config
-        self.parameters = model.parameters
-
-    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **rest: Any) -> Any:
-        if attention_mask.numel() > self.most:
-            raise torch.OutOfMemoryError("no memory")
-        self.tokens += input_ids.numel()
-        self.rows.append(len(input_ids))
-        return self.model(input_ids=input_ids, attention_mask=attention_mask, **rest)
 
 
 @pytest.mark.parametrize("least", [1, 4, 1000])
@@ -224,3 +160,67 @@ def test_the_tree_shares_what_is_long_enough() -> None:
         [[1, 2], [7]],
         [[3, 4], [3, 5], [9]],
     ]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerFast:
+    vocabulary = {word: i for i, word in enumerate(WORDS)}
+    plain = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
+    return PreTrainedTokenizerFast(tokenizer_object=plain, pad_token="<pad>", eos_token="<eos>")
+
+
+def make_model(config: type[Any], causal: type[Any], **changes: Any) -> Any:
+    """Random weights, large so that answers differ with the prompt; grouped-query attention, as LLMs have."""
+    torch.manual_seed(0)
+    values = {
+        "vocab_size": len(WORDS),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 128,
+        "initializer_range": 0.5,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": None,
+    }
+    return causal(config(**{**values, **changes})).eval()
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return make_model(LlamaConfig, LlamaForCausalLM)
+
+
+def one_by_one(model: Any, tokenizer: PreTrainedTokenizerFast, prompts: Prompts) -> list[str]:
+    """The reference: a generate call for each prompt."""
+    answers = []
+    for prompt in prompts:
+        ids = torch.tensor([list(prompt)])
+        output = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=NEW,
+            do_sample=False,
+            eos_token_id=stop_tokens(tokenizer),
+        )
+        text = tokenizer.decode(output[0, len(prompt) :], skip_special_tokens=True)
+        answers.append(first_line(str(text)))
+    return answers
+
+
+class Counting:
+    """A model that counts the tokens and the rows it is run on, and may lack memory for long rows."""
+
+    def __init__(self, model: Any, most: int = 10**9) -> None:
+        self.model, self.most, self.tokens, self.rows = model, most, 0, list[int]()
+        self.config = model.config
+        self.parameters = model.parameters
+
+    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **rest: Any) -> Any:
+        if attention_mask.numel() > self.most:
+            raise torch.OutOfMemoryError("no memory")
+        self.tokens += input_ids.numel()
+        self.rows.append(len(input_ids))
+        return self.model(input_ids=input_ids, attention_mask=attention_mask, **rest)

@@ -44,27 +44,6 @@ SHAPE: dict[str, Any] = {
 }
 
 
-def feature(prompt: list[int], answer: list[int]) -> Feature:
-    return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
-
-
-def made_up(sizes: tuple[int, ...] = (4, 4, 3), seed: int = 0) -> list[Feature]:
-    """Groups of prompts with a shared part and a rest of random lengths, one after the other."""
-    rng = torch.Generator().manual_seed(seed)
-
-    def number(low: int, high: int) -> int:
-        return int(torch.randint(low, high, (), generator=rng))
-
-    def tokens(n: int) -> list[int]:
-        return torch.randint(1, VOCABULARY, (n,), generator=rng).tolist()
-
-    features = []
-    for size in sizes:
-        shared = tokens(number(5, 20))
-        features += [feature(shared + tokens(number(2, 12)), tokens(number(1, 5))) for _ in range(size)]
-    return features
-
-
 def llama(**changes: Any) -> LlamaForCausalLM:
     torch.manual_seed(1)
     return LlamaForCausalLM(LlamaConfig(**{**SHAPE, **changes}))
@@ -94,24 +73,6 @@ MODELS: dict[str, Callable[[], Any]] = {
     "qwen3": lambda: lora(Qwen3ForCausalLM(Qwen3Config(**SHAPE))),
     "sliding in name only": lambda: MistralForCausalLM(MistralConfig(**SHAPE, sliding_window=None)),
 }
-
-
-def gradients(model: Any) -> dict[str, torch.Tensor]:
-    return {n: p.grad for n, p in model.named_parameters() if p.requires_grad and p.grad is not None}
-
-
-def separate_step(model: Any, features: list[Feature]) -> float:
-    """The mean loss over all answer tokens, one prompt at a time and without any of our code."""
-    count = sum(label != IGNORE for f in features for label in f["labels"])
-    total = 0.0
-    model.zero_grad()
-    for f in features:
-        logits = model(input_ids=torch.tensor([f["input_ids"]])).logits[0, :-1]
-        labels = torch.tensor(f["labels"])[1:]
-        loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / count
-        loss.backward()
-        total += float(loss.detach())
-    return total
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -325,3 +286,42 @@ def test_what_cannot_be_shared_is_told() -> None:
     for prompt in (feature([1, 2], []), feature([], [1, 2])):
         with pytest.raises(InputError, match="prompt 1 of a group has no label behind its first token"):
             group_prompts([feature([1, 2], [3]), prompt])
+
+
+def feature(prompt: list[int], answer: list[int]) -> Feature:
+    return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
+
+
+def made_up(sizes: tuple[int, ...] = (4, 4, 3), seed: int = 0) -> list[Feature]:
+    """Groups of prompts with a shared part and a rest of random lengths, one after the other."""
+    rng = torch.Generator().manual_seed(seed)
+
+    def number(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (), generator=rng))
+
+    def tokens(n: int) -> list[int]:
+        return torch.randint(1, VOCABULARY, (n,), generator=rng).tolist()
+
+    features = []
+    for size in sizes:
+        shared = tokens(number(5, 20))
+        features += [feature(shared + tokens(number(2, 12)), tokens(number(1, 5))) for _ in range(size)]
+    return features
+
+
+def gradients(model: Any) -> dict[str, torch.Tensor]:
+    return {n: p.grad for n, p in model.named_parameters() if p.requires_grad and p.grad is not None}
+
+
+def separate_step(model: Any, features: list[Feature]) -> float:
+    """The mean loss over all answer tokens, one prompt at a time and without any of our code."""
+    count = sum(label != IGNORE for f in features for label in f["labels"])
+    total = 0.0
+    model.zero_grad()
+    for f in features:
+        logits = model(input_ids=torch.tensor([f["input_ids"]])).logits[0, :-1]
+        labels = torch.tensor(f["labels"])[1:]
+        loss = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum") / count
+        loss.backward()
+        total += float(loss.detach())
+    return total

@@ -34,36 +34,6 @@ REAL = {
 }
 
 
-def check(questions: QuestionSet) -> None:
-    """What must hold of every question of any task."""
-    task, k = questions.task, questions.k
-    pools = {"id": list(task.pool), "ood": [*task.ood_pool, *task.pool]}
-    for question in questions.questions:
-        assert len(question.context) == len(question.similarity) == k
-        assert all(0 <= s <= 1 for s in question.similarity)
-        assert all(fold(e.input) != fold(question.target.input) for e in question.context), (
-            "never a duplicate"
-        )
-        tells = [task.relevant(question.target, e) for e in question.context]
-        if question.kind == PLAIN:
-            assert sum(tells) == question.grade
-            assert question.expected is question.target
-            assert all(e in pools[question.set] for e in question.context)
-            for e, told in zip(question.context, tells, strict=True):
-                assert told or e.output != question.target.output
-        elif question.kind == NEIGHBOUR:
-            assert sum(tells) <= 1
-
-
-def by_target(questions: QuestionSet) -> dict[tuple[str, str], dict[tuple[str, int], list[Question]]]:
-    found: dict[tuple[str, str], dict[tuple[str, int], list[Question]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for question in questions.questions:
-        found[question.set, question.target.input][question.kind, question.grade].append(question)
-    return found
-
-
 @settings(deadline=None, max_examples=12)
 @given(name=st.sampled_from(list(SMALL)), seed=st.integers(0, 10**6), k=st.integers(1, 7))
 def test_contexts_hold_what_they_should(name: str, seed: int, k: int) -> None:
@@ -207,3 +177,33 @@ def test_one_target_to_look_at() -> None:
 def test_bad_sizes_are_refused(k: int, n_targets: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make_questions(load_task("topics", seed=0, **SMALL["topics"]), k, 0, n_targets)
+
+
+def check(questions: QuestionSet) -> None:
+    """What must hold of every question of any task."""
+    task, k = questions.task, questions.k
+    pools = {"id": list(task.pool), "ood": [*task.ood_pool, *task.pool]}
+    for question in questions.questions:
+        assert len(question.context) == len(question.similarity) == k
+        assert all(0 <= s <= 1 for s in question.similarity)
+        assert all(fold(e.input) != fold(question.target.input) for e in question.context), (
+            "never a duplicate"
+        )
+        tells = [task.relevant(question.target, e) for e in question.context]
+        if question.kind == PLAIN:
+            assert sum(tells) == question.grade
+            assert question.expected is question.target
+            assert all(e in pools[question.set] for e in question.context)
+            for e, told in zip(question.context, tells, strict=True):
+                assert told or e.output != question.target.output
+        elif question.kind == NEIGHBOUR:
+            assert sum(tells) <= 1
+
+
+def by_target(questions: QuestionSet) -> dict[tuple[str, str], dict[tuple[str, int], list[Question]]]:
+    found: dict[tuple[str, str], dict[tuple[str, int], list[Question]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for question in questions.questions:
+        found[question.set, question.target.input][question.kind, question.grade].append(question)
+    return found

@@ -23,36 +23,6 @@ RUN = Run(Path("results"), "topics", "toy", "random", 5)
 Rows = dict[tuple[str, str, float], Row]
 
 
-@pytest.fixture(scope="module")
-def topics() -> QuestionSet:
-    return make_questions(load_task("topics", seed=0), 4, 0, 40)
-
-
-@pytest.fixture(scope="module")
-def gloss() -> QuestionSet:
-    return make_questions(load_task("gloss", seed=0), 4, 0, 40)
-
-
-def rows_of(questions: QuestionSet, behaviour: Callable[[Question], str]) -> Rows:
-    """Rows of a model that answers so; it may see the context and the target's input alone."""
-    rows = measure(questions, [behaviour(question) for question in questions.questions], RUN, 7)
-    assert all((row.task, row.strategy, row.seed, row.step) == ("topics", "random", 5, 7) for row in rows)
-    return {(row.set, row.probe, row.grade): row for row in rows}
-
-
-def follow_gloss(question: Question) -> str:
-    """Perfect ICL on gloss: each word's gloss from the context, a word of no language where it has none."""
-    shown = [e.output.split() for e in question.context]
-    lexicon = {word: gloss for words in shown for word, gloss in zip(words[::2], words[1::2], strict=True)}
-    return " ".join(f"{w} {lexicon.get(w, '?')}" for w in question.target.input.split())
-
-
-def values(rows: Rows, probe: str, name: str = "id") -> dict[float, float]:
-    return {
-        grade: row.value for (found, which, grade), row in rows.items() if (found, which) == (name, probe)
-    }
-
-
 @pytest.mark.parametrize("name", ["id", "ood"])
 class TestKnownModels:
     def test_the_weights_answer(self, topics: QuestionSet, gloss: QuestionSet, name: str) -> None:
@@ -236,3 +206,33 @@ def test_the_interval_holds_the_value(parts: Sequence[float], alike: bool) -> No
     if alike:
         assert found.low == pytest.approx(found.high)
     assert found == estimate(values, np.ones(len(values)), list(map(str, range(len(values))))), "a fixed seed"
+
+
+@pytest.fixture(scope="module")
+def topics() -> QuestionSet:
+    return make_questions(load_task("topics", seed=0), 4, 0, 40)
+
+
+@pytest.fixture(scope="module")
+def gloss() -> QuestionSet:
+    return make_questions(load_task("gloss", seed=0), 4, 0, 40)
+
+
+def rows_of(questions: QuestionSet, behaviour: Callable[[Question], str]) -> Rows:
+    """Rows of a model that answers so; it may see the context and the target's input alone."""
+    rows = measure(questions, [behaviour(question) for question in questions.questions], RUN, 7)
+    assert all((row.task, row.strategy, row.seed, row.step) == ("topics", "random", 5, 7) for row in rows)
+    return {(row.set, row.probe, row.grade): row for row in rows}
+
+
+def follow_gloss(question: Question) -> str:
+    """Perfect ICL on gloss: each word's gloss from the context, a word of no language where it has none."""
+    shown = [e.output.split() for e in question.context]
+    lexicon = {word: gloss for words in shown for word, gloss in zip(words[::2], words[1::2], strict=True)}
+    return " ".join(f"{w} {lexicon.get(w, '?')}" for w in question.target.input.split())
+
+
+def values(rows: Rows, probe: str, name: str = "id") -> dict[float, float]:
+    return {
+        grade: row.value for (found, which, grade), row in rows.items() if (found, which) == (name, probe)
+    }

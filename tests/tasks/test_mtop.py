@@ -20,40 +20,6 @@ SIZES = {"train": 30, "eval": 6, "test": 12}
 DOMAINS = {"alarm": "GET_ALARM", "timer": "GET_TIMER", "music": "PLAY_MUSIC"}
 
 
-def rows(split: str) -> list[dict[str, str]]:
-    """Made-up rows in the shape of the original files."""
-    made = []
-    for i in range(SIZES[split]):
-        domain = sorted(DOMAINS)[i % 3]
-        word = f"{split}{i}"
-        made.append(
-            {
-                "id": str(i),
-                "intent": f"IN:{DOMAINS[domain]}",
-                "slot": f"5:9:SL:{domain.upper()}",
-                "utterance": f'bitte "{word}" {domain}',
-                "domain": domain,
-                "locale": "de_XX",
-                "dcp_form": f"[IN:{DOMAINS[domain]} [SL:{domain.upper()} {word} ] ]",
-                "tokens": "{}",
-            }
-        )
-    return made
-
-
-def write_original(folder: Path, change=lambda lines: lines) -> str:
-    """The original layout: a folder for each language, tab-separated, no header."""
-    (folder / "de").mkdir()
-    for split in SIZES:
-        lines = change(["\t".join(row.values()) for row in rows(split)])
-        (folder / "de" / f"{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return str(folder)
-
-
-def load(path: str, **options):
-    return mtop(seed=0, path=path, language="de", ood_domains=["timer"], **options)
-
-
 def test_the_original_files(tmp_path):
     task = load(write_original(tmp_path))
     assert (len(task.pool), len(task.ood_pool), len(task.id_test), len(task.ood_test)) == (20, 10, 8, 4)
@@ -186,3 +152,37 @@ def test_missing_domains_are_told(tmp_path):
         )
     with pytest.raises(InputError, match="domain"):
         mtop(seed=0, path=str(tmp_path))
+
+
+def rows(split: str) -> list[dict[str, str]]:
+    """Made-up rows in the shape of the original files."""
+    made = []
+    for i in range(SIZES[split]):
+        domain = sorted(DOMAINS)[i % 3]
+        word = f"{split}{i}"
+        made.append(
+            {
+                "id": str(i),
+                "intent": f"IN:{DOMAINS[domain]}",
+                "slot": f"5:9:SL:{domain.upper()}",
+                "utterance": f'bitte "{word}" {domain}',
+                "domain": domain,
+                "locale": "de_XX",
+                "dcp_form": f"[IN:{DOMAINS[domain]} [SL:{domain.upper()} {word} ] ]",
+                "tokens": "{}",
+            }
+        )
+    return made
+
+
+def write_original(folder: Path, change=lambda lines: lines) -> str:
+    """The original layout: a folder for each language, tab-separated, no header."""
+    (folder / "de").mkdir()
+    for split in SIZES:
+        lines = change(["\t".join(row.values()) for row in rows(split)])
+        (folder / "de" / f"{split}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(folder)
+
+
+def load(path: str, **options):
+    return mtop(seed=0, path=path, language="de", ood_domains=["timer"], **options)

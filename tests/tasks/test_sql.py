@@ -110,38 +110,6 @@ ATTACKS = {
 }  # fmt: skip
 
 
-def sha(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("databases")
-    for name in ("world.sqlite", "CANARY"):
-        with sqlite3.connect(folder / name) as connection:
-            connection.execute("CREATE TABLE city (name TEXT, population INT)")
-            rows = [(f"city {i}", i * i if i % 7 else None) for i in range(200)]
-            connection.executemany("INSERT INTO city VALUES (?, ?)", rows)
-            connection.execute("CREATE VIEW large AS SELECT name FROM city WHERE population > 30000")
-        connection.close()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def attacked(folder):
-    """Every attack's outcome, and what was in the folder before and after them all."""
-    database = folder / "world.sqlite"
-    before = {path.name: sha(path) for path in folder.iterdir()}
-    texts = [
-        sql.replace("CANARY", str(folder / "CANARY")).replace("NEW", str(folder / "new"))
-        for sql, _ in ATTACKS.values()
-    ]
-    started = time.monotonic()
-    outcomes = execute_queries([(database, text) for text in texts], TIGHT)
-    after = {path.name: sha(path) for path in folder.iterdir()}
-    return dict(zip(ATTACKS, outcomes, strict=True)), before, after, time.monotonic() - started
-
-
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_costs_one_item_and_its_reason_is_told(attacked, name):
     outcome = attacked[0][name]
@@ -225,3 +193,35 @@ def test_gold_queries_of_geoquery():
     assert [line for line, _ in failed["train"]] == [92, 476] and not failed["dev"]
     assert all("syntax error" in error for _, error in failed["train"])
     assert sha(database) == before and time.monotonic() - started < 10
+
+
+def sha(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("databases")
+    for name in ("world.sqlite", "CANARY"):
+        with sqlite3.connect(folder / name) as connection:
+            connection.execute("CREATE TABLE city (name TEXT, population INT)")
+            rows = [(f"city {i}", i * i if i % 7 else None) for i in range(200)]
+            connection.executemany("INSERT INTO city VALUES (?, ?)", rows)
+            connection.execute("CREATE VIEW large AS SELECT name FROM city WHERE population > 30000")
+        connection.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def attacked(folder):
+    """Every attack's outcome, and what was in the folder before and after them all."""
+    database = folder / "world.sqlite"
+    before = {path.name: sha(path) for path in folder.iterdir()}
+    texts = [
+        sql.replace("CANARY", str(folder / "CANARY")).replace("NEW", str(folder / "new"))
+        for sql, _ in ATTACKS.values()
+    ]
+    started = time.monotonic()
+    outcomes = execute_queries([(database, text) for text in texts], TIGHT)
+    after = {path.name: sha(path) for path in folder.iterdir()}
+    return dict(zip(ATTACKS, outcomes, strict=True)), before, after, time.monotonic() - started

@@ -12,16 +12,6 @@ from ccutils.tasks.sql_metrics import canonical, execution_match, ordered, same_
 ROWS = [("a", 1, 0.1, None), ("b", 2, 0.2, "x"), ("c", 2, 0.3, None)]
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("db") / "t.sqlite"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE t (name TEXT, n INT, x REAL, note TEXT)")
-        connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", ROWS)
-    connection.close()
-    return path
-
-
 CASES = [
     # answer, gold, BIRD, Spider
     ("SELECT name FROM t", "SELECT name FROM t", 1, 1),
@@ -113,3 +103,13 @@ def test_text_match(one, other, same):
 def test_what_is_no_query_has_no_canonical_form():
     assert canonical("DROP TABLE t") is None and canonical("SELECT 1") is not None
     assert sql_text_match(["nonsense"], ["nonsense"]).tolist() == [0]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("db") / "t.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE t (name TEXT, n INT, x REAL, note TEXT)")
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?)", ROWS)
+    connection.close()
+    return path

@@ -32,34 +32,6 @@ real = pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/
 KNOWN = {"city", "name", "population", "school name"}
 
 
-def database(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with sqlite3.connect(path) as connection:
-        connection.execute('CREATE TABLE city (name TEXT, population INT, "School Name" TEXT)')
-        connection.executemany(
-            "INSERT INTO city VALUES (?, ?, ?)", [("a", 1, "x"), ("b", 2, "y"), ("c", 2, "z")]
-        )
-    connection.close()
-    return path
-
-
-def rows(db_ids, n, sql_column, word):
-    def row(db_id, i):
-        sql = f"SELECT name FROM city WHERE population = {i}"
-        return {"question": f"{word} {i} of {db_id}?", "evidence": f"is {i}", sql_column: sql, "db_id": db_id}
-
-    return [row(db_id, i) for db_id in db_ids for i in range(n)]
-
-
-def bird(folder: Path) -> Path:
-    """BIRD's layout: dev has databases of its own."""
-    for part, split, db_ids in (("train", "train", ["one", "two"]), ("dev_20240627", "dev", ["three"])):
-        for db_id in db_ids:
-            database(folder / part / f"{split}_databases" / db_id / f"{db_id}.sqlite")
-        (folder / part / f"{split}.json").write_text(json.dumps(rows(db_ids, 20, "SQL", split)))
-    return folder
-
-
 def test_bird_keeps_its_dev_databases_as_ood(tmp_path):
     task = text_to_sql(seed=0, path=str(bird(tmp_path)))
     assert {e.group for e in [*task.ood_test, *task.ood_pool]} == {"three"}
@@ -302,3 +274,31 @@ def test_an_answer_is_executed_once(tmp_path, monkeypatch):
     assert ran == [one.output, two.output, "nonsense"]
     assert score([one.output], [two]).tolist() == [0], "the same answer to another question is another case"
     assert len(ran) == 4 and score([], []).shape == (0,)
+
+
+def database(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute('CREATE TABLE city (name TEXT, population INT, "School Name" TEXT)')
+        connection.executemany(
+            "INSERT INTO city VALUES (?, ?, ?)", [("a", 1, "x"), ("b", 2, "y"), ("c", 2, "z")]
+        )
+    connection.close()
+    return path
+
+
+def rows(db_ids, n, sql_column, word):
+    def row(db_id, i):
+        sql = f"SELECT name FROM city WHERE population = {i}"
+        return {"question": f"{word} {i} of {db_id}?", "evidence": f"is {i}", sql_column: sql, "db_id": db_id}
+
+    return [row(db_id, i) for db_id in db_ids for i in range(n)]
+
+
+def bird(folder: Path) -> Path:
+    """BIRD's layout: dev has databases of its own."""
+    for part, split, db_ids in (("train", "train", ["one", "two"]), ("dev_20240627", "dev", ["three"])):
+        for db_id in db_ids:
+            database(folder / part / f"{split}_databases" / db_id / f"{db_id}.sqlite")
+        (folder / part / f"{split}.json").write_text(json.dumps(rows(db_ids, 20, "SQL", split)))
+    return folder

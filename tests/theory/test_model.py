@@ -46,30 +46,6 @@ def worlds(draw: Callable[..., Any]) -> World:
 thetas = st.tuples(st.floats(-6, 12), st.floats(-8, 10)).map(np.array)
 
 
-def defined_loss(theta: torch.Tensor, world: World, strategy: str) -> torch.Tensor:
-    """The definition, one example at a time: covariances of labels, a softmax over k + 1 logits."""
-    total = torch.zeros((), dtype=torch.float64)
-    drawn = context_kinds(world, strategy)
-    for share, near, s, own in zip(drawn.share, drawn.near.astype(int), drawn.s, drawn.own, strict=True):
-        to_target = torch.zeros(world.k + 1, dtype=torch.float64)
-        to_target[:near] = s
-        covariance = torch.outer(to_target, to_target)  # near ones are s * s alike, all others not at all
-        covariance[-1], covariance[:, -1] = to_target, to_target
-        covariance.fill_diagonal_(1.0)
-        mean = to_target[:-1].mean() if world.similarity == "relative" else 0.0
-        logits = torch.cat([theta[0] * to_target[:-1], (theta[1] + theta[0] * mean)[None]])
-        share_of = torch.softmax(logits, 0)
-        known, unknown = share_of.clone(), share_of.clone()
-        known[-1] = share_of[-1] - 1  # the weights' answer less the label, in f
-        unknown[-1] = -1.0
-        labels = share_of[:-1].clone()
-        labels[0] = labels[0] * (1 - own)  # a paraphrase's noise is the target's
-        noise = (labels**2).sum() + (own * share_of[0] - 1) ** 2
-        error = (1 - world.error) * known @ covariance @ known + world.error * unknown @ covariance @ unknown
-        total = total + share * (error + world.noise * noise)
-    return total
-
-
 @pytest.mark.parametrize("strategy", CONTEXT_STRATEGIES)
 @settings(max_examples=60, deadline=None)
 @given(world=worlds(), theta=thetas)
@@ -293,3 +269,27 @@ def test_bad_worlds_are_told(change: dict[str, Any], word: str) -> None:
 def test_unknown_strategy_is_told() -> None:
     with pytest.raises(InputError, match="'none' is not in the minimal model"):
         context_kinds(World(), "none")
+
+
+def defined_loss(theta: torch.Tensor, world: World, strategy: str) -> torch.Tensor:
+    """The definition, one example at a time: covariances of labels, a softmax over k + 1 logits."""
+    total = torch.zeros((), dtype=torch.float64)
+    drawn = context_kinds(world, strategy)
+    for share, near, s, own in zip(drawn.share, drawn.near.astype(int), drawn.s, drawn.own, strict=True):
+        to_target = torch.zeros(world.k + 1, dtype=torch.float64)
+        to_target[:near] = s
+        covariance = torch.outer(to_target, to_target)  # near ones are s * s alike, all others not at all
+        covariance[-1], covariance[:, -1] = to_target, to_target
+        covariance.fill_diagonal_(1.0)
+        mean = to_target[:-1].mean() if world.similarity == "relative" else 0.0
+        logits = torch.cat([theta[0] * to_target[:-1], (theta[1] + theta[0] * mean)[None]])
+        share_of = torch.softmax(logits, 0)
+        known, unknown = share_of.clone(), share_of.clone()
+        known[-1] = share_of[-1] - 1  # the weights' answer less the label, in f
+        unknown[-1] = -1.0
+        labels = share_of[:-1].clone()
+        labels[0] = labels[0] * (1 - own)  # a paraphrase's noise is the target's
+        noise = (labels**2).sum() + (own * share_of[0] - 1) ** 2
+        error = (1 - world.error) * known @ covariance @ known + world.error * unknown @ covariance @ unknown
+        total = total + share * (error + world.noise * noise)
+    return total

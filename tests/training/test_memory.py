@@ -62,30 +62,6 @@ CONFIGS = {
 SHARED: dict[str, Any] = {"group_size": 4, "shared": 192, "in_parts": True}
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
-def config(request: Any) -> PretrainedConfig:
-    return CONFIGS[request.param]
-
-
-@pytest.fixture(scope="module")
-def folder(config: PretrainedConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("model")
-    AutoModelForCausalLM.from_config(config).save_pretrained(path)
-    return path
-
-
-def stored(model: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """All tensors of frozen weights: parameters and what bitsandbytes keeps beside them."""
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            continue
-        yield parameter
-        state = getattr(parameter, "quant_state", None)
-        if state is not None:
-            yield from (state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code)
-
-
 @pytest.mark.parametrize("quantise", [True, False])
 def test_the_bytes_of_the_weights_are_exact(config: PretrainedConfig, folder: Path, quantise: bool) -> None:
     model = add_lora(load_base(str(folder), quantise=quantise), Lora(), checkpointing=False)
@@ -365,3 +341,27 @@ def test_comparing_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_free_main_memory_is_used_without_a_gpu() -> None:
     assert memory.available_bytes() > 10**8
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def config(request: Any) -> PretrainedConfig:
+    return CONFIGS[request.param]
+
+
+@pytest.fixture(scope="module")
+def folder(config: PretrainedConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model")
+    AutoModelForCausalLM.from_config(config).save_pretrained(path)
+    return path
+
+
+def stored(model: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """All tensors of frozen weights: parameters and what bitsandbytes keeps beside them."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            continue
+        yield parameter
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            yield from (state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code)

@@ -28,27 +28,6 @@ from ccutils.training.trainer import (
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return make_plan(tmp_path_factory.mktemp("results"))
-
-
-@pytest.fixture(scope="module")
-def parts(plan: Plan) -> PreparedRun:
-    return prepare_run(plan)
-
-
-def run(plan: Plan, parts: PreparedRun, folder: Path, **changes: Any) -> list[dict[str, float]]:
-    plan = make_plan(Path(plan.results), **changes)
-    return train(partial(make_model, plan, parts.path), parts.tokenizer, parts.prompts, plan.settings, folder)
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The adapter at the last checkpoint."""
-    last = list(checkpoints(folder).values())[-1]
-    return dict(load_file(last / "adapter_model.safetensors"))
-
-
 def test_the_first_loss_is_that_of_full_logits_by_hand(
     plan: Plan, parts: PreparedRun, tmp_path: Path
 ) -> None:
@@ -230,3 +209,24 @@ def test_one_process_uses_one_gpu_of_several(
     trainer = make_trainer(model, parts.tokenizer, parts.prompts, plan.settings, 8, tmp_path)
     assert trainer.args.n_gpu == 1
     assert trainer.args.train_batch_size == 8
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return make_plan(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def parts(plan: Plan) -> PreparedRun:
+    return prepare_run(plan)
+
+
+def run(plan: Plan, parts: PreparedRun, folder: Path, **changes: Any) -> list[dict[str, float]]:
+    plan = make_plan(Path(plan.results), **changes)
+    return train(partial(make_model, plan, parts.path), parts.tokenizer, parts.prompts, plan.settings, folder)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The adapter at the last checkpoint."""
+    last = list(checkpoints(folder).values())[-1]
+    return dict(load_file(last / "adapter_model.safetensors"))
