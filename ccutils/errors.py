@@ -15,7 +15,7 @@ class InputError(ValueError):
 
 
 def reason(error: Exception) -> str:
-    """The first line of what another library says of an error, or its kind where it says nothing."""
+    """Return the first line of what another library says of an error, or its kind where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
@@ -48,7 +48,7 @@ def check_kinds(values: Any, *but: str) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence that refuses `name`: the nearest known names, or all of them.
+    """Return the end of a sentence that refuses `name`: the nearest known names, or all of them.
 
     >>> nearest("contrastiv", ["random", "contrastive"])
     '; did you mean contrastive?'
@@ -59,7 +59,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def from_text(value: Any, default: Any) -> Any:
-    """A number where the default is one and YAML has read a text, as it reads 2e-4; else the value itself.
+    """Return a number where the default is one and YAML has read a text, as it reads 2e-4; else the value
+    itself.
 
     >>> from_text("2e-4", 0.001), from_text("2e-4", "a text")
     (0.0002, '2e-4')
@@ -72,7 +73,7 @@ def from_text(value: Any, default: Any) -> Any:
 
 
 def check_seeds(seeds: Any, where: str = "seeds") -> list[int]:
-    """The seeds as a list; one whole number is one seed. Raises InputError for anything else.
+    """Return the seeds as a list; one whole number is one seed. Raises InputError for anything else.
 
     >>> check_seeds(3)
     [3]

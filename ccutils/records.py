@@ -121,12 +121,12 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; None where there is none."""
+    """Return what a JSON file holds; None where there is none."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
-    """All rows of several Parquet files as one frame."""
+    """Return all rows of several Parquet files as one frame."""
     return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
 
 
@@ -151,7 +151,7 @@ def check_results_folder(folder: Path) -> None:
 
 
 def check_strategies(names: Iterable[str]) -> list[str]:
-    """The distinct names in the order of ORDER. Raises InputError for one that has no colour.
+    """Return the distinct names in the order of ORDER. Raises InputError for one that has no colour.
 
     >>> check_strategies(["contrastive", "base", "random"])
     ['base', 'random', 'contrastive']

@@ -46,7 +46,7 @@ alt.data_transformers.disable_max_rows()
 
 @alt.theme.register("ccutils", enable=True)
 def looks() -> alt.theme.ThemeConfig:
-    """Sizes and greys shared by all figures, legible at a column's width."""
+    """Return sizes and greys shared by all figures, legible at a column's width."""
     return {
         "config": {
             "background": "white",
@@ -66,19 +66,19 @@ def looks() -> alt.theme.ThemeConfig:
 
 
 def colour_scale(names: Iterable[str]) -> alt.Scale:
-    """The colours of the strategies named."""
+    """Return the colours of the strategies named."""
     order = check_strategies(names)
     return alt.Scale(domain=order, range=[COLOURS[name] for name in order])
 
 
 def dash_scale(names: Iterable[str]) -> alt.Scale:
-    """The dashes of the strategies named."""
+    """Return the dashes of the strategies named."""
     order = check_strategies(names)
     return alt.Scale(domain=order, range=[DASHES[name] for name in order])
 
 
 def shape_scale(names: Iterable[str]) -> alt.Scale:
-    """The point shapes of the strategies named."""
+    """Return the point shapes of the strategies named."""
     order = check_strategies(names)
     return alt.Scale(domain=order, range=[SHAPES[name] for name in order])
 

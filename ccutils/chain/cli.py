@@ -78,14 +78,14 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def count(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
+    """Return a whole number of at least 1, for argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def cores() -> int:
-    """The cores this process may use."""
+    """Return the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -94,7 +94,7 @@ def known_profiles() -> list[str]:
 
 
 def profile_path(name: str) -> Path:
-    """The file of a profile given by name or by path. Raises InputError that lists the known names."""
+    """Return the file of a profile given by name or by path. Raises InputError that lists the known names."""
     path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
     if not path.is_file():
         raise InputError(f"profile {name!r} does not exist{nearest(name, known_profiles())}")
@@ -115,7 +115,7 @@ def hold_folder(folder: Path) -> Iterator[int]:
 
 
 def snakemake_command(profile: Profile, options: argparse.Namespace, config: str) -> list[str]:
-    """Snakemake's command line; `hold_folder` makes its own locks needless."""
+    """Return Snakemake's command line; `hold_folder` makes its own locks needless."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
     command += ["--directory", str(profile.results_folder), "--configfile", config]
     command += ["--cores", str(options.cores), "--resources", f"gpu={max(1, len(list_gpus()))}"]
@@ -164,7 +164,7 @@ def restore_interrupt() -> None:
 
 
 def plan(log: str) -> str:
-    """What a dry run said: how many jobs of which rule, and why; without its advice on options."""
+    """Return what a dry run said: how many jobs of which rule, and why; without its advice on options."""
     table = log[log.rfind("Job stats") :].split("Some jobs were triggered")[0]
     lines = (line for line in table.splitlines() if not line.strip().startswith(("(check", "This was a dry")))
     return "\n".join(lines).strip()
@@ -214,7 +214,7 @@ def run_chain(options: argparse.Namespace) -> int:
 
 
 def shown(path: Path) -> str:
-    """A path as a person in the repository would write it."""
+    """Return a path as a person in the repository would write it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 

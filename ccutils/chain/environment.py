@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 
 
 def read_lock(lock: Path) -> Iterator[Requirement]:
-    """The pins of a lock file, those of other platforms and Pythons included."""
+    """Yield the pins of a lock file, those of other platforms and Pythons included."""
     for line in lock.read_text(encoding="utf-8").splitlines():
         text = line.split("#")[0].strip()
         if text:
@@ -17,7 +17,9 @@ def read_lock(lock: Path) -> Iterator[Requirement]:
 
 
 def disagreements(lock: Path) -> list[str]:
-    """What this environment lacks or has in another version, one short phrase each; empty if it will do."""
+    """Return what this environment lacks or has in another version, one short phrase each; empty if it will
+    do.
+    """
     found = []
     for pin in read_lock(lock):
         if pin.marker and not pin.marker.evaluate():

@@ -18,13 +18,15 @@ HEADER = f"""\
 
 
 def absolute(path: str) -> str:
-    """A path that exists here as an absolute one, since the chain runs elsewhere; any other text as it is."""
+    """Return a path that exists here as an absolute one, since the chain runs elsewhere; any other text as it
+    is.
+    """
     found = Path(path).expanduser()
     return str(found.resolve()) if path not in ("", "tiny") and found.exists() else path
 
 
 def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mapping[str, Any]) -> str:
-    """A profile in YAML: all strategies and three seeds of task `jsonl` with `options`.
+    """Return a profile in YAML: all strategies and three seeds of task `jsonl` with `options`.
 
     For any model but `tiny` its parameters go on with those of SETTINGS that `parameters` does not name: the
     notebooks' own defaults are for the tiny base. It asks for a GPU where this machine has one, or where the

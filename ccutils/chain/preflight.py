@@ -78,7 +78,7 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
 
 
 def job_values(profile: Profile, notebook: str, task: str) -> dict[str, Any]:
-    """A notebook's parameters for a task, its own defaults included."""
+    """Return a notebook's parameters for a task, its own defaults included."""
     return {**declared_parameters(profile.notebook(notebook)), **profile.values(notebook, task=task)}
 
 
@@ -116,7 +116,9 @@ def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None
 
 
 def at_hand(plan: "Plan", task: "Task") -> tuple["PreTrainedTokenizerBase", "PretrainedConfig", int]:
-    """Tokenizer and config of a model directory, or of the tiny base before it is made, and the window."""
+    """Return tokenizer and config of a model directory, or of the tiny base before it is made, and the
+    window.
+    """
     from ccutils.models.base import config_of, context_length, load_tokenizer
     from ccutils.models.tiny import make_recipe, tiny_config, word_tokenizer
 

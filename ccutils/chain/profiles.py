@@ -45,7 +45,8 @@ class Profile:
         return self.notebooks_folder / f"{name}.ipynb"
 
     def values(self, notebook: str, **run: Any) -> dict[str, Any]:
-        """Values of the parameters of one notebook for one job; `run` holds its task, model, seeds and so on.
+        """Return values of the parameters of one notebook for one job; `run` holds its task, model, seeds and
+        so on.
 
         Parameters that the notebook does not declare are left out. Of those that are mappings, such as
         `task_options`, a later value changes the names it has and leaves the others.
@@ -57,7 +58,8 @@ class Profile:
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """One mapping of several, the later over the earlier, and so for values that are mappings themselves.
+    """Return one mapping of several, the later over the earlier, and so for values that are mappings
+    themselves.
 
     >>> merged({"k": 6, "task_options": {"pool_size": 100}}, {"task_options": {"n_test": 50}})
     {'k': 6, 'task_options': {'pool_size': 100, 'n_test': 50}}
@@ -157,7 +159,8 @@ def check_shape(config: Mapping[str, Any], source: str) -> None:
 
 
 def checked(where: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of notebooks' parameters, of the kinds of their defaults; `known` are all names with those.
+    """Return values of notebooks' parameters, of the kinds of their defaults; `known` are all names with
+    those.
 
     Raises InputError for a name that no notebook takes, or that the profile's lists give.
     """
@@ -175,7 +178,7 @@ def checked(where: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> d
 
 
 def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
-    """The profile with --set's values: run names replace its lists, the rest become `overrides`.
+    """Return the profile with --set's values: run names replace its lists, the rest become `overrides`.
 
     Raises InputError for a name that is a parameter of no notebook, with the nearest that are.
     """
@@ -197,7 +200,8 @@ def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
 
 
 def from_root(value: Any, *, named: bool = False) -> Any:
-    """A path that exists, read from the repository's folder, as an absolute one: notebooks run in their own.
+    """Return a path that exists, read from the repository's folder, as an absolute one: notebooks run in
+    their own.
 
     Only what is called `path`, or a text with a slash or a suffix, can be one: a folder called `tiny` changes
     nothing.
@@ -218,14 +222,14 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
 
 
 def _groups(profile: Profile, value: Any) -> tuple[tuple[int, ...], ...]:
-    """Seeds in groups as the profile has them: one a job where it has one a job, else all in one job."""
+    """Group seeds as the profile does: one a job where it has one a job, else all in one job."""
     seeds = check_seeds(value, "--set seeds")
     single = all(len(group) == 1 for group in profile.seeds)
     return tuple((seed,) for seed in seeds) if single else (tuple(seeds),)
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:
-    """Names and default values of the assignments in a notebook's cell tagged `parameters`.
+    """Return names and default values of the assignments in a notebook's cell tagged `parameters`.
 
     A default that is not a literal reads as None. Raises InputError for a file that is no notebook or has not
     exactly one such cell.
@@ -256,7 +260,7 @@ def _literal(node: ast.expr | None) -> Any:
 
 
 def all_parameters(profile: Profile) -> dict[str, Any]:
-    """Names and defaults of the parameters of all notebooks of the profile's folder."""
+    """Return names and defaults of the parameters of all notebooks of the profile's folder."""
     found: dict[str, Any] = {}
     paths = sorted(profile.notebooks_folder.glob("[0-9]*.ipynb"))
     if not paths:
@@ -267,6 +271,6 @@ def all_parameters(profile: Profile) -> dict[str, Any]:
 
 
 def to_config(profile: Profile) -> dict[str, Any]:
-    """The profile as plain values, as `make_profile` takes them; the folders as absolute paths."""
+    """Return the profile as plain values, as `make_profile` takes them; the folders as absolute paths."""
     folders = {"results": str(profile.results_folder), "notebooks": str(profile.notebooks_folder)}
     return {**asdict(profile), **folders}

@@ -30,7 +30,7 @@ class Writer(Protocol):
     """What asks a language model for paraphrases: ccutils.models.write_paraphrases, for kind "model"."""
 
     def __call__(self, examples: Sequence[Example], how: "Paraphraser") -> Mapping[str, Sequence[str]]:
-        """Paraphrases by input."""
+        """Ask for paraphrases; return them by input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ class Paraphrases:
     kinds: Mapping[str, str]
 
     def pick(self, example: Example, rng: np.random.Generator) -> str:
-        """One paraphrase of an example's input; fits Task.paraphrase."""
+        """Return one paraphrase of an example's input; fits Task.paraphrase."""
         texts = self.texts[example.input]
         return texts[int(rng.integers(len(texts)))]
 
     def shares(self) -> dict[str, float]:
-        """The share of inputs of each kind: what is not of the kind asked for fell back."""
+        """Return the share of inputs of each kind: what is not of the kind asked for fell back."""
         counts = Counter(self.kinds.values())
         return {kind: n / len(self.kinds) for kind, n in sorted(counts.items())}
 
@@ -87,7 +87,7 @@ def paraphrase(
     own: Own | None = None,
     write: Writer | None = None,
 ) -> Paraphrases:
-    """Paraphrases of every example's input, from the cache where they were made before.
+    """Paraphrase every example's input, from the cache where they were made before.
 
     A paraphrase that loses a phrase which the label needs is not used. Where a model or a file gives none,
     rules are used, and where these change nothing, the input itself. `own` is Task.paraphrase, for kind
@@ -139,7 +139,7 @@ def paraphrase_pool(task: Task, how: Paraphraser, cache: Path, write: Writer | N
 def make(
     examples: Sequence[Example], how: Paraphraser, own: Own | None, write: Writer | None
 ) -> list[dict[str, Any]]:
-    """One row for each different input: input, paraphrases, kind."""
+    """Return one row for each different input: input, paraphrases, kind."""
     distinct = list({e.input: e for e in examples}.values())
     offered: Mapping[str, Sequence[str]] = {}
     if how.kind == "file":
@@ -170,7 +170,7 @@ def make(
 
 
 def usable(text: str, original: str, phrases: list[str]) -> bool:
-    """Whether an offered text is one line, not the input itself, not too long, and keeps the phrases."""
+    """Tell whether an offered text is one line, not the input itself, not too long, and keeps the phrases."""
     return (
         bool(text.strip())
         and "\n" not in text
@@ -181,7 +181,7 @@ def usable(text: str, original: str, phrases: list[str]) -> bool:
 
 
 def from_file(path: Path) -> dict[str, list[str]]:
-    """Paraphrases by input from JSON lines prepared elsewhere."""
+    """Read paraphrases by input from JSON lines prepared elsewhere."""
     records = read_records(path)
     require(records, ["input"], str(path))
     offered: dict[str, list[str]] = {}

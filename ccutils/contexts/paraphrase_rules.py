@@ -60,12 +60,12 @@ Edit = Callable[[list[str]], None]
 
 
 def bare_word(word: str) -> str:
-    """A word in lower case without the punctuation around it."""
+    """Return a word in lower case without the punctuation around it."""
     return re.sub(r"^\W+|\W+$", "", word.lower())
 
 
 def needed(text: str, label: str) -> list[str]:
-    """Phrases of `text` that a paraphrase must keep word for word.
+    """Return phrases of `text` that a paraphrase must keep word for word.
 
     Those are the words that the label has too (a slot's value, a literal, a name), runs of them together
     where the label has them together, and whatever holds a digit. In lower case, without punctuation.
@@ -89,7 +89,7 @@ def needed(text: str, label: str) -> list[str]:
 
 
 def keeps(text: str, phrases: list[str]) -> bool:
-    """Whether a text holds every phrase, word for word.
+    """Tell whether a text holds every phrase, word for word.
 
     >>> keeps("please ring Ann Lee", ["ann lee"]), keeps("please ring Lee", ["ann lee"])
     (True, False)
@@ -101,7 +101,7 @@ def keeps(text: str, phrases: list[str]) -> bool:
 def rewrite(
     text: str, label: str, strength: float, language: str, rng: np.random.Generator, frames: bool = True
 ) -> str:
-    """The text in other words, keeping what the label needs.
+    """Return the text in other words, keeping what the label needs.
 
     `strength` 0 returns the text itself; up to 0.5 a growing share of the mild edits is made (synonyms,
     dropped articles, the last punctuation, a frame where `frames`); beyond it all of those and a growing
@@ -125,7 +125,7 @@ def rewrite(
 
 
 def some(edits: list[Edit], share: float, rng: np.random.Generator) -> list[Edit]:
-    """A share of the edits, rounded up, at random; in their own order, since frames come last."""
+    """Return a share of the edits, rounded up, at random; in their own order, since frames come last."""
     n = math.ceil(share * len(edits))
     return [edits[i] for i in sorted(rng.permutation(len(edits))[:n])]
 
@@ -133,7 +133,9 @@ def some(edits: list[Edit], share: float, rng: np.random.Generator) -> list[Edit
 def mild_edits(
     words: list[str], free: list[bool], language: str, rng: np.random.Generator, frames: bool
 ) -> list[Edit]:
-    """Every mild edit that the text allows; no two touch the same word, but for the frame around them all."""
+    """Return every mild edit that the text allows; no two touch the same word, but for the frame around them
+    all.
+    """
     edits: list[Edit] = []
     i = 0
     while i < len(words):

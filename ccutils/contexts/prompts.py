@@ -43,7 +43,7 @@ class Prompter:
             raise InputError("chat is true, but the model's tokenizer has no chat template: set it to false.")
 
     def text(self, demonstrations: Sequence[Example], target: Example) -> str:
-        """The prompt as a person reads it; in the chat form, as the model reads it."""
+        """Return the prompt as a person reads it; in the chat form, as the model reads it."""
         if self.chat:
             return self._chat(demonstrations, target)
         parts = [self.template.instruction, *map(self._demonstration, demonstrations), self._question(target)]
@@ -56,7 +56,7 @@ class Prompter:
         answer_tokens: int,
         similarity: Sequence[float] | None = None,
     ) -> Prompt:
-        """Token ids of a prompt that leaves room for `answer_tokens` more.
+        """Make the token ids of a prompt that leaves room for `answer_tokens` more.
 
         What does not fit is dropped whole, the least similar demonstration first: give random ones less
         `similarity` than any other. Without it, the first ones go. Raises InputError where the target alone
@@ -88,7 +88,7 @@ class Prompter:
                 raise InputError(f"{name} example {row}: {error}") from None
 
     def answer(self, target: Example) -> list[int]:
-        """Token ids of the target's answer and the token that ends it: what the loss is on."""
+        """Return token ids of the target's answer and the token that ends it: what the loss is on."""
         if not self.chat:
             return [*self._ids(self._answer(target)), self.tokenizer.eos_token_id]
         return [*self._ids(self._answer(target).strip()), end_of_turn(self.tokenizer)]
@@ -112,7 +112,7 @@ class Prompter:
     def _fit_chat(
         self, demonstrations: Sequence[Example], target: Example, order: Sequence[int], room: int
     ) -> Prompt:
-        """Written and tokenised whole, again with one demonstration less until it fits."""
+        """Write and tokenise the prompt whole, again with one demonstration less until it fits."""
         for gone in range(len(order) + 1):
             kept = [demonstrations[i] for i in sorted(order[gone:])]
             ids = self._tokenise(self._chat(kept, target))
@@ -175,7 +175,7 @@ def check_demonstrations(task: Task, prompter: Prompter) -> None:
 
 
 def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int:
-    """The special token that the chat template puts behind an answer, else the end of the sequence."""
+    """Return the special token that the chat template puts behind an answer, else the end of the sequence."""
     messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
     text = str(tokenizer.apply_chat_template(messages, tokenize=False, enable_thinking=False))
     behind = tokenizer(text[text.rindex("!") + 1 :].lstrip(), add_special_tokens=False)["input_ids"]
@@ -184,7 +184,7 @@ def end_of_turn(tokenizer: "PreTrainedTokenizerBase") -> int:
 
 
 def shorten(text: str, length: int = 60) -> str:
-    """The text's first `length` characters, for messages.
+    """Return the text's first `length` characters, for messages.
 
     >>> shorten("a long question", 9)
     'a long...'

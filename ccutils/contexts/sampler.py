@@ -153,7 +153,7 @@ class ContextSampler:
     def _check(
         self, neighbours: Neighbours | None, groups: NDArray[np.int64], inputs: Sequence[str]
     ) -> NDArray[np.int32]:
-        """The neighbours that the strategy needs: (pool, needed)."""
+        """Return the neighbours that the strategy needs: (pool, needed)."""
         n, k, needed = len(inputs), self.strategy.k, self.strategy.neighbours
         if self.strategy.name != "none" and n:
             worst = int(np.argmax(self.size))
@@ -180,7 +180,7 @@ class ContextSampler:
         return rows
 
     def sample(self, epoch: int, targets: NDArray[Any]) -> Contexts:
-        """Contexts of the targets (pool rows, shape (n,)) in this epoch, whatever else is asked with them.
+        """Draw contexts of the targets (pool rows, shape (n,)) in this epoch, whatever else is asked.
 
         Raises InputError for a target outside the pool.
         """
@@ -207,7 +207,7 @@ class ContextSampler:
     def _draw(
         self, key: NDArray[np.uint64], targets: NDArray[np.int64], kinds: NDArray[np.uint8]
     ) -> NDArray[np.int32]:
-        """Rows (n, k) of slots of these kinds, similar ones first, random ones without replacement.
+        """Return rows (n, k) of slots of these kinds, similar ones first, random ones without replacement.
 
         Places are counted without the target's group. A draw is a number among the places not yet taken;
         stepping over the taken ones, from the lowest, turns it into a place: exact, and nothing is rejected.
@@ -256,7 +256,7 @@ def similarity_profile(
     epochs: int = 1,
     targets: NDArray[Any] | None = None,
 ) -> pd.DataFrame:
-    """How similar the contexts of a strategy are to their targets: a line for each drawn context.
+    """Tell how similar the contexts of a strategy are to their targets: a line for each drawn context.
 
     Columns strategy, seed, epoch, target; best: similarity of the most similar demonstration, in [0, 1]; mean
     that of the others (NaN where there are none); kind what the context was made to hold beside random
@@ -286,7 +286,7 @@ def similarity_profile(
 
 
 def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The output function of splitmix64 (Steele, Lea and Flood 2014): a bijection that scrambles 64 bits."""
+    """Scramble 64 bits by splitmix64's output function (Steele, Lea and Flood 2014): a bijection."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -296,7 +296,7 @@ GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's step
 
 
 def hash_key(seed: int, epoch: int, targets: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """One 64-bit key for each target, a function of the three numbers alone: (n,)."""
+    """Hash to one 64-bit key for each target, a function of the three numbers alone: (n,)."""
     key = np.zeros(len(targets), dtype=np.uint64)
     for number in (np.full(len(targets), seed), np.full(len(targets), epoch), targets):
         key = mix((key ^ number.astype(np.uint64)) + np.uint64(GOLDEN))
@@ -304,10 +304,10 @@ def hash_key(seed: int, epoch: int, targets: NDArray[np.int64]) -> NDArray[np.ui
 
 
 def draw_bits(key: NDArray[np.uint64], counter: int) -> NDArray[np.uint64]:
-    """The counter-th 64 random bits of each key."""
+    """Return the counter-th 64 random bits of each key."""
     return mix(key + np.uint64((counter + 1) * GOLDEN % 2**64))
 
 
 def uniform(key: NDArray[np.uint64], counter: int) -> NDArray[np.float64]:
-    """The same as a number in [0, 1)."""
+    """Draw the same as a number in [0, 1)."""
     return (draw_bits(key, counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53

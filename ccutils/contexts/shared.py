@@ -53,7 +53,8 @@ class SharedSampler(ContextSampler):
             )
 
     def sample(self, epoch: int, targets: NDArray[Any]) -> Contexts:
-        """Contexts of the targets (pool rows, shape (n,)) in this epoch, whatever else is asked with them.
+        """Draw contexts of the targets (pool rows, shape (n,)) in this epoch, whatever else is asked with
+        them.
 
         Raises InputError for a target outside the pool.
         """
@@ -73,14 +74,14 @@ class SharedSampler(ContextSampler):
         )
 
     def members(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Epochs and pool rows of a group's targets, each of shape (group_size,)."""
+        """Return epochs and pool rows of a group's targets, each of shape (group_size,)."""
         n = len(self.order)
         epochs, within = np.divmod(group * self.group_size + np.arange(self.group_size), n)
         rows = [target_order(self.seed, int(e), n)[i] for e, i in zip(epochs, within, strict=True)]
         return epochs, np.array(rows)
 
     def group_contexts(self, group: int) -> Contexts:
-        """Contexts of a group's targets, (group_size, k): a function of (seed, group) alone."""
+        """Draw contexts of a group's targets, (group_size, k): a function of (seed, group) alone."""
         k = self.strategy.k
         epochs, targets = self.members(group)
         alone = [
@@ -105,7 +106,7 @@ class SharedSampler(ContextSampler):
     def _shared(
         self, group: int, targets: NDArray[np.int64], similar: NDArray[np.int32]
     ) -> NDArray[np.int64]:
-        """The k - 1 rows that a group shares, without replacement: (k - 1,)."""
+        """Return the k - 1 rows that a group shares, without replacement: (k - 1,)."""
         starts = np.unique(self.start[targets])
         places = [np.arange(s, s + self.size[self.order[s]]) for s in starts]
         taken = sorted({*self.order[np.concatenate(places)].tolist(), *similar.tolist()})
@@ -122,7 +123,7 @@ class SharedSampler(ContextSampler):
 
 @lru_cache(maxsize=4)
 def target_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
-    """The order of the pool's targets in an epoch, as ccutils.training.dataset has it: (n,).
+    """Return the order of the pool's targets in an epoch, as ccutils.training.dataset has it: (n,).
 
     >>> sorted(target_order(seed=0, epoch=1, n=4).tolist())
     [0, 1, 2, 3]

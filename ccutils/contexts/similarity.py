@@ -25,7 +25,7 @@ def check_similarity(name: str) -> None:
 
 
 def make_backend(texts: Sequence[str], name: str) -> "Backend":
-    """The backend of that name over a pool of texts. Raises InputError for a name that does not exist."""
+    """Make the backend of that name over a pool of texts. Raises InputError for an unknown name."""
     check_similarity(name)
     if name == "bm25":
         return Bm25(texts)
@@ -52,7 +52,7 @@ _TABLE = _Table()
 
 
 def words(text: str) -> list[str]:
-    """Case-folded runs of letters, marks and numbers, in any script that writes spaces; no stemming.
+    """Return case-folded runs of letters, marks and numbers, in any script that writes spaces; no stemming.
 
     Scripts without spaces (Thai, Chinese) need a sentence-transformers backend.
 
@@ -66,16 +66,18 @@ class Backend(Protocol):
     """How texts are compared. Scores here are not yet cut to [0, 1]."""
 
     def represent(self, texts: Sequence[str]) -> Any:
-        """Texts in a form that can be sliced by row."""
+        """Return texts in a form that can be sliced by row."""
 
     def nearest(self, queries: Any, k: int) -> tuple[NDArray[np.int64] | None, NDArray[np.float32]]:
-        """At least k nearest pool rows (n, m) and scores (n, m); rows None where all the pool is scored."""
+        """Return at least k nearest pool rows (n, m) and scores (n, m); rows None where all the pool is
+        scored.
+        """
 
     def pairs(self, queries: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Scores of each query with its own row of `rows` (n, m): (n, m)."""
+        """Return scores of each query with its own row of `rows` (n, m): (n, m)."""
 
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
-        """Scores of n queries with n texts that need not be in the pool: (n,)."""
+        """Return scores of n queries with n texts that need not be in the pool: (n,)."""
 
 
 class Bm25:
@@ -109,7 +111,7 @@ class Bm25:
         return float(np.log(1 + (texts - holders + 0.5) / (holders + 0.5)))
 
     def represent(self, texts: Sequence[str]) -> Any:
-        """How often each text holds each word, over the text's self score: sparse (n, words)."""
+        """Tell how often each text holds each word, over the text's self score: sparse (n, words)."""
         rows, columns, values = [], [], []
         for row, text in enumerate(texts):
             tokens = words(text)
@@ -138,7 +140,7 @@ class Bm25:
         return np.array(scores, dtype=np.float32)
 
     def _score(self, query: list[str], text: list[str]) -> float:
-        """BM25 of one pair, not divided; for texts outside the pool."""
+        """Return BM25 of one pair, not divided; for texts outside the pool."""
         counts = Counter(text)
         norm = K1 * (1 - B + B * len(text) / self.mean_length)
         return sum(self.idf.get(w, self.unknown) * counts[w] / (norm + counts[w]) for w in query if counts[w])
@@ -156,7 +158,7 @@ class Dense:
         self.index.add(self.vectors)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of length 1 (or 0 where a text has nothing known): (n, d)."""
+        """Return vectors of length 1 (or 0 where a text has nothing known): (n, d)."""
         raise NotImplementedError
 
     def represent(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -223,6 +225,6 @@ class SentenceTransformer(Dense):
 
 
 def unit(vectors: Any) -> NDArray[np.float32]:
-    """Rows of length 1; a row of zeros stays zero."""
+    """Return rows of length 1; a row of zeros stays zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.ascontiguousarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)

@@ -34,7 +34,7 @@ class Lora:
 
 
 def read_targets(given: Any) -> str | list[str]:
-    """LoRA's targets as peft takes them; names are sorted, since their order means nothing.
+    """Return LoRA's targets as peft takes them; names are sorted, since their order means nothing.
 
     >>> read_targets("v_proj, q_proj")
     ['q_proj', 'v_proj']

@@ -23,7 +23,9 @@ PackedParts = list[list[tuple[int, int]]]
 
 
 def block_mask(segments: Tensor) -> BlockMask:
-    """Which tokens see which, for FlexAttention, from segments of shape (batch, n). Padding sees padding."""
+    """Return which tokens see which, for FlexAttention, from segments of shape (batch, n). Padding sees
+    padding.
+    """
 
     def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         of_query, of_key = segments[batch, query], segments[batch, key]
@@ -35,7 +37,7 @@ def block_mask(segments: Tensor) -> BlockMask:
 
 
 def parts_of(segments: Tensor) -> PackedParts:
-    """The runs of each row of segments (batch, n)."""
+    """Return the runs of each row of segments (batch, n)."""
     found = [torch.unique_consecutive(row, return_counts=True) for row in segments.cpu()]
     return [list(zip(values.tolist(), counts.tolist(), strict=True)) for values, counts in found]
 
@@ -49,7 +51,7 @@ def forward(
     parts: PackedParts | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' sdpa, and where a batch comes with `parts`, sdpa of one part after the other."""
+    """Return transformers' sdpa, and where a batch comes with `parts`, sdpa of one part after the other."""
     if parts is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     rows = []
@@ -67,7 +69,7 @@ def _row(
     groups: int,
     kwargs: dict[str, Any],
 ) -> Tensor:
-    """One row's attention, (1, heads, n, size)."""
+    """Return one row's attention, (1, heads, n, size)."""
     prefix = runs[0][1] if runs[0][0] == PREFIX else 0
     done, start = [], 0
     for segment, length in runs:

@@ -51,7 +51,8 @@ class Packed:
 
 
 def group_prompts(features: Sequence[Feature]) -> PromptGroup:
-    """Prompts, and the longest beginning that they share; a label and the token before it are never in it.
+    """Return prompts, and the longest beginning that they share; a label and the token before it are never in
+    it.
 
     Raises InputError for a prompt that has no label, or one for its first token.
     """
@@ -76,7 +77,7 @@ def _first_label(labels: Sequence[int], prompt: int) -> int:
 
 
 def pack(group: PromptGroup) -> Packed:
-    """A group as one sequence: the shared part, then the branches."""
+    """Return a group as one sequence: the shared part, then the branches."""
     start = len(group.prefix)
     packed = Packed(list(group.prefix), list(range(start)), [PREFIX] * start, [IGNORE] * start)
     for segment, branch in enumerate(group.branches, start=1):

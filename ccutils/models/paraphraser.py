@@ -61,7 +61,7 @@ def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int 
 
 
 def ask(tokenizer: Any, text: str) -> str:
-    """The request to the model, in its own chat form where it has one."""
+    """Return the request to the model, in its own chat form where it has one."""
     if tokenizer.chat_template:
         messages = [{"role": "user", "content": REQUEST + text}]
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

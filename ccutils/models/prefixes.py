@@ -30,24 +30,24 @@ class PrefixNode:
         return self.start + len(self.tokens)
 
     def kept(self) -> Tensor:
-        """Its keys and values, which have been computed."""
+        """Return its keys and values, which have been computed."""
         assert self.span is not None
         return self.span
 
     def before(self) -> "list[PrefixNode]":
-        """The stretches that come before this one, in order."""
+        """Return the stretches that come before this one, in order."""
         return [*self.parent.before(), self.parent] if self.parent else []
 
 
 def grow(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[list[PrefixNode]]:
-    """The tree of prompts in lexicographic order, as lists of nodes by depth; prompts are not empty.
+    """Return the tree of prompts in lexicographic order, as lists of nodes by depth; prompts are not empty.
 
     A stretch is shared where at least two different prompts have it and it has at least `least` tokens.
     """
     depths: list[list[PrefixNode]] = []
 
     def add(low: int, high: int, parent: PrefixNode | None, depth: int) -> None:
-        """Nodes for the prompts from `low` to `high`, which have what comes before in common."""
+        """Return nodes for the prompts from `low` to `high`, which have what comes before in common."""
         start = parent.end if parent else 0
         first = prompts[low]
         # Of sequences in order, the first and the last have least in common.
@@ -74,7 +74,7 @@ def grow(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[list[Pref
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many first tokens two sequences have in common.
+    """Tell how many first tokens two sequences have in common.
 
     >>> common([1, 2, 3], [1, 2, 4])
     2

@@ -67,7 +67,7 @@ DEFAULT = Recipe()
 
 
 def make_recipe(changes: Mapping[str, Any]) -> Recipe:
-    """The default recipe with changes. Raises InputError for a name or a value that it cannot have."""
+    """Make the default recipe with changes. Raises InputError for a name or a value that it cannot have."""
     known = asdict(DEFAULT)
     values = {name: from_text(value, known.get(name)) for name, value in changes.items()}
     for name, value in values.items():
@@ -108,7 +108,7 @@ def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT) -> Path:
 
 
 def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
-    """A tokenizer of whole words of the task's own text: every word of a label, the rest by frequency."""
+    """Make a tokenizer of whole words of the task's text: every word of a label, the rest by frequency."""
     splitter = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r" +"), "removed"),
@@ -136,7 +136,7 @@ def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
 
 
 def tiny_config(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> LlamaConfig:
-    """The tiny base's shape."""
+    """Return the tiny base's shape."""
     return LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=recipe.width,
@@ -200,7 +200,7 @@ def step(
     judged: NDArray[np.bool_],
     among: Tokens | None = None,
 ) -> float:
-    """One optimiser step on next-token loss where `judged`; tokens and judged are (batch, length).
+    """Take one optimiser step on next-token loss where `judged`; tokens and judged are (batch, length).
 
     With `among`, ascending token ids, the softmax is over those alone.
     """

@@ -30,7 +30,7 @@ class Material:
     interlinear: bool  # answers repeat the input's words, each with its gloss
 
     def mean_lengths(self) -> tuple[int, int]:
-        """Of inputs and of labels, in whole tokens: what hardly differs between the seeds of a task."""
+        """Return the mean lengths of inputs and labels in whole tokens: hardly different between seeds."""
         labels = [answers.shape for answers in self.answers]
         return round(float(self.lengths.mean())), round(
             sum(n * m for n, m in labels) / sum(n for n, _ in labels)
@@ -38,7 +38,7 @@ class Material:
 
 
 def question_around(task: Task) -> tuple[str, str]:
-    """What the template writes before and after an input, its other fields left empty.
+    """Return what the template writes before and after an input, its other fields left empty.
 
     Raises InputError where it does not hold the input once.
     """
@@ -52,7 +52,7 @@ def question_around(task: Task) -> tuple[str, str]:
 
 
 def material_of(task: Task, tokenizer: PreTrainedTokenizerFast) -> Material:
-    """Token ids of the task's words, labels and template."""
+    """Return token ids of the task's words, labels and template."""
 
     def ids(text: str) -> list[int]:
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -80,7 +80,7 @@ def material_of(task: Task, tokenizer: PreTrainedTokenizerFast) -> Material:
 
 
 def repeats(among: Tokens, batch: int, rng: np.random.Generator) -> Tokens:
-    """Random tokens of `among`, said twice: (batch, 2 * length) with one length of 8 to 23 a batch."""
+    """Return random tokens of `among`, said twice: (batch, 2 * length) with one length of 8 to 23 a batch."""
     once = rng.choice(among, (batch, rng.integers(8, 24)))
     return np.concatenate([once, once], axis=1)
 
@@ -88,7 +88,7 @@ def repeats(among: Tokens, batch: int, rng: np.random.Generator) -> Tokens:
 def episodes(
     material: Material, k: int, batch: int, rng: np.random.Generator
 ) -> tuple[Tokens, NDArray[np.bool_]]:
-    """A batch of episodes, tokens and where the loss is, both (batch, length).
+    """Return a batch of episodes, tokens and where the loss is, both (batch, length).
 
     An episode is k demonstrations and one more example, over a world of its own. All episodes of a batch
     share the lengths of their slots, so that nothing is padded.
@@ -115,7 +115,7 @@ def episodes(
 def _labels(
     material: Material, lengths: Tokens, batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tokens, Tokens]]:
-    """Slots of an episode of topics: each topic has words and a label; the last slot's topic was shown."""
+    """Yield slots of an episode of topics, each with words and a label; the last one's topic was shown."""
     k, rows = len(lengths) - 1, np.arange(batch)
     n_topics = int(rng.integers(1, k + 1))
     answers = material.answers[rng.choice(len(material.answers), p=_shares(material.answers))]
@@ -132,7 +132,9 @@ def _labels(
 def _interlinear(
     material: Material, lengths: Tokens, batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tokens, Tokens]]:
-    """Slots of an episode of glosses: sentences over a lexicon of a few words, each word with its gloss."""
+    """Yield slots of an episode of glosses: sentences over a lexicon of a few words, each word with its
+    gloss.
+    """
     n_words = int(rng.integers(lengths.max() + 1, 11))
     answers = np.unique(np.concatenate([a[:, 1::2].ravel() for a in material.answers]))
     words = rng.choice(material.inputs, (batch, n_words))

@@ -25,7 +25,7 @@ class Headline:
     grade: float | None
 
     def of(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows that hold this score."""
+        """Return the rows that hold this score."""
         chosen = rows[(rows["probe"] == self.probe) & (rows["set"] == self.set)]
         largest = chosen.groupby("task")["grade"].transform("max")
         return chosen[chosen["grade"] == (largest if self.grade is None else self.grade)]
@@ -47,7 +47,7 @@ SCORES = (
 
 
 def find_rows(results: Path) -> pd.DataFrame:
-    """All rows below a results folder. Raises InputError where there are none."""
+    """Return all rows below a results folder. Raises InputError where there are none."""
     if not results.is_dir():
         raise InputError(f"results folder {results} does not exist: run notebook 04_probes with it first.")
     paths = sorted(results.rglob("probes.parquet"))
@@ -61,7 +61,7 @@ def find_rows(results: Path) -> pd.DataFrame:
 
 
 def check_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The measured rows (n > 0). Raises InputError for a missing column, an unknown probe or strategy."""
+    """Keep the measured rows (n > 0). Raises InputError for a missing column, unknown probe or strategy."""
     rows = rows.assign(**{name: "" for name in ("variant", "base") if name not in rows})  # of older results
     missing = [name for name in Row.__dataclass_fields__ if name not in rows]
     if missing:
@@ -78,7 +78,9 @@ def check_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def gaps(rows: pd.DataFrame, wanted: Sequence[Headline]) -> str:
-    """A sentence that names the scores that no answers were there for, and where; '' where all are there."""
+    """Return a sentence that names the scores that no answers were there for, and where; '' where all are
+    there.
+    """
     runs, parts = _runs(rows), []
     for score in wanted:
         without = [run for run in runs if run not in _runs(score.of(rows))]
@@ -97,7 +99,7 @@ def _runs(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def base_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of step 0, one a seed, as strategy `base`.
+    """Return the rows of step 0, one a seed, as strategy `base`.
 
     Before training all strategies are the same model on the same items: where several measured it, their
     numbers are averaged.
@@ -108,14 +110,14 @@ def base_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """`base`, and each strategy at its last step (of those seeds that have reached it)."""
+    """Return `base`, and each strategy at its last step (of those seeds that have reached it)."""
     trained = rows[rows["step"] > 0]
     last = trained.groupby(["task", "model", "strategy"])["step"].transform("max")
     return pd.concat([base_rows(rows), trained[trained["step"] == last]], ignore_index=True)
 
 
 def half_width(values: Sequence[float]) -> float:
-    """Half the width of the 95% t interval of a mean; NaN for fewer than two values."""
+    """Return half the width of the 95% t interval of a mean; NaN for fewer than two values."""
     if len(values) < 2:
         return float("nan")
     error = float(np.std(values, ddof=1)) / len(values) ** 0.5
@@ -123,7 +125,8 @@ def half_width(values: Sequence[float]) -> float:
 
 
 def over_seeds(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
-    """Mean over seeds of each group: columns `by`, value, half, low, high, seeds, n (all items), interval.
+    """Return mean over seeds of each group: columns `by`, value, half, low, high, seeds, n (all items),
+    interval.
 
     low and high bound the 95% t interval over seeds, clipped to [0, 1]; with one seed they are the row's own
     bootstrap interval over items and `half` is NaN. `interval` says in words which it is.
@@ -147,7 +150,7 @@ def over_seeds(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
 
 
 def scores_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """`over_seeds` of each headline score: a line for each task, model, strategy (or base) and score."""
+    """Take each headline score over seeds: a line for each task, model, strategy (or base) and score."""
     final = final_rows(rows)
     parts = [over_seeds(score.of(final)).assign(score=score.name) for score in SCORES]
     table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
@@ -162,7 +165,7 @@ def scores_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_number(value: float, half: float) -> str:
-    """A score with its half width: 0.94 ± 0.03, or 0.94 alone where one seed gives no width.
+    """Return a score with its half width: 0.94 ± 0.03, or 0.94 alone where one seed gives no width.
 
     >>> write_number(0.944, 0.03), write_number(0.944, float("nan"))
     ('0.94 ± 0.03', '0.94')
@@ -171,7 +174,7 @@ def write_number(value: float, half: float) -> str:
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
-    """`scores_table` for reading: a line for each task, model and strategy, a column for each score."""
+    """Lay `scores_table` out for reading: a line for each strategy, a column for each score."""
     text = [write_number(value, half) for value, half in zip(table["value"], table["half"], strict=True)]
     lines = table.assign(text=text).pivot(index=["task", "model", "strategy"], columns="score", values="text")
     facts = table.groupby(["task", "model", "strategy"])[["step", "seeds"]].max()

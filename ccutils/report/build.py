@@ -89,7 +89,7 @@ READINGS = {
 
 
 def draw_figures(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> list[Figure]:
-    """Every figure of the rows, one for each model, and that of the drawn contexts if given.
+    """Return every figure of the rows, one for each model, and that of the drawn contexts if given.
 
     What there are too few answers for is said in a figure's subtitle, or in its place.
     """
@@ -118,7 +118,7 @@ def save_all(figures: Sequence[Figure], folder: Path) -> list[Path]:
 
 
 def read_contexts(results: Path) -> pd.DataFrame | None:
-    """The drawn contexts of all tasks below `results`; None before notebook 02_contexts has been run."""
+    """Read the drawn contexts of all tasks below `results`; None before notebook 02_contexts has run."""
     paths = sorted(results.rglob("contexts.parquet"))
     if not paths:
         return None
@@ -134,7 +134,7 @@ def read_contexts(results: Path) -> pd.DataFrame | None:
 
 
 def read_parameters(results: Path) -> pd.DataFrame:
-    """Columns name, value: the parameters of all runs; where runs differ, the distinct values."""
+    """Return columns name, value: the parameters of all runs; where runs differ, the distinct values."""
     found: dict[str, dict[str, None]] = {}
     for path in sorted(results.rglob("probes.json")):
         for name, value in flatten(json.loads(path.read_text(encoding="utf-8"))):
@@ -144,7 +144,9 @@ def read_parameters(results: Path) -> pd.DataFrame:
 
 
 def read_mixed(results: Path) -> list[str]:
-    """A sentence for each parameter that should be the same for all runs of a task and model, and is not."""
+    """Return a sentence for each parameter that should be the same for all runs of a task and model, and is
+    not.
+    """
     found: dict[tuple[str, str], dict[str, set[str]]] = {}
     for path in sorted(results.rglob("probes.json")):
         probed = json.loads(path.read_text(encoding="utf-8"))
@@ -163,7 +165,7 @@ def read_mixed(results: Path) -> list[str]:
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Pairs of a dotted name and a value as text, of nested mappings."""
+    """Yield pairs of a dotted name and a value as text, of nested mappings."""
     for name, inner in value.items():
         if isinstance(inner, Mapping):
             yield from flatten(inner, f"{prefix}{name}.")
@@ -172,7 +174,7 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def read_origin() -> pd.DataFrame:
-    """Columns name, value: date, git commit of this code, versions."""
+    """Return columns name, value: date, git commit of this code, versions."""
     root = Path(__file__).resolve().parents[2]
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
@@ -218,14 +220,14 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
 
 
 def summarise(rows: pd.DataFrame) -> str:
-    """One line: what was run."""
+    """Return one line: what was run."""
     columns = {"tasks": "task", "models": "model", "strategies": "strategy", "seeds": "seed"}
     parts = [f"{name}: {', '.join(map(str, sorted(set(rows[col]))))}" for name, col in columns.items()]
     return f"{len(rows)} measured numbers; {'; '.join(parts)}; last step: {rows['step'].max()}."
 
 
 def hopes_html(table: pd.DataFrame) -> list[str]:
-    """A line that counts the verdicts, and the hopes with their rules and verdicts as a table."""
+    """Return a line that counts the verdicts, and the hopes with their rules and verdicts as a table."""
     if table.empty:
         return [paragraph("None of the strategies that the hopes are about was run.")]
     counts = table["verdict"].value_counts()

@@ -35,13 +35,15 @@ SIMILARITY = "similarity to the most similar context example (0 to 1)"
 
 
 def quality_by_similarity(rows: pd.DataFrame) -> Any:
-    """Quality by the target's similarity to its most similar context example: after the paper's Figure 1."""
+    """Return quality by the target's similarity to its most similar context example: after the paper's Figure
+    1.
+    """
     x = alt.X("grade:Q", title=SIMILARITY, scale=UNIT_SCALE, axis=CENTRED)
     return _quality(rows, "similarity", x, "Quality by target-context similarity, at the last step")
 
 
 def quality_by_relevance(rows: pd.DataFrame) -> Any:
-    """Quality by the number of relevant examples among the k of the context."""
+    """Return quality by the number of relevant examples among the k of the context."""
     grades = sorted(rows.loc[rows["probe"] == "quality", "grade"].unique())
     axis = alt.Axis(values=grades, format="d", labelFlush=False)
     x = alt.X("grade:Q", title="relevant examples in the context (count)", axis=axis)
@@ -66,7 +68,9 @@ def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
 
 
 def scores_over_training(rows: pd.DataFrame) -> Any:
-    """IWL-, ICL- and Copy-score by optimiser steps: each seed as measured, and the mean with its interval."""
+    """Return IWL-, ICL- and Copy-score by optimiser steps: each seed as measured, and the mean with its
+    interval.
+    """
     title = "Scores over training"
     names = {score.probe: score.name for score in (IWL, ICL, COPY)}
     grades = {score.probe: score.grade for score in (IWL, ICL, COPY)}
@@ -91,7 +95,7 @@ def scores_over_training(rows: pd.DataFrame) -> Any:
 
 
 def start_together(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows in which every trained strategy starts, at step 0, from the base that all of them share."""
+    """Return rows in which every trained strategy starts, at step 0, from the base that all of them share."""
     trained = rows[rows["step"] > 0]
     runs = trained[["task", "model", "strategy", "seed"]].drop_duplicates()
     start = base_rows(rows).drop(columns="strategy").merge(runs, on=["task", "model", "seed"])
@@ -99,7 +103,7 @@ def start_together(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
-    """Interval bands, lines and points for each strategy; rows of kind `seed` as thin lines."""
+    """Return interval bands, lines and points for each strategy; rows of kind `seed` as thin lines."""
     names = data["strategy"]
     click = alt.selection_point(name="strategy", fields=["strategy"], bind="legend")
 
@@ -125,7 +129,7 @@ def _curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
 
 
 def _tooltip(*names: str) -> list[alt.Tooltip]:
-    """What a point or a cell tells when pointed at: which it is, its mean, its interval, its items."""
+    """Return what a point or a cell tells when pointed at: which it is, its mean, its interval, its items."""
     return [
         *(alt.Tooltip(f"{name}:N") for name in ("task", "model", "strategy", *names)),
         alt.Tooltip("value:Q", title="mean", format=".3f"),
@@ -135,7 +139,9 @@ def _tooltip(*names: str) -> list[alt.Tooltip]:
 
 
 def scores_chart(rows: pd.DataFrame) -> Any:
-    """The final table as a chart: strategies down, headline scores across, shade and number for the mean."""
+    """Return the final table as a chart: strategies down, headline scores across, shade and number for the
+    mean.
+    """
     table, title = scores_table(rows), "Scores at the last step (0 to 1)"
     missing = gaps(rows, SCORES)
     if table.empty:
@@ -168,7 +174,8 @@ def scores_chart(rows: pd.DataFrame) -> Any:
 
 
 def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
-    """Histograms of the similarity of each target to the most similar example of its context, per strategy.
+    """Return histograms of the similarity of each target to the most similar example of its context, per
+    strategy.
 
     `contexts` has a line for each drawn context: task, strategy, seed, best (in [0, 1]; NaN without context).
     """
@@ -212,7 +219,7 @@ def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
 
 
 def in_words(title: str, reason: str) -> Any:
-    """What stands in the place of a figure that has nothing to draw: its title, and the reason."""
+    """Return what stands in the place of a figure that has nothing to draw: its title, and the reason."""
     text = alt.Chart(pd.DataFrame({"reason": [reason or "The rows hold nothing to draw."]}))
     return (
         text.mark_text(align="left", fontSize=12)
@@ -222,24 +229,26 @@ def in_words(title: str, reason: str) -> Any:
 
 
 def lines(*sentences: str) -> list[str]:
-    """The lines of a subtitle, without empty ones."""
+    """Return the lines of a subtitle, without empty ones."""
     return [sentence for sentence in sentences if sentence]
 
 
 def panels(data: pd.DataFrame) -> "pd.Series[str]":
-    """A name for each line's task and, where there are several, its model."""
+    """Return a name for each line's task and, where there are several, its model."""
     if data["model"].nunique() == 1:
         return data["task"]
     return data["task"] + ", " + data["model"].map(short)
 
 
 def short(model: str) -> str:
-    """The last part of a model's name or folder."""
+    """Return the last part of a model's name or folder."""
     return model.rstrip("/").rpartition("/")[2]
 
 
 def explain(data: pd.DataFrame, what: str = "bands") -> str:
-    """What a figure's reader must know of its data: which model, how many seeds, what its intervals are."""
+    """Return what a figure's reader must know of its data: which model, how many seeds, what its intervals
+    are.
+    """
     models = sorted({short(model) for model in data["model"]})
     few, many = int(data["seeds"].min()), int(data["seeds"].max())
     start = f"Model {models[0]}. " if len(models) == 1 else ""

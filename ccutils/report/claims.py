@@ -48,7 +48,7 @@ class Claim:
         return f"{self.score.name} minus {share}that of {self.against} is {self.sign} {self.bound:g}"
 
     def holds(self, low: float, high: float) -> str:
-        """The verdict on an interval: all of it on one side of the bound, or not decided."""
+        """Return the verdict on an interval: all of it on one side of the bound, or not decided."""
         if pd.isna(low) or pd.isna(high):
             return OPEN
         kept = {
@@ -100,7 +100,7 @@ VERDICT_COLUMNS += ["measure", "low", "high", "seeds", "verdict"]
 
 
 def judge_claims(rows: pd.DataFrame, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
-    """A line for each task, model and claim whose strategy was run.
+    """Return a line for each task, model and claim whose strategy was run.
 
     Columns: task, model, strategy, hope, rule, score, base and value (means over seeds), measure with low and
     high (what the rule bounds: its mean and 95% t interval over seeds, differences taken seed by seed),
@@ -145,6 +145,6 @@ def _judge(claim: Claim, part: pd.DataFrame) -> dict[str, object]:
 
 
 def interval(values: pd.Series) -> tuple[float, float]:
-    """The 95% t interval of the mean."""
+    """Return the 95% t interval of the mean."""
     half = half_width(list(values))
     return values.mean() - half, values.mean() + half

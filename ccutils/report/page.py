@@ -28,7 +28,7 @@ def write_page(path: Path, title: str, body: Iterable[str]) -> None:
 
 
 def bundle() -> str:
-    """The JavaScript that draws Vega-Lite charts, of the version that Altair writes."""
+    """Return the JavaScript that draws Vega-Lite charts, of the version that Altair writes."""
     major, minor = alt.SCHEMA_VERSION.lstrip("v").split(".")[:2]
     return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
 
@@ -42,12 +42,12 @@ def heading(text: str) -> str:
 
 
 def table_html(table: pd.DataFrame) -> str:
-    """A frame as an HTML table that may scroll sideways."""
+    """Return a frame as an HTML table that may scroll sideways."""
     return f'<div class="wide">{table.to_html(index=False, border=0)}</div>'
 
 
 def figure_html(name: str, chart: Any, reading: str) -> str:
-    """A chart's place in the page, its specification, and how to read it."""
+    """Return a chart's place in the page, its specification, and how to read it."""
     # No text of a chart may end the script that holds it.
     specification = json.dumps(chart.to_dict()).replace("<", "\\u003c")
     return (
@@ -58,7 +58,7 @@ def figure_html(name: str, chart: Any, reading: str) -> str:
 
 
 def image_html(path: Path) -> str:
-    """A saved SVG, embedded, with a link to the interactive version saved beside it."""
+    """Return a saved SVG, embedded, with a link to the interactive version saved beside it."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     link = f"{path.parent.name}/{path.stem}.html"
     image = f'<img alt="{escape(path.stem)}" src="data:image/svg+xml;base64,{data}">'

@@ -8,7 +8,7 @@ import vl_convert
 
 
 def moving_chart(draw: Callable[..., Any], **controls: Any) -> widgets.VBox:
-    """Controls above the chart that `draw` makes of their values, drawn again whenever one is moved.
+    """Return controls above the chart that `draw` makes of their values, drawn again whenever one is moved.
 
     `controls` are ipywidgets by the names of draw's parameters, which are their labels too. The chart is an
     SVG in an HTML widget, not ipywidgets' own Output: that one now and then hangs a notebook which runs

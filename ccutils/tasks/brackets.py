@@ -26,7 +26,7 @@ class Node:
 
 
 def parse_form(text: str) -> Node:
-    """The tree of '[IN:X words [SL:Y words ] ]', white space aside.
+    """Return the tree of '[IN:X words [SL:Y words ] ]', white space aside.
 
     Raises ParseError for anything but one balanced tree whose root is an intent: answers may be anything.
 
@@ -64,7 +64,7 @@ def parse_form(text: str) -> Node:
 
 
 def labels(node: Node) -> Iterator[str]:
-    """Every label of the tree, root first.
+    """Yield every label of the tree, root first.
 
     >>> list(labels(parse_form("[IN:A [SL:B x ] y ]")))
     ['IN:A', 'SL:B']
@@ -76,13 +76,13 @@ def labels(node: Node) -> Iterator[str]:
 
 
 def rename_labels(node: Node, names: Mapping[str, str]) -> Node:
-    """The tree with each label replaced by names[label], where there is one."""
+    """Return the tree with each label replaced by names[label], where there is one."""
     children = tuple(rename_labels(c, names) if isinstance(c, Node) else c for c in node.children)
     return Node(names.get(node.label, node.label), children)
 
 
 def same(given: Node, wanted: Node) -> bool:
-    """Whether two trees are equal; a wanted label ANY equals all. Words are compared as they are."""
+    """Tell whether two trees are equal; a wanted label ANY equals all. Words are compared as they are."""
     if wanted.label not in (ANY, given.label) or len(given.children) != len(wanted.children):
         return False
     for g, w in zip(given.children, wanted.children, strict=True):
@@ -95,7 +95,7 @@ def same(given: Node, wanted: Node) -> bool:
 
 
 def blank(given: Node, wanted: Node) -> Node:
-    """`given` with ANY as the label of each node that stands where `wanted` has ANY.
+    """Return `given` with ANY as the label of each node that stands where `wanted` has ANY.
 
     Nodes of one parent stand in the same place where they have the same label and words, else the same words;
     what is left is paired in its order, so that nodes deeper down are judged though words around them differ.
@@ -120,12 +120,12 @@ def blank(given: Node, wanted: Node) -> Node:
 
 
 def words_below(node: Node) -> str:
-    """The words under a node, its nested nodes' included."""
+    """Return the words under a node, its nested nodes' included."""
     return " ".join(words_below(c) if isinstance(c, Node) else c for c in node.children)
 
 
 def slots(node: Node, above: str = "") -> Counter[tuple[str, str, str]]:
-    """Every slot as (intents and slots above it, label, words): what slot F1 counts.
+    """Return every slot as (intents and slots above it, label, words): what slot F1 counts.
 
     A node labelled ANY is a slot where it has an odd number of nodes above it: intents and slots alternate.
     """

@@ -16,22 +16,22 @@ Scores = NDArray[np.float64]
 
 
 def text_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """1 where the texts are equal, white space aside."""
+    """Return 1 where the texts are equal, white space aside."""
     return _each(lambda a, r: float(a.split() == r.split()), answers, references)
 
 
 def parse_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """MTOP's exact match: 1 where the answer parses to the reference's tree (order counts)."""
+    """Return MTOP's exact match: 1 where the answer parses to the reference's tree (order counts)."""
     return _each_parse(lambda a, r: float(same(a, r)), answers, references)
 
 
 def intent_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """1 where the answer is a logical form with the reference's top intent, whatever its slots."""
+    """Return 1 where the answer is a logical form with the reference's top intent, whatever its slots."""
     return _each_parse(lambda a, r: float(a.label == r.label), answers, references)
 
 
 def slot_f1(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """F1 of the slots of each item: a slot is right with its label, its words and the labels above it.
+    """Return F1 of the slots of each item: a slot is right with its label, its words and the labels above it.
 
     1 where neither has slots; 0 where the answer is not a logical form. Labels that are ANY in the reference
     are not judged, the words under them are.
@@ -66,13 +66,13 @@ def _each(score: Callable[[str, str], float], answers: Sequence[str], references
 
 
 def chrf(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """Sentence chrF++ (characters to 6, words to 2) by sacrebleu, divided by 100."""
+    """Return sentence chrF++ (characters to 6, words to 2) by sacrebleu, divided by 100."""
     judge = CHRF(word_order=2)
     return _each(lambda a, r: float(judge.sentence_score(a, [r]).score) / 100, answers, references)
 
 
 def bleu(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """Sentence BLEU by sacrebleu (effective order, exponential smoothing), divided by 100."""
+    """Return sentence BLEU by sacrebleu (effective order, exponential smoothing), divided by 100."""
     judge = BLEU(effective_order=True)
     return _each(lambda a, r: float(judge.sentence_score(a, [r]).score) / 100, answers, references)
 
@@ -87,7 +87,7 @@ def comet(
     model: str = COMET,
     batch_size: int = 16,
 ) -> Scores:
-    """COMET of each translation, as the model gives it: about 0 to 1, not clipped.
+    """Return COMET of each translation, as the model gives it: about 0 to 1, not clipped.
 
     Raises InputError where unbabel-comet is not installed or the model cannot be had.
     """
@@ -101,7 +101,7 @@ def comet(
 
 @lru_cache(maxsize=1)
 def load_comet(model: str) -> tuple[Any, int]:
-    """The COMET model, loaded once, and the number of GPUs to run it on."""
+    """Return the COMET model, loaded once, and the number of GPUs to run it on."""
     try:
         from comet import download_model, load_from_checkpoint
     except ImportError:

@@ -10,7 +10,7 @@ NEAR_COPY = 0.9
 
 
 def near(one: str, other: str) -> bool:
-    """Whether twice the matching words (in order) are NEAR of the words of both texts together, or more."""
+    """Tell whether twice the matching words (in order) are at least NEAR_COPY of both texts' words."""
     matcher = SequenceMatcher(None, one.split(), other.split(), autojunk=False)
     return (
         matcher.real_quick_ratio() >= NEAR_COPY
@@ -20,7 +20,7 @@ def near(one: str, other: str) -> bool:
 
 
 def wrong_by(score: Score) -> Wrong:
-    """How wrong an answer is, by the task's own score, and whether it is a copy.
+    """Tell how wrong an answer is, by the task's own score, and whether it is a copy.
 
     An answer is wrong by 1 minus its score. All of that counts as copied where the answer nearly equals the
     label of an irrelevant demonstration, unless it is as near to the target's own answer.
@@ -35,7 +35,7 @@ def wrong_by(score: Score) -> Wrong:
 
 
 def plain_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> tuple[float, float]:
-    """Wrong or right as a whole; a copy where it equals a demonstration's label, white space aside."""
+    """Return wrong or right as a whole; a copy where it equals a demonstration's label, white space aside."""
     given = answer.split()
     wrong = given != target.output.split()
     return float(wrong), float(wrong and any(given == e.output.split() for e in irrelevant))

@@ -30,7 +30,7 @@ def topics(
     pool_size: int = 1000,
     n_test: int = 200,
 ) -> Task:
-    """A few words to one label: every topic owns `words_per_topic` words and one label.
+    """Return a few words to one label: every topic owns `words_per_topic` words and one label.
 
     Topic i is drawn with probability proportional to i ** -zipf; the novel topics of the OOD sets are equally
     frequent. Raises InputError for sizes below 1, zipf below 0, or more input words than a topic has.
@@ -93,7 +93,8 @@ def gloss(
     pool_size: int = 1000,
     n_test: int = 200,
 ) -> Task:
-    """A sentence to its interlinear gloss, word by word from a lexicon: similarity is graded by words shared.
+    """Return a sentence to its interlinear gloss, word by word from a lexicon: similarity is graded by words
+    shared.
 
     The answer repeats each word and puts its gloss behind it, as linguists write glosses; only glosses are
     judged. (Glosses alone need attention at fixed offsets, which a base this small did not learn in three
@@ -160,7 +161,7 @@ def gloss(
 def another_word(
     pool: Sequence[Example], tests: Sequence[Example]
 ) -> Callable[[Example, np.random.Generator], str]:
-    """Task.paraphrase of `topics`: one word gives way to another of the topic, and the order changes.
+    """Return task.paraphrase of `topics`: one word gives way to another of the topic, and the order changes.
 
     Both words are the pool's, and no text is a test's input; where that leaves none, the input itself.
     """
@@ -186,7 +187,7 @@ def another_word(
 def draw_sets(
     draw: Callable[[], Example], first: list[Example], n_pool: int, n_test: int
 ) -> tuple[list[Example], list[Example]]:
-    """A pool that begins with `first`, and a test set none of whose inputs is in the pool."""
+    """Return a pool that begins with `first`, and a test set none of whose inputs is in the pool."""
     if n_pool < len(first):
         raise InputError(
             f"pool_size is {n_pool}, but {len(first)} examples are needed to show every label once."
@@ -203,7 +204,7 @@ def draw_sets(
 
 
 def exact_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
-    """1 where the answer is the example's output, white space aside. Shape (n,)."""
+    """Return 1 where the answer is the example's output, white space aside. Shape (n,)."""
     pairs = zip(answers, examples, strict=True)
     return np.array([float(a.split() == e.output.split()) for a, e in pairs], dtype=np.float64)
 
@@ -276,13 +277,13 @@ def change_glosses(
 
 
 def zipf_law(n: int, exponent: float) -> NDArray[np.float64]:
-    """Probabilities proportional to rank ** -exponent, shape (n,)."""
+    """Return probabilities proportional to rank ** -exponent, shape (n,)."""
     weights: NDArray[np.float64] = np.arange(1, n + 1, dtype=np.float64) ** -exponent
     return np.asarray(weights / weights.sum())
 
 
 def pseudo_words(n: int) -> list[str]:
-    """`n` different pronounceable words of two or three syllables, always the same."""
+    """Return `n` different pronounceable words of two or three syllables, always the same."""
     syllables = [c + v for c in CONSONANTS for v in VOWELS]
     two = [a + b for a in syllables for b in syllables]
     if n > len(two):

@@ -84,12 +84,12 @@ class Prediction:
         return sum(self.parts.values())
 
     def table(self) -> dict[str, float]:
-        """The parts and their sum in GB (1e9 bytes), for showing."""
+        """Return the parts and their sum in GB (1e9 bytes), for showing."""
         return {name: round(n / GB, 2) for name, n in {**self.parts, "total": self.total}.items()}
 
 
 def predict(config: PretrainedConfig, *, window: int, micro_batch: int = 1, **more: Any) -> Prediction:
-    """Peak memory of training the model of a config; `more` are further fields of Setup.
+    """Predict the peak memory of training the model of a config; `more` are further fields of Setup.
 
     `dtype` is the device's own compute dtype unless given. Raises InputError for sizes below 1.
     """
@@ -101,7 +101,7 @@ def predict(config: PretrainedConfig, *, window: int, micro_batch: int = 1, **mo
 
 
 def predict_shape(shape: Shape, setup: Setup) -> Prediction:
-    """The prediction from a model's numbers."""
+    """Predict from a model's numbers."""
     adapter = adapter_parameters(shape, setup.lora) // setup.shards
     inputs, work = activations(shape, setup)
     linear, others = linear_bytes(shape, setup), shape.others * setup.dtype.itemsize
@@ -149,20 +149,22 @@ def shape_of(config: PretrainedConfig) -> Shape:
 
 
 def linear_bytes(shape: Shape, setup: Setup) -> int:
-    """The linear layers as bitsandbytes stores them: weights in 4 bits, scales in 8, theirs in float32."""
+    """Return the linear layers as bitsandbytes stores them: weights in 4 bits, scales in 8, theirs in
+    float32.
+    """
     if not setup.quantise:
         return sum(i * o for _, i, o in shape.linears) * setup.dtype.itemsize
     return sum(nf4_bytes(i * o) for _, i, o in shape.linears)
 
 
 def nf4_bytes(weights: int) -> int:
-    """One NF4 matrix with double quantisation, its two code books and the mean of its scales included."""
+    """Count an NF4 matrix with double quantisation, with two code books and the mean of its scales."""
     scales = ceil(weights / BLOCK)
     return ceil(weights / 2) + scales + 4 * ceil(scales / NESTED) + 4 * 16 + 4 * 256 + 4
 
 
 def adapter_parameters(shape: Shape, lora: Lora) -> int:
-    """Parameters of the LoRA matrices on the layers that peft would choose."""
+    """Return parameters of the LoRA matrices on the layers that peft would choose."""
     return lora.rank * sum(i + o for name, i, o in shape.linears if is_target(name, lora))
 
 
@@ -173,7 +175,8 @@ def is_target(name: str, lora: Lora) -> bool:
 
 
 def activations(shape: Shape, setup: Setup) -> tuple[int, int]:
-    """Bytes kept from the forward pass for the backward one, and the most that is needed on top at any time.
+    """Return bytes kept from the forward pass for the backward one, and the most that is needed on top at any
+    time.
 
     With checkpointing, the inputs of all layers are kept, and one layer's activations are made again on top.
     """
@@ -198,7 +201,9 @@ def activations(shape: Shape, setup: Setup) -> tuple[int, int]:
 
 
 def layer_bytes(shape: Shape, setup: Setup) -> int:
-    """Bytes a token that one layer keeps for its backward pass, without its input and its MLP's product."""
+    """Return bytes a token that one layer keeps for its backward pass, without its input and its MLP's
+    product.
+    """
     size = setup.dtype.itemsize
     norms = 2 * (4 + size) * shape.hidden if size < 4 else 3 * size * shape.hidden  # float32 copies, outputs
     attention = attention_bytes(shape, setup)
@@ -209,7 +214,7 @@ def layer_bytes(shape: Shape, setup: Setup) -> int:
 
 
 def attention_bytes(shape: Shape, setup: Setup) -> int:
-    """Bytes a token that attention keeps: queries, keys, values, outputs, masks, sums of scores."""
+    """Return bytes a token that attention keeps: queries, keys, values, outputs, masks, sums of scores."""
     size, window = setup.dtype.itemsize, setup.window
     sums = 4 * shape.heads
     if setup.in_parts:  # each part copies the shared keys and values, and has a mask of its own
@@ -224,7 +229,7 @@ def attention_bytes(shape: Shape, setup: Setup) -> int:
 
 
 def loss_bytes(shape: Shape, setup: Setup) -> int:
-    """The last hidden states, their gradient, a tile of logits, and on the CPU five copies of it."""
+    """Return the last hidden states, their gradient, a tile of logits, and on the CPU five copies of it."""
     tokens, size = setup.micro_batch * setup.window, setup.dtype.itemsize
     scored = setup.micro_batch * setup.answer
     tile = min(scored, TILE[0]) * min(shape.vocabulary, TILE[1])
@@ -246,7 +251,9 @@ def check_fits(prediction: Prediction, available: int) -> None:
 
 
 def settings_that_fit(prediction: Prediction, available: int) -> dict[str, bool | int]:
-    """What would fit: checkpointing, then the largest micro-batch, then a shorter window; {} if nothing."""
+    """Find what would fit: checkpointing, then the largest micro-batch, then a shorter window; {} if
+    nothing.
+    """
     shape, setup = prediction.shape, replace(prediction.setup, checkpointing=True)
     changes: dict[str, bool | int] = {} if prediction.setup.checkpointing else {"checkpointing": True}
 
@@ -280,7 +287,9 @@ def settings_that_fit(prediction: Prediction, available: int) -> dict[str, bool 
 
 
 def available_bytes() -> int:
-    """What this process may use: of a GPU what is free and what it holds already, else the free memory."""
+    """Return what this process may use: of a GPU what is free and what it holds already, else the free
+    memory.
+    """
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         held = torch.cuda.memory_reserved() + CONTEXT  # the context is there by now
@@ -291,7 +300,7 @@ def available_bytes() -> int:
 
 
 def compare(prediction: Prediction) -> dict[str, float]:
-    """Predicted and measured peak of this process's tensors in GB, and their ratio; {} without a GPU.
+    """Compare predicted and measured peak of this process's tensors in GB, and their ratio; {} without a GPU.
 
     Call it after training. The context is left out on both sides: torch counts tensors alone.
     """

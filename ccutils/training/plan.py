@@ -100,12 +100,14 @@ class Plan:
         return Lora(self.rank, self.alpha, self.targets)
 
     def known(self) -> dict[str, Any]:
-        """Everything but the place of its results, as JSON has it."""
+        """Return everything but the place of its results, as JSON has it."""
         values = {name: value for name, value in asdict(self).items() if name != "results"}
         return dict(json.loads(json.dumps(values)))
 
     def identity(self, pool: Sequence[Example]) -> dict[str, Any]:
-        """What tells this run from another: the plan and its data, without what only moves the work about."""
+        """Return what tells this run from another: the plan and its data, without what only moves the work
+        about.
+        """
         values = {name: value for name, value in self.known().items() if name != "attention"}
         values["settings"] = {n: v for n, v in values["settings"].items() if n not in SAME_RESULT}
         examples = json.dumps([[e.input, e.output] for e in pool])
@@ -128,7 +130,7 @@ def plan_from(parameters: Mapping[str, Any], **run: Any) -> Plan:
 
 
 def read_plan(text: str) -> Plan:
-    """The plan in a JSON object of its fields. Raises InputError that names the field which is wrong.
+    """Read the plan in a JSON object of its fields. Raises InputError that names the field which is wrong.
 
     >>> read_plan('{"strategy": "contrastive,epsilon=0"}').variant
     'epsilon=0'

@@ -70,7 +70,9 @@ def make_room(folder: Path, identity: Mapping[str, Any]) -> None:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between two identities; those of settings, recipe and task_options by their own names."""
+    """Yield what differs between two identities; those of settings, recipe and task_options by their own
+    names.
+    """
     for name in sorted({*old, *new}):
         was, now = old.get(name), new.get(name)
         if isinstance(was, dict) and isinstance(now, dict):

@@ -37,7 +37,7 @@ class Clock(TrainerCallback):
 
 
 def predict_seconds(plan: Plan, prepared: PreparedRun) -> float:
-    """Seconds of the run's training steps on this machine; loading and checkpoints come on top.
+    """Predict the seconds of the run's training steps on this machine; loading and checkpoints come on top.
 
     Takes a few seconds on a small model, up to a minute on one of 8B. Raises InputError where the model
     cannot be loaded.
@@ -50,7 +50,7 @@ def predict_seconds(plan: Plan, prepared: PreparedRun) -> float:
 
 
 def rehearse(plan: Plan, prepared: PreparedRun, layers: int) -> float:
-    """Median seconds of a micro-batch with the model's first layers, trained for nothing."""
+    """Measure the median seconds of a micro-batch with the model's first layers, trained for nothing."""
     micro = micro_batch_size(plan.settings)
     short = replace(plan.settings, steps=1 + MEASURED, batch=micro, micro_batch=micro, n_checkpoints=1)
     clock = Clock()
