@@ -92,10 +92,9 @@ class TrainingSet:
             rng = np.random.default_rng([self.seed, Stream.PARAPHRASE_SHOWN, epoch, row])
             return self.paraphrases.pick(self.pool[row], rng)
 
+        fixed = {SlotKind.RANDOM: 0.0, SlotKind.PARAPHRASE: 2.0}
         nearness = [
-            {SlotKind.RANDOM: 0.0, SlotKind.PARAPHRASE: 2.0, SlotKind.SIMILAR: self._nearness(target, row)}[
-                kind
-            ]
+            self._nearness(target, row) if kind == SlotKind.SIMILAR else fixed[kind]
             for row, kind in zip(rows, kinds, strict=True)
         ]
         return self.pool[target], show_demonstrations(self.pool, rows, kinds, paraphrase), nearness

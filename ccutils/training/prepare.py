@@ -27,6 +27,7 @@ from ccutils.models.base import (
 )
 from ccutils.models.paraphraser import write_paraphrases
 from ccutils.models.tiny import make_recipe
+from ccutils.models.unpacked import is_small, unpack
 from ccutils.records import check_results_folder
 from ccutils.tasks import Task, load_task
 from ccutils.training.dataset import Survey, TrainingSet
@@ -90,6 +91,8 @@ def check_training(plan: Plan) -> None:
 def make_model(plan: Plan, path: str, layers: int = 0) -> PeftModel:
     """The base, or its first `layers`, quantised if so planned, with a fresh adapter."""
     base = load_base(path, quantise=plan.quantise, attention=kernel_of(plan), layers=layers)
+    if is_small(base):
+        unpack(base)
     return add_lora(base, plan.lora, checkpointing=plan.settings.checkpointing)
 
 
