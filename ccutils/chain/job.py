@@ -20,6 +20,9 @@ from typing import Any
 
 from ccutils.chain.profiles import declared_parameters
 
+# jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) where that package is there;
+# no schema of a notebook or a chart has one. Without it jsonschema leaves IRIs unchecked.
+NO_IRIS = "import sys; sys.modules['rfc3987_syntax'] = None"
 HEARTBEAT = 20.0  # seconds between two lines that say how far a notebook is
 BAD_INPUT = 2
 
@@ -58,6 +61,7 @@ def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: 
 
 def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> None:
     """Execute in the notebook's own folder, as Jupyter does, with this environment's kernel."""
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     import papermill
 
     root = str(Path(__file__).resolve().parents[2])
@@ -73,6 +77,7 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
         cwd=str(notebook.parent),
         log_output=True,
         progress_bar=False,
+        extra_arguments=[f"--IPKernelApp.exec_lines={NO_IRIS}"],
     )
 
 
@@ -153,8 +158,11 @@ def one_gpu(results: Path) -> Iterator[None]:
 
 @contextmanager
 def no_gpu() -> Iterator[None]:
-    """Hide all GPUs from what this process starts: a job that asked for none leaves them to others."""
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    """Hide all GPUs from what this process starts: a job that asked for none leaves them to others.
+
+    Nor does it compile: bitsandbytes else imports torch's compiler (1 s), which nothing uses on a CPU.
+    """
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "TORCHDYNAMO_DISABLE": "1"}
     yield
 
 

@@ -17,12 +17,12 @@ from ccutils.contexts.prompts import Prompt, Prompter
 from ccutils.errors import InputError
 from ccutils.models.base import context_length, load_adapter, load_base, load_tokenizer
 from ccutils.models.generation import answer_each
+from ccutils.models.unpacked import is_small
 from ccutils.probes.questions import Question, QuestionSet
 from ccutils.tasks.brackets import ANY
 
 ANSWERS_VERSION = 1  # of how answers are made; part of the key of kept ones
 UNJUDGED = re.compile(rf"(?<!\S)\[?{re.escape(ANY)}(?!\S)")  # a gloss or a label that any answer may have
-MERGED = 50_000_000  # parameters: up to here, on a CPU, adapters are merged into a copy of the base to answer
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Responder:
         """Append what is missing to the file of answers, a JSON line [place, answer] each."""
         if self.base is None:
             self.base = load_base(self.path, quantise=self.quantise)
-            self.small = self.base.device.type == "cpu" and self.base.num_parameters() <= MERGED
+            self.small = is_small(self.base)  # adapters are merged into copies of such a base
             if self.small and self.quantise:
                 self.base = self.base.dequantize()
         model: Any = self.base

@@ -7,7 +7,7 @@ from typing import Any
 
 from ccutils.errors import InputError
 from ccutils.evaluation.responder import Responder
-from ccutils.probes.questions import QuestionSet
+from ccutils.probes.questions import QuestionSet, curve_questions
 from ccutils.probes.scores import measure
 from ccutils.records import Row, Run, read_json, write_rows
 from ccutils.tasks import load_task
@@ -18,7 +18,7 @@ from ccutils.training.trainer import checkpoints
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A run's rows, and its answers by step in the order of the questions."""
+    """A run's rows, and its answers by step in the order of the questions that were asked there."""
 
     rows: list[Row]
     answers: dict[int, list[str]]
@@ -31,18 +31,23 @@ def probe_run(
     checkpoints: Mapping[int, Path],
     parameters: Mapping[str, Any],
 ) -> Probed:
-    """Put all questions to the base (step 0) and to each checkpoint; write the rows to the run's
-    probes.parquet.
+    """Put all questions to the base (step 0) and the last checkpoint, to those between them what curves over
+    training need; write the rows to the run's probes.parquet.
 
     Beside it go the parameters, the task's facts, and what was dropped of the prompts or left out.
     """
     prompts, length = responder.prompts(questions), questions.task.max_new_tokens
     steps = {0: None, **checkpoints}
+    some = curve_questions(questions)
+    asked = {step: questions if step in (0, max(steps)) else some for step in steps}
+    prompt_of = dict(zip(map(id, questions.questions), prompts, strict=True))
     answers = {
-        step: responder.answers(prompts, length, adapter, run.folder, f"step-{step}")
+        step: responder.answers(
+            [prompt_of[id(q)] for q in asked[step].questions], length, adapter, run.folder, f"step-{step}"
+        )
         for step, adapter in steps.items()
     }
-    rows = [row for step in steps for row in measure(questions, answers[step], run, step)]
+    rows = [row for step in steps for row in measure(asked[step], answers[step], run, step)]
     counts = {
         "questions": len(prompts),
         "prompts_cut": sum(prompt.dropped > 0 for prompt in prompts),

@@ -1,6 +1,7 @@
-"""What a model that is small and on a CPU can afford: its 4-bit weights unpacked once, not at every use (ours)."""
+"""What a small model on a CPU can afford: its 4-bit weights unpacked once, not at every use (ours)."""
 
 from functools import partial
+from typing import Any
 
 import torch
 from bitsandbytes.functional import dequantize_4bit
@@ -25,5 +26,7 @@ def unpack(model: PreTrainedModel) -> None:
     """
     for module in model.modules():
         if isinstance(module, Linear4bit):
-            whole = dequantize_4bit(module.weight.data, module.weight.quant_state)
-            module.forward = partial(torch.nn.functional.linear, weight=whole, bias=module.bias)
+            weight: Any = module.weight
+            whole = dequantize_4bit(weight.data, weight.quant_state)
+            compute = partial(torch.nn.functional.linear, weight=whole, bias=module.bias)
+            module.forward = compute  # type: ignore[method-assign]

@@ -6,6 +6,7 @@ from .questions import NEIGHBOUR as NEIGHBOUR
 from .questions import PLAIN as PLAIN
 from .questions import Question as Question
 from .questions import QuestionSet as QuestionSet
+from .questions import curve_questions as curve_questions
 from .questions import make_questions as make_questions
 from .questions import one_target as one_target
 from .scores import Estimate as Estimate

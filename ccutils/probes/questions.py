@@ -20,6 +20,8 @@ from ccutils.tasks.base import Example, Task
 PLAIN, CHANGED, NEIGHBOUR = "plain", "changed", "neighbour"
 NEIGHBOURS = 3  # contexts of each target that hold one neighbour, at ranks spread over the pool
 SETS = ("id", "ood")
+CURVE = {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)}
+"""Kinds and grades that IWL-, ICL- and Copy-score and quality with one relevant example are measured by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +124,25 @@ def check_questions(task: Task, k: int, n_targets: int) -> None:
         raise InputError(f"k is {k}, above the {len(task.pool)} examples of {task.name}'s pool: lower it.")
 
 
+def curve_questions(questions: QuestionSet) -> QuestionSet:
+    """The questions that curves over training are drawn of: nothing relevant, one relevant, its label
+    changed.
+
+    A quarter of all at k = 6; the scores that come of them are the same numbers as of all.
+    """
+    kept = tuple(q for q in questions.questions if (q.kind, q.grade) in CURVE)
+    return replace(questions, questions=kept)
+
+
 def one_target(questions: QuestionSet) -> list[int]:
     """Places of three questions about one target, to look at: nothing relevant, one relevant, its label
     changed.
 
     Fewer where no target has all three.
     """
-    wanted, places = {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)}, list[int]()
+    places = list[int]()
     for _, group in groupby(range(len(questions.questions)), key=lambda i: questions.questions[i].target):
-        found = [i for i in group if (questions.questions[i].kind, questions.questions[i].grade) in wanted]
+        found = [i for i in group if (questions.questions[i].kind, questions.questions[i].grade) in CURVE]
         places = max(places, found, key=len)
     return places
 

@@ -38,8 +38,9 @@ def measure(questions: QuestionSet, answers: Sequence[str], run: Run, step: int)
 
     quality: plain contexts by grade. iwl: those of grade 0. icl: contexts with changed labels by grade,
     scored against the answer that follows. similarity: contexts of grade 0 or with one neighbour, by their
-    best similarity. copy and copy_rate: grade 0, see `Task.wrong`; n of copy is the number of answers that
-    are wrong at all. An answer whose score is NaN cannot be judged and is left out.
+    best similarity; no row where no context has a neighbour. copy and copy_rate: grade 0, see `Task.wrong`;
+    n of copy is the number of answers that are wrong at all. An answer whose score is NaN cannot be judged
+    and is left out.
     """
     expected = [question.expected for question in questions.questions]
     scores = questions.task.score(list(answers), expected)  # (questions,)
@@ -73,7 +74,8 @@ def _estimates(
         yield "quality", grade, mean(chosen)
     for grade, chosen in grades(CHANGED).items():
         yield "icl", grade, mean(chosen)
-    for place, chosen in _group(questions, _bin).items():
+    neighbours = any(question.kind == NEIGHBOUR for question in questions)
+    for place, chosen in _group(questions, _bin).items() if neighbours else ():
         if len(chosen) >= FEWEST:
             yield "similarity", (place + 0.5) / BINS, mean(chosen)
     if 0 in plain:

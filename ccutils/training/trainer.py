@@ -35,8 +35,8 @@ WHOLE = "whole.json"
 # TRL scores every position where there is no Triton, so that shapes stay the same for devices that compile.
 # A CPU does not, and scoring the answers alone halves the time of the tiny model's steps.
 trl_utils._use_triton = lambda device: device.type in ("cuda", "cpu")  # type: ignore[attr-defined]
-# What all these libraries have made is never garbage: collecting it, which accelerate does at every run's start,
-# takes a quarter of a second.
+# What all these libraries have made is never garbage: looking through it, as accelerate does at every run's
+# start, takes a quarter of a second.
 gc.freeze()
 RESUME_FILES = (
     "optimizer.pt",
@@ -61,7 +61,8 @@ class ICTrainer(SFTTrainer):
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
         # Trainer asks every module at every step to be in training, which it is.
-        self.model.train = partial(stay_in_training, self.model)  # type: ignore[union-attr]
+        model: Any = self.model
+        model.train = partial(stay_in_training, model)
 
     def floating_point_ops(self, inputs: Any) -> int:
         """Not counted: nobody reads the sum, and it asks all modules at every step."""

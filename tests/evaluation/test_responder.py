@@ -17,9 +17,12 @@ from ccutils.errors import InputError
 from ccutils.evaluation import responder as probe_answers
 from ccutils.evaluation.responder import Responder, read_answers
 from ccutils.evaluation.runs import find_or_train, probe_run
+from ccutils.models import unpacked
 from ccutils.models.base import load_adapter, load_base
 from ccutils.models.generation import answer, answer_each
-from ccutils.probes.questions import QuestionSet, make_questions
+from ccutils.models.unpacked import SMALL
+from ccutils.probes.questions import QuestionSet, curve_questions, make_questions
+from ccutils.probes.scores import measure
 from ccutils.records import Run
 from ccutils.tasks import load_task
 from ccutils.training.plan import Plan
@@ -46,19 +49,38 @@ def test_rows_of_base_and_checkpoints(plan: Plan, questions: QuestionSet, respon
     assert written["probes"]["left_out"] == questions.left_out
 
 
-@pytest.mark.parametrize("merged", [0, probe_answers.MERGED])
+def test_curves_over_training_are_the_same_numbers_as_of_all_questions(
+    plan: Plan, questions: QuestionSet, responder: Responder
+) -> None:
+    steps = find_or_train(plan)
+    probed = probe_run(plan.run, questions, responder, steps, PARAMETERS)
+    prompts = responder.prompts(questions)
+    answers = responder.answers(prompts, questions.task.max_new_tokens, steps[10], plan.run.folder, "all")
+    whole = measure(questions, answers, plan.run, 10)
+    middle = [row for row in probed.rows if row.step == 10]
+    assert middle == [row for row in whole if row in middle]
+    drawn = {(row.set, row.probe) for row in middle if row.grade <= 1 and row.probe != "similarity"}
+    assert drawn >= {("id", probe) for probe in ("iwl", "icl", "copy", "quality")}
+    assert {row.probe for row in whole} - {row.probe for row in middle} <= {"similarity"}
+
+
+@pytest.mark.parametrize("merged", [0, SMALL])
 def test_each_step_is_answered_by_its_own_weights(
     plan: Plan, questions: QuestionSet, responder: Responder, monkeypatch: pytest.MonkeyPatch, merged: int
 ) -> None:
     """Against a base freshly loaded for each adapter: nothing of the last one stays behind, merged or not."""
-    monkeypatch.setattr(probe_answers, "MERGED", merged)
+    monkeypatch.setattr(unpacked, "SMALL", merged)
     probed = probe_run(plan.run, questions, responder, find_or_train(plan), PARAMETERS)
-    ids = [prompt.ids for prompt in responder.prompts(questions)]
+    every = responder.prompts(questions)
+    some = responder.prompts(curve_questions(questions))
+    ids = [prompt.ids for prompt in every]
     for step, adapter in {0: None, **find_or_train(plan)}.items():
         model: Any = load_base(responder.path)
         if adapter is not None:
             model = load_adapter(model, adapter)
-        assert answer(model, responder.tokenizer, ids, questions.task.max_new_tokens) == probed.answers[step]
+        asked = [prompt.ids for prompt in (some if step == 10 else every)]
+        fresh = answer(model, responder.tokenizer, asked, questions.task.max_new_tokens)
+        assert fresh == probed.answers[step]
     assert probed.answers[0] != probed.answers[20], "training has changed nothing: the test shows nothing"
     base = responder.answers(responder.prompts(questions), 3, None, plan.run.folder, "again")
     fresh = answer(load_base(responder.path), responder.tokenizer, ids, 3)
@@ -108,7 +130,7 @@ def test_a_responder_that_was_stopped_can_be_asked_again(
     plan: Plan, questions: QuestionSet, responder: Responder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An adapter on a large base is taken off again, however the asking ends."""
-    monkeypatch.setattr(probe_answers, "MERGED", 0)
+    monkeypatch.setattr(unpacked, "SMALL", 0)
     steps = find_or_train(plan)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         Asked(

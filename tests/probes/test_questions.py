@@ -17,6 +17,7 @@ from ccutils.probes.questions import (
     PLAIN,
     Question,
     QuestionSet,
+    curve_questions,
     make_questions,
     one_target,
 )
@@ -162,6 +163,15 @@ def test_what_is_missing_is_left_out_and_counted() -> None:
     plain = [(i.set, i.grade) for i in questions.questions if i.kind == PLAIN]
     assert plain == [("id", 0), ("id", 1), ("ood", 0)]
     assert others[0] in next(i.context for i in questions.questions if i.set == "ood"), "OOD pool first"
+
+
+def test_questions_of_a_curve_are_a_part_of_all_in_their_order() -> None:
+    questions = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 3, 0, 12)
+    some = curve_questions(questions)
+    kinds = {(q.kind, q.grade) for q in some.questions}
+    assert kinds == {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)}
+    assert list(some.questions) == [q for q in questions.questions if (q.kind, q.grade) in kinds]
+    assert (some.task, some.k, some.left_out) == (questions.task, questions.k, questions.left_out)
 
 
 def test_one_target_to_look_at() -> None:
