@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
+from numbers import Integral
 from typing import Any
 
 
@@ -45,6 +46,15 @@ def check_kinds(values: Any, *but: str) -> None:
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         if field.name not in but:
             check_kind(field.name, getattr(values, field.name), default)
+
+
+def check_count(where: str, value: Any) -> None:
+    """Raise InputError if a value is not a whole number of at least 1.
+
+    >>> check_count("k", 3)
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise InputError(f"{where} is {value!r}: it must be a whole number of at least 1.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

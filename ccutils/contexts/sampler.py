@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ccutils.contexts.neighbours import Index, Neighbours, duplicate_groups
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_count
 from ccutils.records import STRATEGIES
 from ccutils.tasks.base import Example
 
@@ -54,8 +54,7 @@ class Strategy:
         if self.name not in STRATEGIES:
             known = ", ".join(STRATEGIES)
             raise InputError(f"strategy {self.name!r} does not exist: choose one of {known}.")
-        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
-            raise InputError(f"k is {self.k!r}: it must be a whole number of at least 1.")
+        check_count("k", self.k)
         for name, value in (("p", self.p), ("epsilon", self.epsilon)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise InputError(f"{name} is {value!r}: it must be a probability, from 0 to 1.")

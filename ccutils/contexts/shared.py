@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ccutils.contexts.neighbours import Neighbours
 from ccutils.contexts.sampler import Contexts, ContextSampler, SlotKind, Strategy, draw_bits, hash_key
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_count
 from ccutils.streams import Stream
 
 SHAREABLE = ("random", "contrastive")
@@ -38,10 +38,7 @@ class SharedSampler(ContextSampler):
                 f"strategy {strategy.name!r} has no random demonstrations to share: choose "
                 f"{' or '.join(SHAREABLE)}, or independent contexts."
             )
-        if isinstance(group_size, bool) or not isinstance(group_size, int | np.integer) or group_size < 1:
-            raise InputError(
-                f"group_size is {group_size!r}: a group must have a whole number of targets, at least 1."
-            )
+        check_count("group_size", group_size)
         super().__init__(strategy, neighbours, inputs, seed)
         self.group_size = int(group_size)
         firsts = self.order[np.unique(self.start)]  # a row of each group of duplicates

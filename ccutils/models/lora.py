@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ccutils.errors import InputError, check_kinds
+from ccutils.errors import InputError, check_count, check_kinds
 
 NAMES = re.compile(r"[\w.]+(,[\w.]+)*")
 """Names of layers as a text; anything else, such as an asterisk, makes it a regular expression."""
@@ -26,8 +26,7 @@ class Lora:
     def __post_init__(self) -> None:
         check_kinds(self, "targets")
         for name in ("rank", "alpha"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+            check_count(name, getattr(self, name))
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout is {self.dropout}: it must lie from 0 to below 1.")
         object.__setattr__(self, "targets", read_targets(self.targets))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccutils.contexts.neighbours import Index, fold
-from ccutils.errors import InputError, check_kind
+from ccutils.errors import InputError, check_count, check_kind
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Task
 
@@ -117,9 +117,8 @@ def make_questions(
 def check_questions(task: Task, k: int, n_targets: int) -> None:
     """Raise InputError for k or n_targets out of range."""
     check_kind("n_targets", n_targets, 100)
-    if k < 1 or n_targets < 1:
-        name, value = ("k", k) if k < 1 else ("n_targets", n_targets)
-        raise InputError(f"{name} is {value}: it must be at least 1.")
+    for name, value in (("k", k), ("n_targets", n_targets)):
+        check_count(name, value)
     if k > len(task.pool):
         raise InputError(f"k is {k}, above the {len(task.pool)} examples of {task.name}'s pool: lower it.")
 

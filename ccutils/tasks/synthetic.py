@@ -10,7 +10,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_count
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Task, Template
 from ccutils.tasks.brackets import ANY
@@ -295,7 +295,6 @@ def pseudo_words(n: int) -> list[str]:
 
 def _check(*, zipf: float, **sizes: int) -> None:
     for name, value in sizes.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}: it must be at least 1.")
+        check_count(name, value)
     if zipf < 0:
         raise InputError(f"zipf is {zipf}: it must be at least 0, which makes all equally frequent.")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_count
 from ccutils.records import CONTEXT_STRATEGIES
 
 Array = NDArray[np.float64]
@@ -46,8 +46,7 @@ class World:
     similarity: str = "relative"
 
     def __post_init__(self) -> None:
-        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer) or self.k < 1:
-            raise InputError(f"k is {self.k!r}: it must be a whole number of at least 1.")
+        check_count("k", self.k)
         for name in ("p", "epsilon", "error"):
             check_range(name, getattr(self, name), 0, 1)
         if self.p + self.epsilon > 1 + 1e-9:

@@ -16,7 +16,7 @@ from peft import LoraConfig
 from peft.tuners.tuners_utils import check_target_module_exists
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_count
 from ccutils.models.base import compute_dtype, repeats_kv_heads
 from ccutils.models.lora import Lora
 
@@ -94,8 +94,7 @@ def predict(config: PretrainedConfig, *, window: int, micro_batch: int = 1, **mo
     `dtype` is the device's own compute dtype unless given. Raises InputError for sizes below 1.
     """
     for name, value in (("window", window), ("micro_batch", micro_batch)):
-        if value < 1:
-            raise InputError(f"{name} is {value}: it must be at least 1.")
+        check_count(name, value)
     setup = Setup(window, micro_batch, **{"dtype": compute_dtype(), "expand": repeats_kv_heads(), **more})
     return predict_shape(shape_of(config), setup)
 

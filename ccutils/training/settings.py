@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ccutils.errors import InputError, check_kinds
+from ccutils.errors import InputError, check_count, check_kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_kinds(self)
         for name in ("steps", "batch", "n_checkpoints", "keep"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+            check_count(name, getattr(self, name))
         if not 0 <= self.micro_batch <= self.batch or self.batch % (self.micro_batch or self.batch):
             raise InputError(
                 f"micro_batch is {self.micro_batch}: it must divide batch, {self.batch}, or be 0 for all."

@@ -70,7 +70,7 @@ class TestSets:
     @pytest.mark.parametrize(
         ("name", "options", "message"),
         [
-            ("topics", {"n_topics": 0}, "n_topics is 0: it must be at least 1"),
+            ("topics", {"n_topics": 0}, "n_topics is 0: it must be a whole number of at least 1"),
             ("gloss", {"n_test": -1}, "n_test is -1"),
             ("topics", {"zipf": -1.0}, "zipf is -1.0: it must be at least 0"),
             ("gloss", {"zipf": -0.5}, "zipf is -0.5"),

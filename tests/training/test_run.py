@@ -188,7 +188,7 @@ def test_targets_may_be_written_in_each_way_that_people_know(tmp_path: Path) -> 
         (['{"settings": {"steps": "4"}}'], "steps is '4' but must be a whole number, such as 400"),
         (['{"k": true}'], "k is True but must be a whole number, such as 6"),
         (['{"strategy": "sideways"}'], "strategy 'sideways' does not exist"),
-        (['{"rank": 0}'], "rank is 0: it must be at least 1"),
+        (['{"rank": 0}'], "rank is 0: it must be a whole number of at least 1"),
     ],
 )
 def test_bad_plans_are_told_in_a_sentence(

@@ -18,9 +18,9 @@ from ccutils.training.settings import Settings
         (Settings, {"learning_rate": float("nan")}, "learning_rate is nan and warmup"),
         (Settings, {"checkpointing": 1}, "checkpointing is 1 but must be true or false"),
         (Settings, {"optimiser": None}, "optimiser is None but must be a text"),
-        (Lora, {"rank": 0}, "rank is 0: it must be at least 1."),
+        (Lora, {"rank": 0}, "rank is 0: it must be a whole number of at least 1."),
         (Lora, {"rank": 1.5}, "rank is 1.5 but must be a whole number"),
-        (Lora, {"alpha": -1}, "alpha is -1: it must be at least 1."),
+        (Lora, {"alpha": -1}, "alpha is -1: it must be a whole number of at least 1."),
         (Lora, {"dropout": 1.0}, "dropout is 1.0"),
         (Lora, {"targets": []}, "targets is []: it must be all-linear, or names of layers"),
         (Lora, {"targets": ["q_proj", 3]}, "targets is ['q_proj', 3]: it must be"),
@@ -30,7 +30,7 @@ from ccutils.training.settings import Settings
         (Plan, {"task_options": [1]}, "task_options is [1] but must be a mapping"),
         (Plan, {"seed": -1}, "seed is -1: it must be at least 0."),
         (Plan, {"window": -5}, "window is -5: it must be at least 0."),
-        (Plan, {"rank": 0}, "rank is 0: it must be at least 1."),
+        (Plan, {"rank": 0}, "rank is 0: it must be a whole number of at least 1."),
     ],
 )
 def test_wrong_values(make: type, values: dict[str, object], words: str) -> None:

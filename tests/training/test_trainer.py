@@ -181,7 +181,7 @@ def test_older_checkpoints_keep_the_adapter_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"steps": 0}, "steps is 0: it must be at least 1"),
+        ({"steps": 0}, "steps is 0: it must be a whole number of at least 1"),
         ({"batch": 8, "micro_batch": 3}, "micro_batch is 3: it must divide batch, 8"),
         ({"steps": 3}, "n_checkpoints is 5, above steps, 3"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
