@@ -51,18 +51,20 @@ find_uv() { # sets UV to an installer that is several times as fast as pip: the 
 }
 
 install() { # what follows the number of packages $1, by uv from pip's own index, or by pip
-    local total=$1 index
+    local total=$1 index version
     shift
+    version=$(.venv/bin/python -c 'import platform; print(platform.python_version())')
     index=$(.venv/bin/python -m pip config get global.index-url 2>/dev/null) || index=
     # The lock names every package but CUDA's, which come with torch: nothing is left to be resolved.
-    if find_uv && "$UV" pip install --python .venv/bin/python --no-deps --compile-bytecode --no-progress \
-        ${index:+--default-index "$index"} "$@" 2>&1 | tee -a .venv/install.log |
+    # Its version is told, since pyproject.toml makes the locks for the first of all Pythons.
+    if find_uv && "$UV" pip install --python .venv/bin/python --python-version "$version" --no-deps \
+        --compile-bytecode --no-progress ${index:+--default-index "$index"} "$@" 2>&1 | tee -a .venv/install.log |
         awk '/^(Prepared|Installed|Bytecode|Uninstalled)/ { print "      " $0; fflush() }'
     then
         return
     fi
     say "      uv could not (its reason is in .venv/install.log); pip takes longer"
-    pip_install "$total" "$@"
+    pip_install "$total" --no-deps "$@"
 }
 
 install_torch() { # on Linux without an NVIDIA GPU PyTorch's own CPU build, where it can be had
@@ -93,7 +95,7 @@ set_up() { # make .venv hold the lock $1; a copy of the lock in it says that it 
     say "[3/4] the $(grep -c '==' "$lock") packages of $lock"
     install "$(grep -c '==' "$lock")" -r "$lock"
     say "[4/4] this repository itself"
-    install 1 --no-deps -e .
+    install 1 -e .
     cp requirements.lock .venv/ # the test lock holds all of it
     cp "$lock" .venv/
     say "      done in $SECONDS s"
