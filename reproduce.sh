@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Set up once, then run the chain (ccutils/chain/cli.py) or, as `./reproduce.sh test`, the checks and tests.
+# Set up once, then run the chain (ccutils/chain/cli.py) or, as `./reproduce.sh test`, the checks and tests;
+# as `./reproduce.sh test slow` the tests that are too slow for every day.
 #
 # The environment: $CCUTILS_PYTHON if set, an interpreter you answer for; else the active virtual or conda
 # environment if it holds the locked versions; else .venv, made here from the lock.
@@ -120,6 +121,10 @@ run_tests() { # every check, even if one fails; pytest's summary comes last
 if [ "${1:-}" = test ]; then
     shift
     environment requirements-dev.lock
+    if [ "${1:-}" = slow ]; then
+        shift
+        exec "$PYTHON" -m pytest -m slow "$@"
+    fi
     run_tests "$@"
     exit
 fi

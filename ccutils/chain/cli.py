@@ -45,7 +45,8 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Set up, run every notebook of the chain, regenerate every figure.\n"
-        "`./reproduce.sh test [pytest's options]` sets up and runs the checks and tests instead.",
+        "`./reproduce.sh test [pytest's options]` sets up and runs the checks and tests instead, "
+        "`./reproduce.sh test slow` the slow tests.",
         epilog="examples:\n"
         "  ./reproduce.sh                               the embedded default, on the CPU\n"
         "  ./reproduce.sh --dry-run                     what would run, and why\n"

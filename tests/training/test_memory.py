@@ -213,7 +213,7 @@ def fake_contents(model: PeftModel) -> None:
 @pytest.mark.parametrize(
     ("family", "layers", "checkpointing", "micro_batch", "heads"),
     [
-        (LlamaConfig, 16, True, 1, 8),
+        pytest.param(LlamaConfig, 16, True, 1, 8, marks=pytest.mark.slow),
         (LlamaConfig, 4, True, 4, 8),
         (LlamaConfig, 4, False, 1, 8),
         (Qwen3Config, 4, True, 1, 8),
