@@ -53,13 +53,22 @@ class Row:
 
 PROBES: Mapping[str, str] = {
     "quality": "quality, with `grade` relevant examples among k",
-    "similarity": "quality, by similarity of the target to its most similar context example",
+    "empty": "quality, with no context at all",
+    "similarity": "quality, by similarity of the target to its most similar context example, the same "
+    "targets compared across similarities",
     "iwl": "IWL-score: quality with a context that holds nothing relevant",
-    "icl": "ICL-score: how often the answer follows a relevant example whose label was changed",
+    "icl": "ICL-score, override: how often the answer follows a relevant example whose label was changed",
+    "icl_known": "the same, of targets that the weights answer rightly with nothing relevant at hand",
+    "icl_unknown": "the same, of targets that they do not",
     "copy": "Copy-score: of the wrong answers with nothing relevant at hand, the share that repeats a label "
     "of the context",
     "copy_rate": "the same, of all answers",
+    "copy_chance": "the share of the same wrong answers that repeats a label of another target's context",
+    "copy_excess": "Copy-score minus that chance level, from -1 to 1",
+    "blind": "blind copying: with one relevant example at hand, the share of answers that are wrong and the "
+    "label of an irrelevant one",
 }
+"""What is measured; ICL-score, novel, is `quality` on the OOD set with one relevant example."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ccutils.errors import InputError
 from ccutils.evaluation.responder import Responder
+from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import QuestionSet, curve_questions
-from ccutils.probes.scores import measure
+from ccutils.probes.scores import measure_judged
 from ccutils.records import Row, Run, read_json, write_rows
 from ccutils.tasks import load_task
 from ccutils.training.plan import Plan
@@ -32,9 +35,9 @@ def probe_run(
     parameters: Mapping[str, Any],
 ) -> Probed:
     """Put all questions to the base (step 0) and the last checkpoint, to those between them what curves over
-    training need; write the rows to the run's probes.parquet.
+    training need; write the rows to the run's probes.parquet and the judged answers to its questions.parquet.
 
-    Beside it go the parameters, the task's facts, and what was dropped of the prompts or left out.
+    Beside them go the parameters, the task's facts, and what was dropped of the prompts or left out.
     """
     prompts, length = responder.prompts(questions), questions.task.max_new_tokens
     steps = {0: None, **checkpoints}
@@ -47,7 +50,8 @@ def probe_run(
         )
         for step, adapter in steps.items()
     }
-    rows = [row for step in steps for row in measure(asked[step], answers[step], run, step)]
+    judged = {step: judge_answers(asked[step], answers[step]) for step in steps}
+    rows = [row for step in steps for row in measure_judged(judged[step], run, step)]
     counts = {
         "questions": len(prompts),
         "prompts_cut": sum(prompt.dropped > 0 for prompt in prompts),
@@ -55,8 +59,27 @@ def probe_run(
         "left_out": dict(questions.left_out),
     }
     facts = {"facts": dict(questions.task.facts), "probes": counts}
+    write_judged(run.folder / "questions.parquet", judged)
     write_rows(run.folder / "probes.parquet", rows, {**parameters, "seed": run.seed, **facts})
     return Probed(rows, answers)
+
+
+def write_judged(path: Path, judged: Mapping[int, pd.DataFrame]) -> None:
+    """Write the judged answers of all steps as one table with a column `step`, whole or not at all.
+
+    Of texts the last step's alone: those of every step lie in the run's files of answers.
+    """
+    last = max(judged)
+    tables = [
+        table.assign(step=step, **({} if step == last else {"expected": None, "answer": None}))
+        for step, table in judged.items()
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    floats = table.select_dtypes("float64").columns
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    table.astype(dict.fromkeys(floats, "float32")).to_parquet(part, index=False, compression="zstd")
+    part.replace(path)
 
 
 def find_or_train(plan: Plan) -> dict[int, Path]:

@@ -1,7 +1,11 @@
+from .estimates import Estimate as Estimate
+from .estimates import estimate as estimate
+from .judged import judge_answers as judge_answers
 from .live_pool import Answer as Answer
 from .live_pool import LivePool as LivePool
 from .live_pool import answer_with_neighbours as answer_with_neighbours
 from .questions import CHANGED as CHANGED
+from .questions import EMPTY as EMPTY
 from .questions import NEIGHBOUR as NEIGHBOUR
 from .questions import PLAIN as PLAIN
 from .questions import Question as Question
@@ -9,6 +13,5 @@ from .questions import QuestionSet as QuestionSet
 from .questions import curve_questions as curve_questions
 from .questions import make_questions as make_questions
 from .questions import one_target as one_target
-from .scores import Estimate as Estimate
-from .scores import estimate as estimate
 from .scores import measure as measure
+from .scores import measure_judged as measure_judged

@@ -17,11 +17,13 @@ from ccutils.errors import InputError, check_count, check_kind
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Task
 
-PLAIN, CHANGED, NEIGHBOUR = "plain", "changed", "neighbour"
+PLAIN, CHANGED, NEIGHBOUR, EMPTY = "plain", "changed", "neighbour", "empty"
 NEIGHBOURS = 3  # contexts of each target that hold one neighbour, at ranks spread over the pool
 SETS = ("id", "ood")
-CURVE = {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)}
+SHOWN = {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)}
 """Kinds and grades that IWL-, ICL- and Copy-score and quality with one relevant example are measured by."""
+CURVE = {*SHOWN, (EMPTY, 0)}
+"""Kinds and grades that curves over training are drawn of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +31,10 @@ class Question:
     """One question: a target of one set behind a context, and the example that its answer is judged by.
 
     `kind` is PLAIN (true labels), CHANGED (the relevant examples have a changed label, and `expected` the
-    answer that follows it) or NEIGHBOUR (nothing relevant but, maybe, one neighbour). `grade` counts the
-    relevant examples put into the context; of a NEIGHBOUR it says nothing (0). `similarity` is that of each
-    demonstration to the target, `needed` marks those that the question is about: the last to be dropped.
+    answer that follows it), NEIGHBOUR (nothing relevant but, maybe, one neighbour) or EMPTY (no demonstration
+    at all, as a model trained without contexts is used). `grade` counts the relevant examples put into the
+    context; of a NEIGHBOUR it says nothing (0). `similarity` is that of each demonstration to the target,
+    `needed` marks those that the question is about: the last to be dropped.
     """
 
     set: str
@@ -39,9 +42,14 @@ class Question:
     grade: int
     target: Example
     expected: Example
-    context: tuple[Example, ...]  # (k,) in the order of the prompt
+    context: tuple[Example, ...]  # (k,) in the order of the prompt; EMPTY has none
     similarity: tuple[float, ...]  # (k,) in [0, 1]
     needed: tuple[bool, ...]  # (k,)
+
+    @property
+    def irrelevant(self) -> tuple[Example, ...]:
+        """The demonstrations that the question is not about."""
+        return tuple(e for e, needed in zip(self.context, self.needed, strict=True) if not needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +63,7 @@ class QuestionSet:
     left_out: Mapping[str, int]
 
     def only(self, kind: str) -> "QuestionSet":
-        """Keep the questions of one kind: PLAIN, CHANGED or NEIGHBOUR."""
+        """Keep the questions of one kind: PLAIN, CHANGED, NEIGHBOUR or EMPTY."""
         return replace(self, questions=tuple(q for q in self.questions if q.kind == kind))
 
 
@@ -125,9 +133,9 @@ def check_questions(task: Task, k: int, n_targets: int) -> None:
 
 def curve_questions(questions: QuestionSet) -> QuestionSet:
     """The questions that curves over training are drawn of: nothing relevant, one relevant, its label
-    changed.
+    changed, no context.
 
-    A quarter of all at k = 6; the scores that come of them are the same numbers as of all.
+    A third of all at k = 6; the scores that come of them are the same numbers as of all.
     """
     kept = tuple(q for q in questions.questions if (q.kind, q.grade) in CURVE)
     return replace(questions, questions=kept)
@@ -141,7 +149,7 @@ def one_target(questions: QuestionSet) -> list[int]:
     """
     places = list[int]()
     for _, group in groupby(range(len(questions.questions)), key=lambda i: questions.questions[i].target):
-        found = [i for i in group if (questions.questions[i].kind, questions.questions[i].grade) in CURVE]
+        found = [i for i in group if (questions.questions[i].kind, questions.questions[i].grade) in SHOWN]
         places = max(places, found, key=len)
     return places
 
@@ -203,6 +211,7 @@ def _contexts(
         rows = filled([row])
         if len(rows) == k:
             yield question(NEIGHBOUR, 0, rows, [around.examples[r] for r in rows], target)
+    yield Question(around.set, EMPTY, 0, target, target, (), (), ())
 
 
 def _relevant(around: _Around) -> list[int]:

@@ -57,10 +57,9 @@ READINGS = {
     "quality_by_similarity": (
         "Left: nothing in the context resembles the target, so the answer must come from the "
         "weights. Right: a near copy is at hand. A line that rises from zero lives by the context "
-        "alone; a mixture is high at both ends. Beware on the ID set: each bin holds other targets, "
-        "and those with a near neighbour are of frequent groups, which the weights know better, so "
-        "that even a line that pays no heed to the context rises. On the OOD set nothing is known, "
-        "and it stays flat. Points stand in the middle of their bins."
+        "alone; a mixture is high at both ends. The same targets are compared across similarities "
+        "(a fixed effect for each), so a line that pays no heed to the context is flat. Points stand in "
+        "the middle of their bins."
     ),
     "quality_by_relevance": (
         "The same question by count: with 0 relevant examples only the weights can answer. The step "

@@ -72,7 +72,7 @@ def topics(
         ood_pool=ood_pool,
         score=exact_match,
         change_labels=lambda target, relevant, irrelevant, rng: change_topic(
-            target, relevant, irrelevant, labels[:n_topics], rng
+            target, relevant, irrelevant, alike(target, labels[:n_topics], labels[n_topics:]), rng
         ),
         relevant=lambda target, example: target.group == example.group,
         paraphrase=another_word(pool, [*id_test, *ood_test]),
@@ -147,7 +147,7 @@ def gloss(
         ood_pool=ood_pool,
         score=gloss_match,
         change_labels=lambda target, relevant, irrelevant, rng: change_glosses(
-            target, relevant, irrelevant, glosses[:n_words], rng
+            target, relevant, irrelevant, alike(target, glosses[:n_words], glosses[n_words:]), rng
         ),
         relevant=lambda target, example: not set(target.input.split()).isdisjoint(example.input.split()),
         wrong=gloss_wrong,
@@ -228,6 +228,11 @@ def gloss_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> 
         given[i] if i < len(given) else "" for i, w in enumerate(wanted) if i >= len(given) or given[i] != w
     ]
     return len(wrong) / len(wanted), sum(word in shown for word in wrong) / len(wanted)
+
+
+def alike(target: Example, trained: Sequence[str], novel: Sequence[str]) -> Sequence[str]:
+    """Labels for a target's changed one: as familiar as its own, or familiarity would tell which to take."""
+    return novel if target.output.split()[-1] in novel else trained
 
 
 def change_topic(

@@ -12,6 +12,7 @@ from ccutils.contexts.neighbours import Index, fold
 from ccutils.errors import InputError
 from ccutils.probes.questions import (
     CHANGED,
+    EMPTY,
     NEIGHBOUR,
     NEIGHBOURS,
     PLAIN,
@@ -50,7 +51,7 @@ def test_contexts_of_real_tasks(name: str) -> None:
         pytest.skip("needs ../shared/data")
     questions = make_questions(load_task(name, seed=0, **REAL[name]), 4, 0, 15)
     check(questions)
-    assert {question.kind for question in questions.questions} == {PLAIN, CHANGED, NEIGHBOUR}
+    assert {question.kind for question in questions.questions} == {PLAIN, CHANGED, NEIGHBOUR, EMPTY}
 
 
 @pytest.mark.parametrize("name", list(SMALL))
@@ -169,7 +170,7 @@ def test_questions_of_a_curve_are_a_part_of_all_in_their_order() -> None:
     questions = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 3, 0, 12)
     some = curve_questions(questions)
     kinds = {(q.kind, q.grade) for q in some.questions}
-    assert kinds == {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)}
+    assert kinds == {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1), (EMPTY, 0)}
     assert list(some.questions) == [q for q in questions.questions if (q.kind, q.grade) in kinds]
     assert (some.task, some.k, some.left_out) == (questions.task, questions.k, questions.left_out)
 
@@ -194,7 +195,7 @@ def check(questions: QuestionSet) -> None:
     task, k = questions.task, questions.k
     pools = {"id": list(task.pool), "ood": [*task.ood_pool, *task.pool]}
     for question in questions.questions:
-        assert len(question.context) == len(question.similarity) == k
+        assert len(question.context) == len(question.similarity) == (0 if question.kind == EMPTY else k)
         assert all(0 <= s <= 1 for s in question.similarity)
         assert all(fold(e.input) != fold(question.target.input) for e in question.context), (
             "never a duplicate"
@@ -217,3 +218,21 @@ def by_target(questions: QuestionSet) -> dict[tuple[str, str], dict[tuple[str, i
     for question in questions.questions:
         found[question.set, question.target.input][question.kind, question.grade].append(question)
     return found
+
+
+@pytest.mark.parametrize("name", ["topics", "gloss"])
+def test_a_changed_label_is_as_novel_as_the_targets_own(name: str) -> None:
+    """Else a model could pick the one familiar label of a context without reading it."""
+    task = load_task(name, seed=3)
+    trained = {w for e in task.pool for w in e.output.split() if w.isupper()}
+    changed = [q for q in make_questions(task, 6, 3, 40).questions if q.kind == CHANGED]
+    assert {q.set for q in changed} == {"id", "ood"}
+    for q in changed:
+        new = {w for w in q.expected.output.split() if w.isupper()} - {"ANY"}
+        assert new and (new <= trained if q.set == "id" else not new & trained)
+
+
+def test_every_target_is_asked_without_a_context() -> None:
+    asked = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 3, 0, 5).only(EMPTY).questions
+    assert len(asked) == len({(q.set, q.target.input) for q in asked}) == 10
+    assert all(q.context == q.irrelevant == () and q.expected == q.target for q in asked)

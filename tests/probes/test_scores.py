@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap  # type: ignore[import-untyped]
 
+from ccutils.probes.estimates import estimate
+from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import CHANGED, NEIGHBOUR, PLAIN, Question, QuestionSet, make_questions
-from ccutils.probes.scores import BINS, FEWEST, estimate, measure
+from ccutils.probes.same_targets import BINS, FEWEST, quality_by_bin
+from ccutils.probes.scores import measure
 from ccutils.records import PROBES, Row, Run
 from ccutils.tasks import Example, Task, load_task
 from ccutils.tasks.sequences import plain_wrong
@@ -29,7 +33,13 @@ class TestKnownModels:
         for questions in (topics, gloss):
             rows = rows_of(questions, lambda question: question.target.output)
             assert set(values(rows, "quality", name).values()) == {1.0}
-            assert set(values(rows, "similarity", name).values()) == {1.0}
+            assert list(values(rows, "similarity", name).values()) == pytest.approx(
+                [1.0] * len(values(rows, "similarity", name))
+            )
+            assert values(rows, "empty", name) == {0: 1.0}
+            assert values(rows, "icl_known", name) == {1: 0.0}
+            assert values(rows, "icl_unknown", name) == {}
+            assert values(rows, "blind", name) == {1: 0.0}
             assert values(rows, "iwl", name) == {0: 1.0}
             assert values(rows, "icl", name) == {1: 0.0, 4: 0.0}
             assert values(rows, "copy_rate", name) == {0: 0.0}
@@ -46,6 +56,8 @@ class TestKnownModels:
         assert values(rows, "quality", name) == {0: 0.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 1.0}
         assert values(rows, "iwl", name) == {0: 0.0}
         assert values(rows, "icl", name) == {1: 1.0, 4: 1.0}
+        assert values(rows, "empty", name) == {0: 0.0}
+        assert values(rows, "icl_unknown", name) == {1: 1.0}
         assert values(rows, "copy", name) == {0: 0.0}
         assert rows[name, "copy", 0].n == 40, "all are wrong, none copied"
 
@@ -60,10 +72,12 @@ class TestKnownModels:
 
     def test_always_copies(self, topics: QuestionSet, name: str) -> None:
         """The first demonstration's label, whatever it is."""
-        rows = rows_of(topics, lambda question: question.context[0].output)
+        rows = rows_of(topics, first_label)
         assert values(rows, "iwl", name) == {0: 0.0}
         assert values(rows, "copy", name) == {0: 1.0}
         assert values(rows, "copy_rate", name) == {0: 1.0}
+        assert 0.3 < values(rows, "copy_excess", name)[0] < 1
+        assert values(rows, "blind", name)[1] == pytest.approx(1 - values(rows, "quality", name)[1])
         assert values(rows, "quality", name)[4] == 1.0
         assert values(rows, "icl", name)[4] == 1.0, "all are relevant, so that copying follows"
         first = [
@@ -78,8 +92,10 @@ class TestKnownModels:
         turn = itertools.count()
 
         def behave(question: Question) -> str:
+            if (question.kind, question.grade) != (PLAIN, 0):
+                return ""
             kinds = [question.target.output, question.context[1].output, "none", question.context[2].output]
-            return kinds[next(turn) % 4] if (question.kind, question.grade) == (PLAIN, 0) else ""
+            return kinds[next(turn) % 4]
 
         rows = rows_of(topics, behave)
         assert rows[name, "iwl", 0].value == 0.25
@@ -90,10 +106,11 @@ class TestKnownModels:
     def test_similarity_reads_the_best_demonstration(self, topics: QuestionSet, name: str) -> None:
         """A model that is right where something of the context is similar enough."""
         rows = rows_of(
-            topics, lambda question: question.target.output if max(question.similarity) >= 0.3 else ""
+            topics,
+            lambda question: question.target.output if max(question.similarity, default=0) >= 0.3 else "",
         )
         for grade, value in values(rows, "similarity", name).items():
-            assert value == float(grade > 0.3)
+            assert value == pytest.approx(float(grade > 0.3), abs=1e-9)
             assert (grade * BINS - 0.5) == pytest.approx(round(grade * BINS - 0.5))
             assert rows[name, "similarity", grade].n >= FEWEST
         assert len(values(rows, "similarity", name)) >= 2
@@ -101,10 +118,11 @@ class TestKnownModels:
 
 def test_rows_are_sound(topics: QuestionSet, gloss: QuestionSet) -> None:
     for questions in (topics, gloss):
-        rows = rows_of(questions, lambda question: question.context[0].output)
-        assert {probe for _, probe, _ in rows} == set(PROBES)
-        for row in rows.values():
-            assert 0 <= row.low <= row.value <= row.high <= 1
+        rows = rows_of(questions, first_label)
+        assert {probe for _, probe, _ in rows} >= set(PROBES) - {"icl_known", "icl_unknown"}
+        for (_, probe, _), row in rows.items():
+            if probe not in ("similarity", "copy_excess"):  # fitted, a difference: may lie beyond
+                assert 0 <= row.low <= row.value <= row.high <= 1
             assert row.n > 0
         for name in ("id", "ood"):
             chosen = [i for i in questions.questions if (i.set, i.kind) == (name, PLAIN)]
@@ -142,10 +160,47 @@ def test_an_empty_set_has_no_rows(topics: QuestionSet) -> None:
 
 def test_bins_of_few_answers_have_no_row(topics: QuestionSet) -> None:
     task: Task = topics.task
-    plain = next(i for i in topics.questions if i.kind == NEIGHBOUR)
-    made = [replace(plain, similarity=(0.75,) * 4)] * FEWEST + [replace(plain, similarity=(1.0,) * 4)] * 3
+    plain = [i for i in topics.questions if i.kind == NEIGHBOUR][: 3 * FEWEST]
+    counts = {0.75: FEWEST, 0.25: FEWEST, 1.0: 3}
+    made = [replace(q, similarity=(s,) * 4) for s, n in counts.items() for q in plain[::3][:n]]
     rows = measure(QuestionSet(task, 0, 4, tuple(made), {}), [""] * len(made), RUN, 0)
-    assert [(row.probe, row.grade, row.n) for row in rows] == [("similarity", 0.75, FEWEST)]
+    assert [(row.probe, row.grade, row.n) for row in rows] == [
+        ("similarity", 0.25, FEWEST),
+        ("similarity", 0.75, FEWEST),
+    ]
+
+
+def test_a_guess_by_frequency_copies_no_more_than_chance(topics: QuestionSet) -> None:
+    """Always the commonest label: many a context holds it, and the Copy-score alone calls that copying."""
+    common = max(topics.task.pool, key=lambda e: [p.output for p in topics.task.pool].count(e.output)).output
+    rows = rows_of(topics, lambda question: common)
+    excess = rows["id", "copy_excess", 0]
+    assert rows["id", "copy", 0].value > 0.2
+    assert excess.low <= 0.05 and abs(excess.value) < 0.1
+    assert excess.value == pytest.approx(rows["id", "copy", 0].value - rows["id", "copy_chance", 0].value)
+
+
+def test_the_same_targets_are_compared_across_similarities() -> None:
+    """Targets that are easy have the nearer contexts; who heeds no context is flat all the same."""
+    rng = np.random.default_rng(0)
+    easy = np.arange(120) % 2
+    lines = [
+        {"target": t, "similarity": s, "score": float(easy[t])}
+        for t in range(120)
+        for s in (0.05, 0.15, *rng.choice([0.45, 0.75] if easy[t] else [0.25, 0.45], 2, replace=False))
+    ]
+    found = dict(quality_by_bin(pd.DataFrame(lines)))
+    assert set(found) == {0.05, 0.15, 0.25, 0.45, 0.75}
+    assert [e.value for e in found.values()] == pytest.approx([0.5] * 5)
+    rises = pd.DataFrame(lines).assign(score=lambda table: table["score"] / 2 + table["similarity"] / 2)
+    values_by_bin = [e.value for e in dict(quality_by_bin(rises)).values()]
+    assert np.diff(values_by_bin) == pytest.approx(np.diff([0.05, 0.15, 0.25, 0.45, 0.75]) / 2)
+
+
+def test_a_chance_level_needs_another_target(topics: QuestionSet) -> None:
+    alone = replace(topics, questions=topics.questions[:1])
+    table = judge_answers(alone, ["none"])
+    assert table["wrong"].tolist() == [1.0] and table["chance"].isna().all()
 
 
 def test_the_plain_copy() -> None:
@@ -223,6 +278,11 @@ def rows_of(questions: QuestionSet, behaviour: Callable[[Question], str]) -> Row
     rows = measure(questions, [behaviour(question) for question in questions.questions], RUN, 7)
     assert all((row.task, row.strategy, row.seed, row.step) == ("topics", "random", 5, 7) for row in rows)
     return {(row.set, row.probe, row.grade): row for row in rows}
+
+
+def first_label(question: Question) -> str:
+    """Blind copying: the first demonstration's label, whatever it is."""
+    return question.context[0].output if question.context else ""
 
 
 def follow_gloss(question: Question) -> str:

@@ -1,0 +1,69 @@
+"""Answers judged one by one, before anything is averaged: the table that a run keeps beside its rows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ccutils.probes.questions import PLAIN, Question, QuestionSet
+from ccutils.tasks.base import Wrong
+from ccutils.tasks.sequences import plain_wrong
+
+OTHERS = 3
+"""Contexts of other targets by which a wrong answer's chance of being a copy is judged."""
+KNOWN_FROM = 0.5
+"""From this score on, with nothing relevant at hand, the weights know a target."""
+
+
+def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFrame:
+    """Judge each answer to `questions`, in their order: a line each.
+
+    Columns: set, kind, grade; target, a number within the set, the same for every model that is asked;
+    similarity of the most similar demonstration (NaN without); expected and answer; score, NaN where it
+    cannot be judged; known, whether the weights know the target (NaN where it was not asked). For plain
+    contexts with none or one relevant example: wrong, and copied, the share that is wrong and a label of an
+    irrelevant demonstration. With none: chance, the same share for contexts of other targets. Else NaN.
+    """
+    asked = questions.questions
+    scores = questions.task.score(list(answers), [question.expected for question in asked])
+    numbers: dict[tuple[str, str], int] = {}
+    for question in asked:
+        numbers.setdefault((question.set, question.target.input), len(numbers))
+    table = pd.DataFrame(
+        {
+            "set": [question.set for question in asked],
+            "kind": [question.kind for question in asked],
+            "grade": np.array([question.grade for question in asked], dtype=np.int16),
+            "target": np.array([numbers[q.set, q.target.input] for q in asked], dtype=np.int32),
+            "similarity": [max(question.similarity, default=np.nan) for question in asked],
+            "expected": [question.expected.output for question in asked],
+            "answer": list(answers),
+            "score": np.asarray(scores, dtype=np.float64),
+        }
+    )
+    without = table[(table["kind"] == PLAIN) & (table["grade"] == 0) & table["score"].notna()]
+    scored = without.drop_duplicates("target").set_index("target")["score"]
+    table["known"] = table["target"].map((scored >= KNOWN_FROM).astype(float))
+    wrong = questions.task.wrong or plain_wrong
+    return table.join(_copies(asked, answers, table, wrong))
+
+
+def _copies(
+    asked: Sequence[Question], answers: Sequence[str], table: pd.DataFrame, wrong: Wrong
+) -> pd.DataFrame:
+    """The columns wrong, copied and chance."""
+    found = pd.DataFrame(np.nan, index=table.index, columns=["wrong", "copied", "chance"])
+    plain = (table["kind"] == PLAIN) & (table["grade"] <= 1) & table["score"].notna()
+    for name, grade in table.loc[plain, ["set", "grade"]].drop_duplicates().itertuples(index=False):
+        of_grade = plain & (table["set"] == name) & (table["grade"] == grade)
+        order = [int(place) for place in np.flatnonzero(of_grade)]
+        for turn, i in enumerate(order):
+            question = asked[i]
+            share, copied = wrong(answers[i], question.target, question.irrelevant)
+            chance = np.nan
+            if grade == 0:
+                others = [order[(turn + 1 + j) % len(order)] for j in range(min(OTHERS, len(order) - 1))]
+                judged = [wrong(answers[i], question.target, asked[o].context)[1] for o in others if share]
+                chance = float(np.mean(judged)) if judged else (np.nan if share else 0.0)
+            found.loc[i] = (share, copied, chance)
+    return found
