@@ -3,10 +3,12 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+ROOT = Path(__file__).parents[1]
 ROOMS = ["tasks", "contexts", "models", "training", "probes", "evaluation", "report", "theory", "chain"]
 WITHOUT_TORCH = """
 import sys
@@ -51,3 +53,13 @@ def test_the_command_line_and_a_plan_import_nothing_heavy() -> None:
     """Help is answered before anything is installed; a launcher starts where torch has not been imported."""
     done = subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_every_module_has_its_tests_or_its_room_says_where_they_are() -> None:
+    for path in sorted((ROOT / "ccutils").glob("*/*.py")):
+        room, name = path.parent.name, path.stem
+        if name.startswith("__") or (ROOT / "tests" / room / f"test_{name}.py").exists():
+            continue
+        said = " ".join((path.parent / "__init__.py").read_text(encoding="utf-8").split())
+        told = [part for part in said.split(". ") if "tested in" in part or "data classes alone" in part]
+        assert any(f"`{name}`" in part for part in told), f"{room}/{name}.py: where is it tested?"

@@ -1,4 +1,4 @@
-"""Paraphrases without a model: other words, frames and spellings that leave what the label needs (ours)."""
+"""Paraphrases without a model: other words, frames and spellings that leave what the label needs."""
 
 import math
 import re

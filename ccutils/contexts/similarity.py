@@ -81,7 +81,7 @@ class Backend(Protocol):
 
 
 class Bm25:
-    """BM25 (Lucene's variant), divided by the score the query would have with a copy of itself (ours).
+    """BM25 (Lucene's variant), divided by the score the query would have with a copy of itself.
 
     A word that the pool lacks counts in that self score with the weight of the rarest, so a query of mostly
     unknown words is like nothing in the pool. bm25s scores each word of each pool text once; a query's scores
@@ -147,7 +147,7 @@ class Bm25:
 
 
 class Dense:
-    """Cosine of vectors of length 1, exactly, by FAISS; negative cosines count as similarity 0 (ours)."""
+    """Cosine of vectors of length 1, exactly, by FAISS; negative cosines count as similarity 0."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         import faiss

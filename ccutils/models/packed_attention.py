@@ -1,4 +1,4 @@
-"""Attention of packed groups (ours): each branch sees the shared prefix and itself, causally.
+"""Attention of packed groups: each branch sees the shared prefix and itself, causally.
 
 Two ways: FlexAttention with a block mask, or sdpa part by part, which any device has. sdpa with a dense mask
 would give the same, and compute what a branch must not see: three times the work at k = 8 and 8 targets.

@@ -1,4 +1,4 @@
-"""Shared contexts (ours): prompts that begin alike are one sequence, and what they share is computed once.
+"""Shared contexts: prompts that begin alike are one sequence, and what they share is computed once.
 
 M prompts with the same demonstrations in front become [shared | rest 1 | ... | rest M]. Each rest sees the
 shared part and itself, at the positions it would have alone: loss and gradients are those of the M prompts.

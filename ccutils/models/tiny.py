@@ -1,4 +1,4 @@
-"""The embedded base: a tiny Llama trained from scratch until it has in-context learning, as LLMs have (ours).
+"""The embedded base: a tiny Llama trained from scratch until it has in-context learning, as LLMs have.
 
 First repeated random sequences, until the loss shows that induction has formed; then episodes: contexts of
 random words with random labels, where only the context tells the answer. No labelled example of the task is

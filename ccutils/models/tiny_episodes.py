@@ -1,4 +1,4 @@
-"""What the tiny base is trained on: repeated words, and made-up worlds that only a context tells (ours).
+"""What the tiny base is trained on: repeated words, and made-up worlds that only a context tells.
 
 No labelled example of the task is used, only its vocabulary, its template, and the lengths of its inputs.
 """

@@ -1,4 +1,4 @@
-"""What a small model on a CPU can afford: its 4-bit weights unpacked once, not at every use (ours)."""
+"""What a small model on a CPU can afford: its 4-bit weights unpacked once, not at every use."""
 
 from functools import partial
 from typing import Any

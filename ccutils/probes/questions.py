@@ -168,7 +168,7 @@ def _ranked(
 def _contexts(
     around: _Around, k: int, rng: np.random.Generator, left_out: Counter[str]
 ) -> Iterator[Question]:
-    """The contexts of one target, which differ in as few slots as their purpose allows (ours).
+    """The contexts of one target, which differ in as few slots as their purpose allows.
 
     Each slot has an irrelevant example, and a random order of the slots says which give way: at grade g the
     first g of that order hold the g most similar relevant examples, as a retriever would find them. So a

@@ -1,4 +1,4 @@
-"""Quality by similarity, the same targets compared across similarities (ours).
+"""Quality by similarity, the same targets compared across similarities.
 
 Targets with a near neighbour are of frequent groups, which the weights know better: a plain mean by bin would
 rise with similarity even where no heed is paid to the context. So each target is its own yardstick.

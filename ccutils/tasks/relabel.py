@@ -1,4 +1,4 @@
-"""Changed labels for the ICL-score (ours): whole outputs, and intents and slots of parses."""
+"""Changed labels for the ICL-score: whole outputs, and intents and slots of parses."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the Copy-score counts (ours): `plain_wrong` for labels, `near` and `wrong_by` for sequences."""
+"""What the Copy-score counts: `plain_wrong` for labels, `near` and `wrong_by` for sequences."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher

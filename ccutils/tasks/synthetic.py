@@ -1,4 +1,4 @@
-"""Two synthetic tasks, generated from a seed (ours): `topics`, words to a label, and `gloss`, word by word.
+"""Two synthetic tasks, generated from a seed: `topics`, words to a label, and `gloss`, word by word.
 
 Both have a long tail (Zipf), so that the weights know the frequent part of the world and rare parts need
 their neighbours. The OOD sets are made of topics or words that the pool lacks: only a context can teach them.

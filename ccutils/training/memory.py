@@ -1,4 +1,4 @@
-"""Peak memory of QLoRA IC-Train, predicted from a model's config before anything is loaded (ours).
+"""Peak memory of QLoRA IC-Train, predicted from a model's config before anything is loaded.
 
 The formula follows what transformers, peft, bitsandbytes and TRL keep for a Llama-like decoder: frozen linear
 layers in NF4, everything else of the base in the compute dtype, the adapter in float32 under autocast, logits

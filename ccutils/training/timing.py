@@ -1,4 +1,4 @@
-"""How long a run will take, from the same training on a model of one and of two of its layers (ours).
+"""How long a run will take, from the same training on a model of one and of two of its layers.
 
 What does not depend on layers (data, embeddings, head, loss) is in both, and each further layer takes what
 the second did. A few micro-batches are enough, and a model of two layers loads in no time.
