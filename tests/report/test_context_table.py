@@ -5,7 +5,7 @@ from ccutils.report import context_tables
 from ccutils.tasks import Example
 
 POOL = [
-    Example(f"show <b>{word}</b> in {place}", word) for word in "rain news bread".split() for place in "AB"
+    Example(f"show <b>{word}</b> in {place}", word) for word in ["rain", "news", "bread"] for place in "AB"
 ]
 
 
