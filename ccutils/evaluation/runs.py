@@ -59,14 +59,15 @@ def probe_run(
         "left_out": dict(questions.left_out),
     }
     facts = {"facts": dict(questions.task.facts), "probes": counts}
-    write_judged(run.folder / "questions.parquet", judged)
+    write_judged(run, judged)
     write_rows(run.folder / "probes.parquet", rows, {**parameters, "seed": run.seed, **facts})
     return Probed(rows, answers)
 
 
-def write_judged(path: Path, judged: Mapping[int, pd.DataFrame]) -> None:
-    """Write the judged answers of all steps as one table with a column `step`, whole or not at all.
+def write_judged(run: Run, judged: Mapping[int, pd.DataFrame]) -> None:
+    """Write the judged answers of all steps as the run's questions.parquet, whole or not at all.
 
+    Beside the columns of ccutils.probes.judge_answers it has the run's key, as rows have it, and the step.
     Of texts the last step's alone: those of every step lie in the run's files of answers.
     """
     last = max(judged)
@@ -75,6 +76,9 @@ def write_judged(path: Path, judged: Mapping[int, pd.DataFrame]) -> None:
         for step, table in judged.items()
     ]
     table = pd.concat(tables, ignore_index=True)
+    for name in ("task", "model", "strategy", "variant", "base", "seed"):
+        table[name] = getattr(run, name)
+    path = run.folder / "questions.parquet"
     floats = table.select_dtypes("float64").columns
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")

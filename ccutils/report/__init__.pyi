@@ -5,6 +5,7 @@ from .aggregate import final_rows as final_rows
 from .aggregate import find_rows as find_rows
 from .aggregate import over_seeds as over_seeds
 from .aggregate import scores_table as scores_table
+from .aggregate import usual_rows as usual_rows
 from .aggregate import wide_table as wide_table
 from .build import Figure as Figure
 from .build import draw_figures as draw_figures
@@ -21,4 +22,5 @@ from .claims import CLAIMS as CLAIMS
 from .claims import Claim as Claim
 from .claims import judge_claims as judge_claims
 from .context_table import context_tables as context_tables
+from .paired import find_judged as find_judged
 from .sliders import moving_chart as moving_chart

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t  # type: ignore[import-untyped]
 
 from ccutils.errors import InputError
 from ccutils.records import ORDER, PROBES, Row, check_strategies, read_rows
+from ccutils.report.intervals import errors_of, interval_over_seeds
 
-KEYS = ["task", "model", "strategy", "step", "set", "probe", "grade"]
+KEYS = ["task", "model", "strategy", "variant", "step", "set", "probe", "grade"]
 """Columns that tell one measured quantity from another; its rows differ by seed alone."""
 
 
@@ -32,18 +32,14 @@ class Headline:
 
 
 IWL = Headline("IWL-score", "iwl", "id", 0)
-ICL = Headline("ICL-score", "icl", "id", 1)
+OVERRIDE = Headline("ICL-score, override", "icl", "id", 1)
+NOVEL = Headline("ICL-score, novel", "quality", "ood", 1)
 COPY = Headline("Copy-score", "copy", "id", 0)
+EXCESS = Headline("Copy-score, above chance", "copy_excess", "id", 0)
+BLIND = Headline("blind copying, 1 relevant", "blind", "ood", 1)
 KNOWN = Headline("quality ID, 1 relevant", "quality", "id", 1)
-CHOICE = Headline("quality OOD, 1 relevant", "quality", "ood", 1)
-SCORES = (
-    IWL,
-    ICL,
-    COPY,
-    KNOWN,
-    CHOICE,
-    Headline("quality OOD, all relevant", "quality", "ood", None),
-)
+EMPTY_CONTEXT = Headline("quality ID, no context", "empty", "id", 0)
+SCORES = (IWL, OVERRIDE, NOVEL, COPY, EXCESS, BLIND, KNOWN, EMPTY_CONTEXT)
 
 
 def find_rows(results: Path) -> pd.DataFrame:
@@ -104,49 +100,49 @@ def base_rows(rows: pd.DataFrame) -> pd.DataFrame:
     Before training all strategies are the same model on the same items: where several measured it, their
     numbers are averaged.
     """
-    start = rows[rows["step"] == 0].assign(strategy="base")
+    start = rows[rows["step"] == 0].assign(strategy="base", variant="")
     numbers = {"value": "mean", "n": "max", "low": "mean", "high": "mean"}
     return start.groupby([*KEYS, "seed"], as_index=False).agg(numbers)
+
+
+def usual_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of strategies as the profile has them; all where there are only variants."""
+    usual = rows[rows["variant"] == ""]
+    return usual if len(usual) else rows
 
 
 def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Return `base`, and each strategy at its last step (of those seeds that have reached it)."""
     trained = rows[rows["step"] > 0]
-    last = trained.groupby(["task", "model", "strategy"])["step"].transform("max")
+    last = trained.groupby(["task", "model", "strategy", "variant"])["step"].transform("max")
     return pd.concat([base_rows(rows), trained[trained["step"] == last]], ignore_index=True)
 
 
-def half_width(values: Sequence[float]) -> float:
-    """Return half the width of the 95% t interval of a mean; NaN for fewer than two values."""
-    if len(values) < 2:
-        return float("nan")
-    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
-    return float(t.ppf(0.975, len(values) - 1) * error)
-
-
 def over_seeds(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
-    """Return mean over seeds of each group: columns `by`, value, half, low, high, seeds, n (all items),
-    interval.
+    """Take means over seeds: columns `by`, value, low, high, seeds, n (all items), interval.
 
-    low and high bound the 95% t interval over seeds, clipped to [0, 1]; with one seed they are the row's own
-    bootstrap interval over items and `half` is NaN. `interval` says in words which it is.
+    low and high bound the 95% interval of a bootstrap over seeds and, within each, targets, kept to the range
+    of the score. `interval` says in words which it is.
     """
-    table = rows.groupby([*by], as_index=False).agg(
-        value=("value", "mean"),
-        half=("value", lambda values: half_width(list(values))),
-        low=("low", "mean"),
-        high=("high", "mean"),
-        seeds=("seed", "nunique"),
-        n=("n", "sum"),
-    )
-    many = table["seeds"] > 1
-    table["low"] = table["low"].where(~many, (table["value"] - table["half"]).clip(0, 1))
-    table["high"] = table["high"].where(~many, (table["value"] + table["half"]).clip(0, 1))
-    table["interval"] = [
-        f"{low:.2f} to {high:.2f} ({f'{seeds} seeds' if seeds > 1 else 'items of one seed'})"
-        for low, high, seeds in zip(table["low"], table["high"], table["seeds"], strict=True)
-    ]
-    return table
+    keyed = rows.assign(error=errors_of(rows))
+    lines = [_mean_of_seeds(part) for _, part in keyed.groupby([*by], sort=True)]
+    keys = keyed[[*by]].drop_duplicates().sort_values([*by]).reset_index(drop=True)
+    return pd.concat([keys, pd.DataFrame(lines, columns=MEANS)], axis=1)
+
+
+MEANS = ["value", "low", "high", "seeds", "n", "interval"]
+
+
+def _mean_of_seeds(part: pd.DataFrame) -> tuple[float, float, float, int, int, str]:
+    """Return the columns MEANS of one quantity."""
+    seeds = part["seed"].nunique()
+    if len(part) == 1:
+        low, high = part["low"].iloc[0], part["high"].iloc[0]
+    else:
+        low, high = interval_over_seeds(part["value"], part["error"])
+    low, high = max(low, min(0.0, part["low"].min())), min(high, max(1.0, part["high"].max()))
+    words = f"{low:.2f} to {high:.2f} ({f'{seeds} seeds' if seeds > 1 else 'items of one seed'})"
+    return float(part["value"].mean()), float(low), float(high), int(seeds), int(part["n"].sum()), words
 
 
 def scores_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -164,18 +160,19 @@ def scores_table(rows: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[np.lexsort(places)].reset_index(drop=True)
 
 
-def write_number(value: float, half: float) -> str:
-    """Return a score with its half width: 0.94 ± 0.03, or 0.94 alone where one seed gives no width.
+def write_number(value: float, low: float, high: float) -> str:
+    """Return a score with its interval.
 
-    >>> write_number(0.944, 0.03), write_number(0.944, float("nan"))
-    ('0.94 ± 0.03', '0.94')
+    >>> write_number(0.944, 0.9, 0.97)
+    '0.94 (0.90–0.97)'
     """
-    return f"{value:.2f}" if np.isnan(half) else f"{value:.2f} ± {half:.2f}"
+    between = " to " if low < 0 else "–"
+    return f"{value:.2f} ({low:.2f}{between}{high:.2f})"
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
     """Lay `scores_table` out for reading: a line for each strategy, a column for each score."""
-    text = [write_number(value, half) for value, half in zip(table["value"], table["half"], strict=True)]
+    text = list(map(write_number, table["value"], table["low"], table["high"]))
     lines = table.assign(text=text).pivot(index=["task", "model", "strategy"], columns="score", values="text")
     facts = table.groupby(["task", "model", "strategy"])[["step", "seeds"]].max()
     index = pd.MultiIndex.from_frame(table[["task", "model", "strategy"]].drop_duplicates())

@@ -16,9 +16,10 @@ from tqdm.auto import tqdm
 from ccutils.errors import InputError
 from ccutils.records import read_json
 from ccutils.report import charts
-from ccutils.report.aggregate import SCORES, gaps, scores_table, wide_table
+from ccutils.report.aggregate import SCORES, gaps, scores_table, usual_rows, wide_table
 from ccutils.report.claims import VERDICTS, judge_claims
 from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
+from ccutils.report.paired import find_judged
 from ccutils.style import save
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "numpy", "pandas", "altair")
@@ -35,7 +36,7 @@ class Figure:
 
 OF_A_RUN = ("seed", "strategy", "data")  # what may differ between runs that are compared
 
-MARKS = dict(zip(VERDICTS, "✓✗?––", strict=True))
+MARKS = dict(zip(VERDICTS, "✓✗?––=≠–", strict=True))
 
 INTRODUCTION = (
     "A reproduction of the ideas of arXiv:2604.01601. Every number here was measured by this package "
@@ -43,15 +44,16 @@ INTRODUCTION = (
     "too."
 )
 RULES = (
-    "Each hope is a rule; its bound is ours. It came out if the whole 95% t interval over seeds "
-    "keeps the rule, it did not if none of the interval does, and otherwise these seeds do not "
-    "decide. Where a rule compares two strategies, they are compared seed by seed. Of so many rules one in "
-    "twenty may be judged wrongly by chance. OOD: groups of examples that training never saw."
+    "Each hope is a rule; its bound is ours and was set beforehand, as were the four primary hopes. From six "
+    "seeds on these four are tested by flipping the signs of the seeds' differences, p corrected by Holm; "
+    "all others describe: they came out if the whole 95% interval keeps the rule, they did not if none of it "
+    "does. Of fewer seeds nothing is decided here: the report says whether they agree with the reference. "
+    "Intervals are a bootstrap over seeds and, within them, targets; where a rule compares two strategies, "
+    "they are compared seed by seed and target by target. OOD: groups of examples that training never saw."
 )
 SCORES_NOTE = (
-    "Mean over seeds ± half the width of the 95% t interval over seeds (no width with one seed), "
-    "from 0 to 1. base: before fine-tuning. –: not measured. All seeds of a model start from the "
-    "same base: the intervals are over data and fine-tuning."
+    "Mean over seeds (95% interval of a bootstrap over seeds and, within them, targets), from 0 to 1; the "
+    "Copy-score above chance from -1 to 1. base: before fine-tuning. –: not measured."
 )
 READINGS = {
     "quality_by_similarity": (
@@ -69,16 +71,19 @@ READINGS = {
     ),
     "scores_over_training": (
         "Step 0 is the base before fine-tuning, shared by all strategies. IWL-score: quality with "
-        "nothing relevant in the context. ICL-score: share of answers that follow a relevant example "
-        "whose label was changed. Copy-score: of the wrong answers with nothing relevant at hand, "
-        "the share that repeats a label of the context; it is unsteady where few answers are wrong "
-        "(point at it for the count), and high for every model that knows nothing, blind or not: "
-        "what tells these apart is the quality with one relevant example."
+        "nothing relevant in the context. ICL-score, override: share of answers that follow a relevant "
+        "example whose label was changed, against the weights; training holds no such conflict. ICL-score, "
+        "novel: quality with one relevant example where only the context can know (OOD). Copy-score above "
+        "chance: of the wrong answers with nothing relevant at hand, the share that repeats a label of the "
+        "context, minus the share that repeats one of the context of another target; it is "
+        "unsteady where few "
+        "answers are wrong (point at it for the count)."
     ),
     "scores_at_the_end": (
-        "Numbers of the last step; base is step 0. The three scores are those of the ID set, the "
-        "ICL-score that with one relevant example. Darker is higher, which is good for all but the "
-        "Copy-score."
+        "Numbers of the last step; base is step 0. IWL-, override and Copy-score are those of the ID set, "
+        "the novel ICL-score and blind copying (a wrong answer that is the label of an irrelevant "
+        "example, with "
+        "one relevant at hand) those of the OOD set. Darker is higher, which is good for all but copying."
     ),
     "context_structure": (
         "What each strategy shows the model in training: how similar the best example of each "
@@ -93,7 +98,7 @@ def draw_figures(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> li
     What there are too few answers for is said in a figure's subtitle, or in its place.
     """
     figures = []
-    for model, part in rows.groupby("model"):
+    for model, part in usual_rows(rows).groupby("model"):
         suffix = "" if rows["model"].nunique() == 1 else "-" + str(model).strip("/").replace("/", "--")
         kinds = {
             "quality_by_similarity": charts.quality_by_similarity,
@@ -146,18 +151,20 @@ def read_mixed(results: Path) -> list[str]:
     """Return a sentence for each parameter that should be the same for all runs of a task and model, and is
     not.
     """
-    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    found: dict[tuple[str, str, str], dict[str, set[str]]] = {}
     for path in sorted(results.rglob("probes.json")):
         probed = json.loads(path.read_text(encoding="utf-8"))
         trained = read_json(path.with_name("plan.json")) or {}
-        values = found.setdefault((str(probed.get("task", "")), str(probed.get("model", ""))), {})
+        values = found.setdefault(
+            (str(probed.get("task", "")), str(probed.get("model", "")), str(trained.get("variant", ""))), {}
+        )
         for name, value in [*flatten(probed), *flatten(trained)]:
             if name not in OF_A_RUN and not name.startswith(("facts.", "probes.")):
                 values.setdefault(name, set()).add(value)
     return [
         f"Task {task}, model {model}: runs with different {name} ({', '.join(sorted(values))}) lie in this "
         "folder and are taken together: run all of them again, or choose another `results`."
-        for (task, model), names in found.items()
+        for (task, model, _), names in found.items()
         for name, values in names.items()
         if len(values) > 1
     ]
@@ -199,14 +206,14 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         *(paragraph(f"⚠ {sentence}") for sentence in read_mixed(results)),
         heading("What was hoped for, and what came out"),
         paragraph(RULES),
-        *hopes_html(judge_claims(rows)),
+        *hopes_html(judge_claims(rows, judged=find_judged(results))),
         heading("Figures"),
         paragraph("Point at a mark for its numbers; click a strategy in a legend to bring it out."),
         *(figure_html(figure.name, figure.chart, figure.reading) for figure in figures),
         heading("Scores at the last step"),
         paragraph(SCORES_NOTE),
         *map(paragraph, filter(None, [gaps(rows, SCORES)])),
-        table_html(wide_table(scores_table(rows))),
+        table_html(wide_table(scores_table(usual_rows(rows)))),
         heading("The minimal model"),
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),
         heading("Parameters of the runs"),
@@ -233,11 +240,14 @@ def hopes_html(table: pd.DataFrame) -> list[str]:
     count = "; ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
     changes = zip(table["score"], table["base"], table["value"], strict=True)
     measures = zip(table["measure"], table["low"], table["high"], strict=True)
+    p = table["p"].map(lambda p: "" if pd.isna(p) else f"{p:.3f}")
     shown = table[["task", "model"]].assign(
+        kind=table["primary"].map({True: "primary", False: "descriptive"}),
         hope=table["strategy"] + ": " + table["hope"],
         change=[f"{score}: {base:.2f} → {value:.2f}" for score, base, value in changes],
         rule=table["rule"],
         measure=[f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in measures],
+        p=p,
         verdict=table["verdict"].map(lambda verdict: f"{MARKS[verdict]} {verdict}"),
     )
     for column, word in (("change", "not measured"), ("measure", "none")):

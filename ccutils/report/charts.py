@@ -1,6 +1,5 @@
 """The figures, each a function from tidy rows (ccutils.records.Row) to an Altair chart."""
 
-from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -9,9 +8,11 @@ import pandas as pd
 
 from ccutils.records import ORDER, check_strategies
 from ccutils.report.aggregate import (
-    COPY,
-    ICL,
+    EXCESS,
     IWL,
+    KEYS,
+    NOVEL,
+    OVERRIDE,
     SCORES,
     Headline,
     base_rows,
@@ -24,11 +25,7 @@ from ccutils.report.aggregate import (
 from ccutils.style import colour_scale, dash_scale, shape_scale
 
 SET_TITLES = {"id": "in domain (ID)", "ood": "out of domain (OOD)"}
-OVER_TRAINING = tuple(
-    replace(score, name=f"{score.name} {part.upper()}", set=part)
-    for score in (IWL, ICL, COPY)
-    for part in SET_TITLES
-)
+OVER_TRAINING = (IWL, OVERRIDE, NOVEL, EXCESS)
 UNIT_SCALE = alt.Scale(domain=[0, 1])
 CENTRED = alt.Axis(labelFlush=False, tickCount=5)
 SIMILARITY = "similarity to the most similar context example (0 to 1)"
@@ -72,23 +69,23 @@ def scores_over_training(rows: pd.DataFrame) -> Any:
     interval.
     """
     title = "Scores over training"
-    names = {score.probe: score.name for score in (IWL, ICL, COPY)}
-    grades = {score.probe: score.grade for score in (IWL, ICL, COPY)}
-    chosen = rows[rows["probe"].isin(list(names)) & (rows["grade"] == rows["probe"].map(grades))]
-    chosen = start_together(chosen)
+    of_scores = [start_together(score.of(rows)).assign(score=score.name) for score in OVER_TRAINING]
+    chosen = pd.concat([part for part in of_scores if len(part)] or of_scores, ignore_index=True)
     missing = gaps(rows, OVER_TRAINING)
     if chosen.empty:
         return in_words(title, missing)
-    parts = (over_seeds(chosen).assign(kind="mean"), chosen.assign(kind="seed"))
+    parts = (over_seeds(chosen, [*KEYS, "score"]).assign(kind="mean"), chosen.assign(kind="seed"))
     data = pd.concat(parts, ignore_index=True)
-    data = data.assign(panel=panels(data) + ", " + data["set"].str.upper(), score=data["probe"].map(names))
+    data = data.assign(panel=panels(data))
     axis = alt.Axis(tickCount=5, labelFlush=False)
     x = alt.X("step:Q", title="optimiser steps", axis=axis, scale=alt.Scale(domainMax=data["step"].max()))
-    chart = _curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=UNIT_SCALE))
+    low = min(0.0, float(data["low"].min()))  # a score above chance may be below it
+    unit = alt.Scale(domain=[low, 1])
+    chart = _curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=unit))
     subtitle = lines("Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"]), missing)
-    return chart.properties(width=250, height=170).facet(
+    return chart.properties(width=210, height=170).facet(
         row=alt.Row("panel:N", title=None),
-        column=alt.Column("score:N", title=None, sort=list(names.values())),
+        column=alt.Column("score:N", title=None, sort=[score.name for score in OVER_TRAINING]),
         spacing=30,
         title=alt.TitleParams(title, subtitle=subtitle),
     )
@@ -146,7 +143,7 @@ def scores_chart(rows: pd.DataFrame) -> Any:
     missing = gaps(rows, SCORES)
     if table.empty:
         return in_words(title, missing)
-    text = [write_number(value, half) for value, half in zip(table["value"], table["half"], strict=True)]
+    text = list(map(write_number, table["value"], table["low"], table["high"]))
     table = table.assign(panel=panels(table), text=text)
     # Two lines: what is measured, and on what.
     heads = alt.Axis(
@@ -167,8 +164,8 @@ def scores_chart(rows: pd.DataFrame) -> Any:
         color=alt.Color("value:Q", scale=shade, legend=None), tooltip=_tooltip("score")
     )
     numbers = grid.mark_text(fontSize=11).encode(text="text:N")
-    size = {"width": 110 * table["score"].nunique(), "height": alt.Step(24)}
-    subtitle = lines(explain(table, "±"), missing)
+    size = {"width": 118 * table["score"].nunique(), "height": alt.Step(24)}
+    subtitle = lines(explain(table, "in brackets"), missing)
     chart: Any = alt.layer(cells, numbers).properties(**size)
     return chart.facet(row=alt.Row("panel:N", title=None), title=alt.TitleParams(title, subtitle=subtitle))
 
@@ -258,4 +255,4 @@ def explain(data: pd.DataFrame, what: str = "bands") -> str:
         )
     count = f"{many}" if few == many else f"{few} to {many}"
     alone = " (of one seed, bootstrap interval over its items)" if few == 1 and what == "bands" else ""
-    return f"{start}Means over {count} seeds; {what}: 95% t interval over seeds{alone}."
+    return f"{start}Means over {count} seeds; {what}: 95% bootstrap interval over seeds and targets{alone}."

@@ -76,9 +76,9 @@ def test_the_report_states_hopes_scores_and_parameters(tmp_path: Path) -> None:
     rows.loc[end & (rows["strategy"] == "random") & (rows["probe"] == "icl"), "value"] = 0.01
     write_results(tmp_path, rows)
     text = write_report(tmp_path, find_rows(tmp_path), []).read_text(encoding="utf-8")
-    assert "ICL-score: 0.50 → 0.01" in text and "✓ came out" in text
-    assert "0.01 ± 0.00" in text  # the table of scores
-    assert "Of 12 hopes:" in text and "seeds: 0, 1, 2; last step: 20." in text
+    assert "ICL-score, override: 0.50 → 0.01" in text and "too few seeds for a verdict" in text
+    assert "<td>0.01 (" in text  # the table of scores
+    assert "Of 13 hopes:" in text and "seeds: 0, 1, 2; last step: 20." in text
     assert dict(read_parameters(tmp_path).itertuples(index=False)) == {
         "facts.pool": "7",
         "k": "2",
@@ -104,8 +104,10 @@ def test_a_small_file_ends_in_a_report_that_says_what_is_missing(tmp_path: Path)
     assert len(save_all(figures[:1], run.root / "figures")) == 3, "the words are saved in its place"
     text = write_report(run.root, found, figures).read_text(encoding="utf-8")
     assert "Too few answers for quality by target-context similarity ID; quality by" in text
-    assert "<p>Too few answers for Copy-score: more rows, a larger n_targets" in text
-    assert "<td>1.00</td>" in text, "what was measured is there"
+    assert (
+        "<p>Too few answers for Copy-score; Copy-score, above chance: more rows, a larger n_targets" in text
+    )
+    assert "<td>1.00 (1.00–1.00)</td>" in text, "what was measured is there"
 
 
 def test_a_report_of_next_to_nothing_is_written(tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_a_report_of_next_to_nothing_is_written(tmp_path: Path) -> None:
     write_results(tmp_path, rows[(rows["probe"] == "quality") & (rows["grade"] == 2) & (rows["set"] == "id")])
     rows = find_rows(tmp_path)
     text = write_report(tmp_path, rows, draw_figures(rows)).read_text(encoding="utf-8")
-    assert "Too few answers for IWL-score; ICL-score; Copy-score; quality ID, 1 relevant; quality OOD" in text
+    assert "Too few answers for IWL-score; ICL-score, override; ICL-score, novel; Copy-score" in text
 
 
 def test_figures_are_saved_in_three_formats(tmp_path: Path) -> None:

@@ -82,15 +82,14 @@ def test_training_curves_are_raw_and_start_from_one_base() -> None:
     rows = fabricate()
     only_random_measured_it = rows[(rows["step"] > 0) | (rows["strategy"] == "random")]
     data = values(charts.scores_over_training(only_random_measured_it))
-    seeds = data[(data["kind"] == "seed") & (data["score"] == "ICL-score") & (data["panel"] == "fake, ID")]
+    seeds = data[
+        (data["kind"] == "seed") & (data["score"] == "ICL-score, override") & (data["panel"] == "fake")
+    ]
     for strategy in ("random", "similar", "contrastive"):
         mine = seeds[(seeds["strategy"] == strategy) & (seeds["seed"] == 2)].sort_values("step")
         assert mine["step"].tolist() == [0, 10, 20] and np.allclose(mine["value"], [0.5, 0.6, 0.6])
     means = data[(data["kind"] == "mean") & (data["step"] == 20)]
-    half = 4.302653 * 0.1 / 3**0.5
-    assert np.allclose(means["low"], 0.5 - half, atol=1e-6) and np.allclose(
-        means["high"], 0.5 + half, atol=1e-6
-    )
+    assert len(means) == 12 and (means["low"] < 0.45).all() and (means["high"] > 0.55).all()
 
 
 def test_more_rows_than_altair_allows_by_default_are_drawn() -> None:
@@ -102,7 +101,7 @@ def test_the_subtitle_tells_what_the_intervals_are() -> None:
     def subtitle(rows: pd.DataFrame) -> str:
         return json.dumps(charts.quality_by_similarity(rows).to_dict()["title"])
 
-    assert "Means over 3 seeds; bands: 95% t interval over seeds" in subtitle(fabricate())
+    assert "Means over 3 seeds; bands: 95% bootstrap interval over seeds and targets" in subtitle(fabricate())
     assert "One seed; bands: 95% bootstrap interval over its items" in subtitle(fabricate(seeds=(0,)))
     rows = fabricate()
     uneven = rows[(rows["strategy"] != "similar") | (rows["seed"] == 0)]
@@ -146,10 +145,12 @@ def test_what_there_are_too_few_answers_for_is_said_in_words() -> None:
     gone = (rows["probe"] == "similarity") & (rows["task"] == "false") & ood
     told = subtitle(charts.quality_by_similarity, gone)
     assert "Too few answers for quality by target-context similarity OOD (false, toy): more" in told
-    told = subtitle(charts.scores_over_training, (rows["probe"] == "copy") & ood)
-    assert "Too few answers for Copy-score OOD: more" in told and "counts wrong answers alone" in told
+    told = subtitle(charts.scores_over_training, rows["probe"] == "copy_excess")
+    assert (
+        "Too few answers for Copy-score, above chance: more" in told and "counts wrong answers alone" in told
+    )
     told = subtitle(charts.scores_chart, rows["probe"] == "icl")
-    assert "Too few answers for ICL-score: more" in told
+    assert "Too few answers for ICL-score, override: more" in told
     assert "Too few" not in subtitle(charts.scores_over_training, rows["probe"] == "similarity")
     assert all("Too few" not in json.dumps(make(rows).to_dict()) for make in CHARTS)
 
