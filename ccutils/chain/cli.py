@@ -50,6 +50,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         epilog="examples:\n"
         "  ./reproduce.sh                               the embedded default, on the CPU\n"
         "  ./reproduce.sh --dry-run                     what would run, and why\n"
+        "  ./reproduce.sh --compare                     this machine's numbers beside the reference\n"
         "  ./reproduce.sh --set task=mtop --set k=4     other parameters: any of a notebook's first cell\n"
         "  ./reproduce.sh --profile t4                  a real LLM on a GPU\n\n"
         "A second run does only what is missing or what a changed parameter or notebook affects.",
@@ -65,6 +66,11 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "--jobs", type=count, help="notebooks at once, sharing the cores (default: one a core)"
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would run")
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="set the profile's results beside the reference rows; runs nothing",
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -214,6 +220,25 @@ def run_chain(options: argparse.Namespace) -> int:
     return 0
 
 
+def compare(options: argparse.Namespace) -> int:
+    """Print the profile's results beside its reference rows. Raises InputError where either is missing."""
+    from ccutils.report.aggregate import find_rows  # here, since it needs what is installed
+    from ccutils.report.reference import compare_rows, find_reference, tell_agreement, tell_origin
+
+    name = profile_path(options.profile).stem
+    reference = find_reference(name)
+    if reference is None:
+        raise InputError(
+            f"no reference rows of profile {name!r} are kept in reference/: none to compare with."
+        )
+    table = compare_rows(
+        find_rows(read_profile(profile_path(options.profile), options.set).results_folder), reference
+    )
+    print_line(table.to_string(index=False, float_format="{:.2f}".format))
+    print_line(f"{tell_agreement(table)}\n{tell_origin(reference)}")
+    return 0
+
+
 def shown(path: Path) -> str:
     """Return a path as a person in the repository would write it."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
@@ -235,7 +260,8 @@ def main(arguments: Sequence[str]) -> int:
         if signal.getsignal(stop) != signal.SIG_IGN:  # nohup asks to go on
             signal.signal(stop, signal.default_int_handler)
     try:
-        return run_chain(parse_options(arguments))
+        options = parse_options(arguments)
+        return compare(options) if options.compare else run_chain(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ccutils.errors import InputError
 from ccutils.evaluation.responder import Responder
+from ccutils.origin import describe_origin
 from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import QuestionSet, curve_questions
 from ccutils.probes.scores import measure_judged
@@ -37,7 +38,8 @@ def probe_run(
     """Put all questions to the base (step 0) and the last checkpoint, to those between them what curves over
     training need; write the rows to the run's probes.parquet and the judged answers to its questions.parquet.
 
-    Beside them go the parameters, the task's facts, and what was dropped of the prompts or left out.
+    Beside them go the parameters, the task's facts, where it comes from, and what was dropped of the
+    prompts or left out.
     """
     prompts, length = responder.prompts(questions), questions.task.max_new_tokens
     steps = {0: None, **checkpoints}
@@ -58,7 +60,7 @@ def probe_run(
         "demonstrations_dropped": sum(prompt.dropped for prompt in prompts),
         "left_out": dict(questions.left_out),
     }
-    facts = {"facts": dict(questions.task.facts), "probes": counts}
+    facts = {"facts": dict(questions.task.facts), "probes": counts, "origin": describe_origin()}
     write_judged(run, judged)
     write_rows(run.folder / "probes.parquet", rows, {**parameters, "seed": run.seed, **facts})
     return Probed(rows, answers)

@@ -23,4 +23,7 @@ from .claims import Claim as Claim
 from .claims import judge_claims as judge_claims
 from .context_table import context_tables as context_tables
 from .paired import find_judged as find_judged
+from .reference import compare_rows as compare_rows
+from .reference import find_reference as find_reference
+from .reference import tell_agreement as tell_agreement
 from .sliders import moving_chart as moving_chart

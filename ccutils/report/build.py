@@ -1,12 +1,8 @@
 """The report of a results folder: every figure drawn and saved, and one page that holds them all, offline."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +10,15 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ccutils.errors import InputError
+from ccutils.origin import describe_origin
 from ccutils.records import read_json
 from ccutils.report import charts
 from ccutils.report.aggregate import SCORES, gaps, scores_table, usual_rows, wide_table
 from ccutils.report.claims import VERDICTS, judge_claims
 from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
 from ccutils.report.paired import find_judged
+from ccutils.report.reference import compare_rows, find_reference, tell_agreement, tell_origin
 from ccutils.style import save
-
-PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "numpy", "pandas", "altair")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +155,7 @@ def read_mixed(results: Path) -> list[str]:
             (str(probed.get("task", "")), str(probed.get("model", "")), str(trained.get("variant", ""))), {}
         )
         for name, value in [*flatten(probed), *flatten(trained)]:
-            if name not in OF_A_RUN and not name.startswith(("facts.", "probes.")):
+            if name not in OF_A_RUN and not name.startswith(("facts.", "probes.", "origin.")):
                 values.setdefault(name, set()).add(value)
     return [
         f"Task {task}, model {model}: runs with different {name} ({', '.join(sorted(values))}) lie in this "
@@ -180,25 +176,29 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def read_origin() -> pd.DataFrame:
-    """Return columns name, value: date, git commit of this code, versions."""
-    root = Path(__file__).resolve().parents[2]
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = "not a git checkout"
-    lines = [
-        ("report made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")),
-        ("code", commit),
-        ("python", sys.version.split()[0]),
-        *((name, version(name)) for name in PACKAGES),
-    ]
-    return pd.DataFrame(lines, columns=["name", "value"])
+    """Return columns name, value: date, git commit of this code, processor, versions."""
+    return pd.DataFrame(list(describe_origin().items()), columns=["name", "value"])
+
+
+def reference_html(rows: pd.DataFrame, reference: pd.DataFrame | None) -> list[str]:
+    """Return the run's numbers beside the reference's, or a sentence that there is none."""
+    if reference is None:
+        return [paragraph("No reference rows are kept for a profile of this name.")]
+    table = compare_rows(rows, reference)
+    between = zip(table["difference"], table["low"], table["high"], strict=True)
+    shown = table[["task", "model", "strategy", "score"]].assign(
+        yours=table["yours"].map("{:.2f}".format),
+        reference=table["reference"].map("{:.2f}".format),
+        difference=[f"{d:+.2f} ({low:+.2f} to {high:+.2f})" for d, low, high in between],
+        agrees=table["agrees"].map({True: "=", False: "≠"}),
+    )
+    return [paragraph(tell_agreement(table)), paragraph(tell_origin(reference)), table_html(shown)]
 
 
 def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -> Path:
     """Write results/report.html: one page, no network, with hopes, figures, scores and parameters."""
     path = results / "report.html"
+    reference = find_reference(results.name)
     minimal = [image_html(image) for image in sorted((results / "minimal_model").glob("*.svg"))]
     body = [
         paragraph(INTRODUCTION),
@@ -206,7 +206,9 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         *(paragraph(f"⚠ {sentence}") for sentence in read_mixed(results)),
         heading("What was hoped for, and what came out"),
         paragraph(RULES),
-        *hopes_html(judge_claims(rows, judged=find_judged(results))),
+        *hopes_html(judge_claims(rows, judged=find_judged(results), reference=reference)),
+        heading("Beside the reference"),
+        *reference_html(rows, reference),
         heading("Figures"),
         paragraph("Point at a mark for its numbers; click a strategy in a legend to bring it out."),
         *(figure_html(figure.name, figure.chart, figure.reading) for figure in figures),

@@ -1,0 +1,118 @@
+"""Reference rows, measured once and kept in the repository, and a run's numbers beside them.
+
+Write them from the results of a profile:
+python -m ccutils.report.reference results/cpu cpu
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from ccutils.errors import InputError
+from ccutils.records import read_json
+from ccutils.report.aggregate import SCORES, check_rows, final_rows, usual_rows
+from ccutils.report.intervals import difference_interval, errors_of
+
+FOLDER = Path(__file__).resolve().parents[2] / "reference"
+ORIGIN = ("commit", "processor", "versions", "date")
+"""What each row of a reference says of where it comes from."""
+EXPECTED = 0.93
+"""The share of numbers that should agree: a little less than the 95% of their intervals, as some are few."""
+COLUMNS = ["task", "model", "strategy", "score", "yours", "reference", "difference", "low", "high", "agrees"]
+
+
+def write_reference(results: Path, profile: str, folder: Path = FOLDER) -> Path:
+    """Write the rows of all runs below `results`, each with its run's origin, to folder/<profile>.parquet.
+
+    Raises InputError where there are no runs, or one does not say where it comes from.
+    """
+    tables = []
+    for path in sorted(results.rglob("probes.parquet")):
+        origin = (read_json(path.with_suffix(".json")) or {}).get("origin")
+        if not origin:
+            raise InputError(
+                f"the run in {path.parent} does not say where it comes from: probe it again (04)."
+            )
+        tables.append(pd.read_parquet(path).assign(**{name: origin[name] for name in ORIGIN}))
+    if not tables:
+        raise InputError(f"results folder {results} holds no probes.parquet: run ./reproduce.sh first.")
+    table = check_rows(pd.concat(tables, ignore_index=True))
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{profile}.parquet"
+    part = path.with_suffix(".part")
+    table.to_parquet(part, index=False, compression="zstd")
+    part.replace(path)
+    return path
+
+
+def find_reference(profile: str, folder: Path = FOLDER) -> pd.DataFrame | None:
+    """Return the reference rows of a profile; None where none are kept."""
+    path = folder / f"{profile}.parquet"
+    return check_rows(pd.read_parquet(path)) if path.is_file() else None
+
+
+def compare_rows(rows: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Set each headline score at the last step beside the reference's: columns COLUMNS.
+
+    A score agrees where the 95% interval of the difference of the two means over seeds holds 0. What only one
+    of both has is left out.
+    """
+    keys = ["task", "model", "strategy"]
+    ours, theirs = (final_rows(usual_rows(table)) for table in (rows, reference))
+    lines = []
+    for score in SCORES:
+        sides = [of.assign(error=errors_of(of)) for of in (score.of(ours), score.of(theirs))]
+        groups = [dict(list(side.groupby(keys))) for side in sides]
+        for key in groups[0]:
+            if key in groups[1]:
+                mine, other = groups[0][key], groups[1][key]
+                values = [list(part[name]) for part in (mine, other) for name in ("value", "error")]
+                found = difference_interval(*values)
+                means = (float(mine["value"].mean()), float(other["value"].mean()))
+                lines.append((*key, score.name, *means, *found, found[1] <= 0 <= found[2]))
+    return pd.DataFrame(lines, columns=COLUMNS).sort_values(keys, kind="stable", ignore_index=True)
+
+
+def tell_agreement(table: pd.DataFrame) -> str:
+    """Say how many numbers agree with the reference, and what it means."""
+    if table.empty:
+        return "The reference and these rows have no number in common."
+    agreeing, share = int(table["agrees"].sum()), float(table["agrees"].mean())
+    start = f"{agreeing} of {len(table)} numbers ({share:.0%}) agree with the reference. "
+    if share == 1:
+        return start + "This machine reproduces it."
+    if share >= EXPECTED:
+        return start + (
+            "Of intervals that hold in 95 of 100 cases, a few that miss are what chance alone gives: this "
+            "machine reproduces the reference."
+        )
+    return start + (
+        "That is fewer than chance explains: look whether parameters, data or versions differ from the "
+        "reference's; if none does, the numbers that miss do not carry over to this machine."
+    )
+
+
+def tell_origin(reference: pd.DataFrame) -> str:
+    """Say where the reference rows come from."""
+    if not set(ORIGIN) <= set(reference):
+        return "These reference rows do not say where they come from."
+    parts = [f"{name} {'; '.join(sorted(set(reference[name])))}" for name in ORIGIN]
+    return f"Reference: seeds {', '.join(map(str, sorted(set(reference['seed']))))}, {', '.join(parts)}."
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the reference rows of RESULTS as PROFILE and return the exit status."""
+    try:
+        if len(arguments) != 2:
+            raise InputError("give two arguments, a results folder and a profile's name: results/cpu cpu.")
+        print(f"written: {write_reference(Path(arguments[0]), arguments[1])}")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

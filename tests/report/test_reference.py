@@ -1,0 +1,74 @@
+"""Reference rows: written with their origin, compared by the interval of the difference."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from made_up import fabricate, write_results
+
+from ccutils.errors import InputError
+from ccutils.origin import describe_origin
+from ccutils.records import read_json, write_json
+from ccutils.report.aggregate import check_rows
+from ccutils.report.reference import (
+    ORIGIN,
+    compare_rows,
+    find_reference,
+    main,
+    tell_agreement,
+    tell_origin,
+    write_reference,
+)
+
+OTHER = Path(__file__).parents[3] / "shared" / "data" / "rows_other_cpu" / "bf74f71_epyc_avx2.parquet"
+
+
+def results(tmp_path: Path) -> Path:
+    """Made-up results whose runs say where they come from."""
+    write_results(tmp_path / "results", fabricate())
+    for path in (tmp_path / "results").rglob("probes.json"):
+        write_json(path, {**read_json(path), "origin": describe_origin()})
+    return tmp_path / "results"
+
+
+def test_a_reference_holds_the_rows_with_their_origin(tmp_path: Path) -> None:
+    path = write_reference(results(tmp_path), "fake", tmp_path / "reference")
+    rows = find_reference("fake", tmp_path / "reference")
+    assert path.name == "fake.parquet" and rows is not None and len(rows) == len(fabricate())
+    assert set(ORIGIN) <= set(rows) and rows["processor"].str.len().min() > 0
+    assert "seeds 0, 1, 2" in tell_origin(rows) and describe_origin()["processor"] in tell_origin(rows)
+    assert find_reference("none", tmp_path) is None
+
+
+def test_rows_of_nowhere_are_no_reference(tmp_path: Path) -> None:
+    write_results(tmp_path, fabricate())
+    with pytest.raises(InputError, match="does not say where it comes from"):
+        write_reference(tmp_path, "fake", tmp_path)
+    assert main(["only one"]) == 2
+
+
+def test_a_run_agrees_with_itself_and_not_with_another_world() -> None:
+    rows = fabricate()
+    table = compare_rows(rows, rows)
+    assert table["agrees"].all() and (table["difference"] == 0).all()
+    assert tell_agreement(table).endswith("This machine reproduces it.")
+    moved = rows.assign(value=rows["value"].where((rows["probe"] != "iwl") | (rows["step"] == 0), 0.99))
+    moved = moved.assign(low=moved["value"], high=moved["value"])
+    table = compare_rows(moved, rows)
+    wrong = table[~table["agrees"]]
+    assert set(wrong["score"]) == {"IWL-score"} and set(wrong["strategy"]) == {
+        "random",
+        "similar",
+        "contrastive",
+    }
+    assert "fewer than chance explains" in tell_agreement(table)
+
+
+def test_rows_of_another_processor_are_compared() -> None:
+    if not OTHER.exists():
+        pytest.skip("needs ../shared/data")
+    rows = check_rows(pd.read_parquet(OTHER))
+    some, rest = (rows[rows["seed"].isin(seeds)] for seeds in ((0, 1), (2,)))
+    table = compare_rows(rest, some)
+    assert len(table) == 2 * 6 * 4, "four of the scores are in rows that old"
+    assert 0.5 < table["agrees"].mean() <= 1

@@ -1,0 +1,29 @@
+"""Tables in Markdown: what the repository's files hold is what the reference rows say."""
+
+from pathlib import Path
+
+import pytest
+from made_up import fabricate
+
+from ccutils.report.tables import ROOT, fill_tables, marked_files
+
+TEXT = "before\n<!-- reference: fake -->\nold\n<!-- end of reference -->\nafter\n"
+
+
+def test_a_marked_table_is_that_of_the_reference(tmp_path: Path) -> None:
+    assert "No reference rows of profile `fake` are kept yet.\n" in fill_tables(TEXT, tmp_path)
+    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
+    fabricate().assign(**origin).to_parquet(tmp_path / "fake.parquet")
+    text = fill_tables(TEXT, tmp_path)
+    assert text.startswith("before\n<!-- reference: fake -->\n| task | strategy |") and text.endswith(
+        "after\n"
+    )
+    assert "old" not in text and "an abacus" in text and "| fake | contrastive | 0.50 (" in text
+    assert fill_tables(text, tmp_path) == text
+
+
+@pytest.mark.parametrize("path", marked_files(), ids=lambda path: path.name)
+def test_the_tables_of_the_repository_are_generated(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    again = "run python -m ccutils.report.tables"
+    assert fill_tables(text) == text, f"{path.relative_to(ROOT)} differs from the reference rows: {again}"
