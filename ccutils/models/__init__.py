@@ -6,7 +6,7 @@ beginnings by `prefixes`; `packing` and `packed_attention` train prompts with sh
 sequence; `paraphraser` asks a model for paraphrases. All of it is ours. It uses `contexts`, `tasks` and the
 root; torch and transformers are imported when a name of this room is first used. `lora` is tested in
 tests/training/test_settings.py, `prefixes` in test_generation.py, `packed_attention` in test_packing.py,
-`tiny_episodes` in test_tiny.py.
+`tiny_episodes` in test_tiny.py; `kept` keeps tiny bases in the repository.
 """
 
 import lazy_loader

@@ -26,6 +26,7 @@ from tqdm import tqdm  # the plain one: it reads the same in Jupyter and in pape
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from ccutils.errors import InputError, check_kind, from_text, nearest
+from ccutils.models.kept import BASES, find_kept, round_weights
 from ccutils.models.tiny_episodes import Material, Tokens, episodes, material_of, question_around, repeats
 from ccutils.tasks.base import Task
 
@@ -50,12 +51,13 @@ class Recipe:
     )
     repeat_until: float = 0.62  # of the loss of guessing; half of each sequence cannot be predicted
     episode_steps: int = 1200
-    seed: int = 0
+    seed: int = 0  # of its own training; make_recipe takes the run's
+    kept: bool = True  # take the repository's where it has one of this recipe; else it is trained
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if value < 0 or (value == 0 and field.name != "seed"):
+            if value < 0 or (value == 0 and field.name not in ("seed", "kept")):
                 raise InputError(f"recipe: {field.name} is {value}: it must be above 0.")
         if self.width % (2 * self.heads):
             raise InputError(
@@ -66,45 +68,69 @@ class Recipe:
 DEFAULT = Recipe()
 
 
-def make_recipe(changes: Mapping[str, Any]) -> Recipe:
-    """Make the default recipe with changes. Raises InputError for a name or a value that it cannot have."""
+def make_recipe(changes: Mapping[str, Any], seed: int = 0) -> Recipe:
+    """Make the default recipe with changes; its seed is `seed`, that of the run, unless changed.
+
+    Raises InputError for a name or a value that it cannot have.
+    """
     known = asdict(DEFAULT)
     values = {name: from_text(value, known.get(name)) for name, value in changes.items()}
     for name, value in values.items():
         if name not in known:
             raise InputError(f"recipe has no {name!r}{nearest(name, known)}")
         check_kind(f"recipe: {name}", value, known[name])
-    return replace(DEFAULT, **values)
+    return replace(DEFAULT, **{"seed": seed, **values})
 
 
-def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT) -> Path:
-    """Train the tiny base for a task's vocabulary, unless the cache has it, and return its model directory.
+DESCRIPTION = "base.json"
+"""A file of a tiny base's directory: its name, task, recipe, and whether it was kept or trained."""
 
-    The cache knows it by what all seeds of a task share, so that they share the base, which the first to ask
-    trains: recipe, vocabulary, template, mean lengths. Where labels are free text, each seed has its own. The
+
+def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT, bases: Path = BASES) -> Path:
+    """Find or train the tiny base for a task's vocabulary, and return its model directory in the cache.
+
+    A base that the repository keeps is taken, else one is trained; DESCRIPTION tells which, and it is printed.
+    The cache knows it by recipe, vocabulary, template and mean lengths: all runs of a seed share it. The
     directory is an ordinary Hugging Face one: config, safetensors, tokenizer. Several processes may ask at
-    once: one trains, the others wait for it.
+    once: one makes it, the others wait.
     """
-    tokenizer = word_tokenizer(task, recipe.vocabulary)
-    material = material_of(task, tokenizer)
-    facts = {
-        "recipe": asdict(recipe),
-        "vocabulary": sorted(tokenizer.get_vocab()),
-        "template": asdict(task.template),
-        "lengths": material.mean_lengths(),
-    }
-    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    folder = cache / f"tiny-{task.name}-{name}"
+    tokenizer, material, name = prepare_tiny(task, recipe)
+    folder = cache / f"tiny-{task.name}-{name}{'' if recipe.kept else '-retrained'}"
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f".{folder.name}.lock"):
         if not (folder / "config.json").exists():
             part = cache / f".{folder.name}.part"
             shutil.rmtree(part, ignore_errors=True)
-            model = pretrain(tokenizer, material, recipe)
+            kept = find_kept(task.name, recipe.seed, name, bases) if recipe.kept else None
+            if kept is None:
+                model = pretrain(tokenizer, material, recipe)
+            else:
+                model = LlamaForCausalLM(tiny_config(tokenizer, recipe))
+                model.load_state_dict(kept, strict=False)  # the head is the embedding's
+                model.tie_weights()
+            round_weights(model)
             model.save_pretrained(part)
             tokenizer.save_pretrained(part)
+            made = "trained" if kept is None else "kept"
+            about = {"name": name, "task": task.name, "recipe": asdict(recipe), "made": made}
+            (part / DESCRIPTION).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
             os.replace(part, folder)
+            where = "trained here" if kept is None else "the repository's"
+            print(f"tiny base of {task.name}, seed {recipe.seed}: {where}", flush=True)
     return folder
+
+
+def prepare_tiny(task: Task, recipe: Recipe) -> tuple[PreTrainedTokenizerFast, Material, str]:
+    """Return what a tiny base is made of, tokenizer and material, and the hash that names it."""
+    tokenizer = word_tokenizer(task, recipe.vocabulary)
+    material = material_of(task, tokenizer)
+    facts = {
+        "recipe": {name: value for name, value in asdict(recipe).items() if name != "kept"},
+        "vocabulary": sorted(tokenizer.get_vocab()),
+        "template": asdict(task.template),
+        "lengths": material.mean_lengths(),
+    }
+    return tokenizer, material, hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:

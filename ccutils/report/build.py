@@ -30,7 +30,7 @@ class Figure:
     reading: str
 
 
-OF_A_RUN = ("seed", "strategy", "data")  # what may differ between runs that are compared
+OF_A_RUN = ("seed", "recipe.seed", "strategy", "data")  # what may differ between runs that are compared
 
 MARKS = dict(zip(VERDICTS, "✓✗?––=≠–", strict=True))
 

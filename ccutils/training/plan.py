@@ -102,6 +102,8 @@ class Plan:
     def known(self) -> dict[str, Any]:
         """Return everything but the place of its results, as JSON has it."""
         values = {name: value for name, value in asdict(self).items() if name != "results"}
+        if self.model == "tiny":  # every seed has a base of its own
+            values["recipe"] = {"seed": self.seed, **values["recipe"]}
         return dict(json.loads(json.dumps(values)))
 
     def identity(self, pool: Sequence[Example]) -> dict[str, Any]:

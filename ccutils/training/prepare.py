@@ -56,7 +56,7 @@ def prepare_run(plan: Plan) -> PreparedRun:
     task = load_task(plan.task, seed=plan.seed, **plan.task_options)
     check_plan(plan, task)
     check_training(plan)
-    path = model_path(plan.model, task, plan.cache, make_recipe(plan.recipe))
+    path = model_path(plan.model, task, plan.cache, make_recipe(plan.recipe, plan.seed))
     check_model_takes(config_of(path), plan.lora, kernel_of(plan))
     tokenizer = load_tokenizer(path)
     strategy = Strategy(plan.strategy, plan.k, plan.p, plan.epsilon)

@@ -44,6 +44,7 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
     )
     facts = {
         "plan": plan.known(),
+        "base": (read_json(Path(prepared.path) / "base.json") or {}).get("made", "given"),
         "facts": dict(prepared.task.facts),
         "prompts": asdict(survey),
         "paraphrases": prepared.prompts.paraphrases.shares(),

@@ -65,7 +65,7 @@ class TestCache:
         e = task.pool[0]
         assert tokenizer.decode(tokenizer(e.output)["input_ids"]) == e.output
 
-    def test_all_seeds_share_it_and_it_is_made_once(self, task, base):
+    def test_a_seed_of_the_task_is_not_one_of_the_base_and_it_is_made_once(self, task, base):
         weights = base / "model.safetensors"
         before = weights.stat().st_mtime_ns
         again = tiny_base(load_task(task.name, seed=7, **SMALL), base.parent, make_recipe(RECIPE))
