@@ -89,7 +89,7 @@ DESCRIPTION = "base.json"
 def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT, bases: Path = BASES) -> Path:
     """Find or train the tiny base for a task's vocabulary, and return its model directory in the cache.
 
-    A base that the repository keeps is taken, else one is trained; DESCRIPTION tells which, and it is printed.
+    A base that the repository keeps is taken, else one is trained; DESCRIPTION tells which.
     The cache knows it by recipe, vocabulary, template and mean lengths: all runs of a seed share it. The
     directory is an ordinary Hugging Face one: config, safetensors, tokenizer. Several processes may ask at
     once: one makes it, the others wait.

@@ -15,6 +15,7 @@ from ccutils.records import read_json
 from ccutils.report import charts
 from ccutils.report.aggregate import SCORES, gaps, scores_table, usual_rows, wide_table
 from ccutils.report.claims import VERDICTS, judge_claims
+from ccutils.report.frontier import frontier
 from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
 from ccutils.report.paired import find_judged
 from ccutils.report.reference import compare_rows, find_reference, tell_agreement, tell_origin
@@ -75,6 +76,14 @@ READINGS = {
         "unsteady where few "
         "answers are wrong (point at it for the count)."
     ),
+    "frontier": (
+        "Each path goes from the base, at the left, over the checkpoints. To the right "
+        "more is known, further "
+        "up more in-context learning is kept: the upper path keeps more at equal knowledge, which is how "
+        "strategies are compared here. The level is the largest IWL-score that all reach "
+        "but those that learn "
+        "less than half of what the best does."
+    ),
     "scores_at_the_end": (
         "Numbers of the last step; base is step 0. IWL-, override and Copy-score are those of the ID set, "
         "the novel ICL-score and blind copying (a wrong answer that is the label of an irrelevant "
@@ -100,6 +109,7 @@ def draw_figures(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> li
             "quality_by_similarity": charts.quality_by_similarity,
             "quality_by_relevance": charts.quality_by_relevance,
             "scores_over_training": charts.scores_over_training,
+            "frontier": frontier,
             "scores_at_the_end": charts.scores_chart,
         }
         for name, make in kinds.items():
