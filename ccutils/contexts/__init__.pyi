@@ -1,3 +1,4 @@
+from .dose import measure_dose as measure_dose
 from .neighbours import Index as Index
 from .neighbours import Neighbours as Neighbours
 from .neighbours import duplicate_groups as duplicate_groups

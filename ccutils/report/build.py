@@ -13,6 +13,7 @@ from ccutils.errors import InputError
 from ccutils.origin import describe_origin
 from ccutils.records import read_json
 from ccutils.report import charts
+from ccutils.report.ablations import ablations
 from ccutils.report.aggregate import SCORES, gaps, scores_table, usual_rows, wide_table
 from ccutils.report.claims import VERDICTS, judge_claims
 from ccutils.report.frontier import frontier
@@ -90,6 +91,10 @@ READINGS = {
         "example, with "
         "one relevant at hand) those of the OOD set. Darker is higher, which is good for all but copying."
     ),
+    "ablations": (
+        "Each line is a strategy with some of its values changed, below the strategy as the profile has it. "
+        "Points are means over seeds, lines their 95% intervals."
+    ),
     "context_structure": (
         "What each strategy shows the model in training: how similar the best example of each "
         "context is to its target. Strategy none has no contexts and is left out."
@@ -114,6 +119,8 @@ def draw_figures(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> li
         }
         for name, make in kinds.items():
             figures.append(Figure(name + suffix, make(part), READINGS[name]))
+    if (rows["variant"] != "").any():
+        figures.append(Figure("ablations", ablations(rows), READINGS["ablations"]))
     if contexts is not None:
         chart = charts.context_structure(contexts)
         figures.append(Figure("context_structure", chart, READINGS["context_structure"]))

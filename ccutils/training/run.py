@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
+from ccutils.contexts.dose import measure_dose
 from ccutils.records import read_json, write_json
 from ccutils.training.memory import GB, available_bytes, check_fits, compare
 from ccutils.training.plan import Plan
@@ -44,6 +45,7 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
     )
     facts = {
         "plan": plan.known(),
+        "dose": measure_dose(prepared.prompts.sampler, prepared.task),
         "base": (read_json(Path(prepared.path) / "base.json") or {}).get("made", "given"),
         "facts": dict(prepared.task.facts),
         "prompts": asdict(survey),

@@ -40,7 +40,7 @@ class Tags(HTMLParser):
 def test_every_figure_is_drawn_for_each_model() -> None:
     rows = fabricate()
     assert [figure.name for figure in draw_figures(rows)] == [
-        name for name in READINGS if name != "context_structure"
+        name for name in READINGS if name not in ("context_structure", "ablations")
     ]
     names = [figure.name for figure in draw_figures(fabricate(models=("org/big", "small")))]
     assert "quality_by_relevance-org--big" in names and "quality_by_relevance-small" in names
@@ -58,14 +58,14 @@ def test_the_report_is_one_page_that_fetches_nothing(tmp_path: Path) -> None:
 
     tags = Tags()
     tags.feed(text)
-    assert sum(tag == "figure" for tag, _ in tags.found) == len(READINGS) + 1
+    assert sum(tag == "figure" for tag, _ in tags.found) == len(READINGS)
     for tag, attributes in tags.found:
         for name in ("src", "href"):
             link = attributes.get(name) or ""
             assert (tag == "a" and link == "minimal_model/flow.html") or not link or link.startswith("data:")
     assert "default-src 'none'" in text and "vegaEmbed" in text
     assert "fake&lt;b&gt;" in text and "fake<b>" not in text
-    assert all(reading in text for reading in READINGS.values())
+    assert all(reading in text for name, reading in READINGS.items() if name != "ablations")
     specifications = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
     assert [json.loads(s)["$schema"] for s in specifications]
 
@@ -100,7 +100,9 @@ def test_a_small_file_ends_in_a_report_that_says_what_is_missing(tmp_path: Path)
     found = find_rows(run.root)
     assert not {"similarity", "copy"} & set(found["probe"])
     figures = draw_figures(found)
-    assert [figure.name for figure in figures] == [name for name in READINGS if name != "context_structure"]
+    assert [figure.name for figure in figures] == [
+        name for name in READINGS if name not in ("context_structure", "ablations")
+    ]
     assert len(save_all(figures[:1], run.root / "figures")) == 3, "the words are saved in its place"
     text = write_report(run.root, found, figures).read_text(encoding="utf-8")
     assert "Too few answers for quality by target-context similarity ID; quality by" in text

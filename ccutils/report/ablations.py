@@ -1,0 +1,43 @@
+"""What a variant of a strategy changes: its headline scores beside those of the strategy as it is."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from ccutils.records import ORDER
+from ccutils.report.aggregate import EXCESS, IWL, KNOWN, NOVEL, OVERRIDE, final_rows, over_seeds
+from ccutils.report.charts import UNIT_SCALE, explain, in_words, lines, panels
+from ccutils.style import colour_scale
+
+TITLE = "Variants of the strategies, at the last step"
+SHOWN = (IWL, OVERRIDE, NOVEL, KNOWN, EXCESS)
+
+
+def ablations(rows: pd.DataFrame) -> Any:
+    """Draw the headline scores of every variant, a line for each, with 95% intervals."""
+    if not (rows["variant"] != "").any():
+        return in_words(TITLE, "No variant of a strategy was run: profile ablations runs some.")
+    final = final_rows(rows)
+    of_scores = [over_seeds(score.of(final)).assign(score=score.name) for score in SHOWN]
+    data = pd.concat([part for part in of_scores if len(part)], ignore_index=True)
+    name = data["strategy"] + data["variant"].map(lambda variant: f", {variant}" if variant else "")
+    data = data.assign(panel=panels(data), name=name, place=data["strategy"].map(list(ORDER).index))
+    order = list(dict.fromkeys(data.sort_values(["place", "variant"])["name"]))
+    chart = alt.Chart(data).encode(
+        y=alt.Y("name:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
+        color=alt.Color("strategy:N", title="strategy", scale=colour_scale(data["strategy"]), legend=None),
+    )
+    tooltip = ["task:N", "name:N", "score:N", alt.Tooltip("value:Q", format=".3f"), "interval:N"]
+    bars = chart.mark_rule(strokeWidth=2, opacity=0.4, clip=True).encode(x="low:Q", x2="high:Q")
+    x = alt.X("value:Q", title="score (0 to 1)", scale=UNIT_SCALE, axis=alt.Axis(tickCount=3))
+    points = chart.mark_point(size=45, filled=True, opacity=1, clip=True).encode(x=x, tooltip=tooltip)
+    return (
+        alt.layer(bars, points)
+        .properties(width=130, height=alt.Step(18))
+        .facet(
+            row=alt.Row("panel:N", title=None),
+            column=alt.Column("score:N", title=None, sort=[score.name for score in SHOWN]),
+            title=alt.TitleParams(TITLE, subtitle=lines(explain(data, "lines"))),
+        )
+    )

@@ -1,0 +1,34 @@
+"""Variants stand beside their strategy, and never in its mean."""
+
+import json
+
+import pandas as pd
+import pytest
+import vl_convert
+from made_up import fabricate
+
+from ccutils.report.ablations import ablations
+from ccutils.report.aggregate import IWL, final_rows, over_seeds, usual_rows
+
+
+def made_up() -> pd.DataFrame:
+    """Rows of contrastive as it is, and of a variant that knows more."""
+    rows = fabricate(strategies=("random", "contrastive"))
+    other = rows[rows["strategy"] == "contrastive"].assign(variant="epsilon=0")
+    other = other.assign(value=other["value"].where(other["step"] == 0, 0.9), high=1.0)
+    return pd.concat([rows, other], ignore_index=True)
+
+
+def test_a_variant_is_not_taken_together_with_its_strategy() -> None:
+    table = over_seeds(IWL.of(final_rows(made_up())))
+    table = table[table["strategy"] == "contrastive"].set_index("variant")
+    assert table["value"].to_dict() == pytest.approx({"": 0.5, "epsilon=0": 0.9})
+    assert set(usual_rows(made_up())["variant"]) == {""}
+
+
+def test_every_variant_is_drawn_by_name() -> None:
+    specification = ablations(made_up()).to_dict()
+    assert "contrastive, epsilon=0" in json.dumps(specification)
+    svg = vl_convert.vegalite_to_svg(specification)
+    assert "NaN" not in svg and "contrastive, epsilon=0" in svg
+    assert "No variant of a strategy was run" in json.dumps(ablations(fabricate()).to_dict())
