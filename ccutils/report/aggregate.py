@@ -100,7 +100,7 @@ def base_rows(rows: pd.DataFrame) -> pd.DataFrame:
     Before training all strategies are the same model on the same items: where several measured it, their
     numbers are averaged.
     """
-    start = rows[rows["step"] == 0].assign(strategy="base", variant="")
+    start = usual_rows(rows[rows["step"] == 0]).assign(strategy="base", variant="")
     numbers = {"value": "mean", "n": "max", "low": "mean", "high": "mean"}
     return start.groupby([*KEYS, "seed"], as_index=False).agg(numbers)
 

@@ -32,3 +32,11 @@ def test_every_variant_is_drawn_by_name() -> None:
     svg = vl_convert.vegalite_to_svg(specification)
     assert "NaN" not in svg and "contrastive, epsilon=0" in svg
     assert "No variant of a strategy was run" in json.dumps(ablations(fabricate()).to_dict())
+
+
+def test_the_base_is_asked_as_the_profile_asks() -> None:
+    """A variant with another k puts other questions to the base."""
+    rows = made_up()
+    rows.loc[(rows["variant"] != "") & (rows["step"] == 0), "value"] = 0.1
+    base = over_seeds(IWL.of(final_rows(rows))).set_index("strategy").loc["base"]
+    assert base["value"] == pytest.approx(0.5)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import fabricate, write_results
 
@@ -21,6 +21,7 @@ from ccutils.report.aggregate import (
 )
 
 
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6))
 def test_intervals_hold_the_mean_and_stay_within_0_and_1(values: list[float]) -> None:
     rows = fabricate(strategies=("random",), seeds=tuple(range(len(values))), steps=(20,))
