@@ -1,0 +1,122 @@
+"""How time and memory grow with the pool: neighbours by BM25 and by FAISS, contexts drawn.
+
+python benchmarks/growth.py
+python benchmarks/growth.py --bm25 1000 10000 100000 --dense 1000 10000 100000 1000000 --drawn 1000 1000000
+
+Each size runs in a process of its own: its peak of memory is its own. A pool of n is searched with
+`--queries` texts; "all" is what n of them would take. Vectors are made up, in clusters as embeddings have;
+recall@k is the share of the exact nearest that the approximate index finds.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from contexts import contexts_per_second, machine, made_up_texts
+
+from ccutils.contexts.neighbours import Index
+
+K, WIDTH = 8, 64
+
+
+def bm25(n: int, queries: int) -> dict[str, float]:
+    """Exact BM25 over n made-up utterances."""
+    texts = made_up_texts(n)
+    start = time.process_time()
+    index = Index(texts)
+    built = time.process_time()
+    index.search(texts[:queries], K)
+    each = (time.process_time() - built) / min(queries, n)
+    return {"index s": built - start, "ms a query": 1000 * each, "all s": each * n}
+
+
+def dense(n: int, queries: int) -> dict[str, float]:
+    """FAISS over n vectors: every one compared, and an inverted file that compares those of 16 cells."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(max(10, n // 100), WIDTH)).astype(np.float32)
+    x = centres[rng.integers(len(centres), size=n)] + 0.7 * rng.normal(size=(n, WIDTH)).astype(np.float32)
+    faiss.normalize_L2(x)
+    flat = faiss.IndexFlatIP(WIDTH)
+    flat.add(x)
+    start = time.process_time()
+    _, exact = flat.search(x[:queries], K)
+    compared = time.process_time()
+    cells = round(n**0.5)
+    middles = faiss.IndexFlatIP(WIDTH)
+    file = faiss.IndexIVFFlat(middles, WIDTH, cells, faiss.METRIC_INNER_PRODUCT)
+    file.train(x[: 40 * cells])
+    file.add(x)
+    file.nprobe = 16
+    built = time.process_time()
+    _, near = file.search(x[:queries], K)
+    found = time.process_time()
+    recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(exact.tolist(), near.tolist(), strict=True)])
+    q = min(queries, n)
+    return {
+        "exact ms a query": 1000 * (compared - start) / q,
+        "index s": built - compared,
+        "ms a query": 1000 * (found - built) / q,
+        "times exact": (compared - start) / (found - built),
+        "recall": float(recall),
+        "all s": n * (found - built) / q,
+    }
+
+
+def drawn(n: int, queries: int) -> dict[str, float]:
+    """Contexts drawn a second for every target of a pool of n."""
+    return {"contexts/s": contexts_per_second("contrastive", K, n, 256, 1)}
+
+
+PARTS: dict[str, Callable[[int, int], dict[str, float]]] = {"bm25": bm25, "dense": dense, "drawn": drawn}
+
+
+def alone(part: str, n: int, queries: int) -> dict[str, Any]:
+    """One size of one part, measured in a process of its own."""
+    command = [sys.executable, __file__, "--only", part, str(n), "--queries", str(queries)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print a table for each part, its rows the sizes of the pool."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sizes = {"bm25": [10**3, 10**4, 10**5], "dense": [10**3, 10**4, 10**5, 10**6]}
+    sizes["drawn"] = sizes["dense"]
+    for part, default in sizes.items():
+        parser.add_argument(f"--{part}", type=int, nargs="*", default=default, help="sizes of the pool")
+    parser.add_argument("--queries", type=int, default=500, help="texts that a pool is searched with")
+    parser.add_argument("--only", nargs=2, metavar=("PART", "N"), help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if given.only:
+        found = PARTS[given.only[0]](int(given.only[1]), given.queries)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(json.dumps({**found, "peak GB": peak / (2**30 if sys.platform == "darwin" else 2**20)}))
+        return 0
+    print(machine())
+    for part in PARTS:
+        for i, n in enumerate(getattr(given, part)):
+            row = alone(part, n, given.queries)
+            if not i:
+                print(f"\n| {part}: pool | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}")
+            print(f"| {n:,} | {' | '.join(f'{value:.3g}' for value in row.values())} |", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

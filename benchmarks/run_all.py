@@ -1,0 +1,58 @@
+"""Run the benchmarks one after the other and print what they print, as Markdown.
+
+python benchmarks/run_all.py                     all but the long ones, some 10 minutes on two cores
+python benchmarks/run_all.py --only growth.py    those of a name alone
+python benchmarks/run_all.py --long              the long ones too: hours
+
+Each runs with one thread, against its peer in the same run wherever it has one, and tells its machine.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+SHORT = (
+    "contexts.py",
+    "growth.py",
+    "evaluate.py --task topics --model tiny",
+    "evaluate.py --task gloss --model tiny",
+    "train_step.py --prompt 256 --steps 2",
+    "train_step.py --prompt 2048 --steps 2 --only trl ours shared",
+)
+LONG = ("sharing.py --task topics --steps 800", "sharing.py --task gloss --steps 400")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run them; the status is 1 if one failed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--long", action="store_true", help="the long ones too")
+    parser.add_argument("--only", help="those whose command holds this text")
+    given = parser.parse_args(arguments)
+    chosen = [c for c in (*SHORT, *LONG) if (given.only in c if given.only else given.long or c in SHORT)]
+    failed = 0
+    for command in chosen:
+        name, *options = command.split()
+        start = time.monotonic()
+        print(f"\n## {command}\n", flush=True)
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).with_name(name)), *options],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            failed += 1
+            print(f"failed: {done.stderr.strip().splitlines()[-1:]}")
+        print(f"\n{time.strftime('%Y-%m-%d')}, {time.monotonic() - start:.0f} s", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
