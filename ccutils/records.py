@@ -67,6 +67,7 @@ PROBES: Mapping[str, str] = {
     "copy_excess": "Copy-score minus that chance level, from -1 to 1",
     "blind": "blind copying: with one relevant example at hand, the share of answers that are wrong and the "
     "label of an irrelevant one",
+    "unjudged": "share of the answers that could not be judged; there is a row only where there are some",
 }
 """What is measured; ICL-score, novel, is `quality` on the OOD set with one relevant example."""
 

@@ -82,7 +82,7 @@ def read_profile(path: Path, settings: Iterable[str] = ()) -> Profile:
 
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a date 2026-13-45
         raise InputError(f"profile {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
         raise InputError(f"profile {path} is not a mapping of names to values: see profiles/cpu.yaml.")
@@ -103,7 +103,7 @@ def parse_setting(text: str) -> tuple[str, Any]:
         raise InputError(f"--set {text} is not NAME=VALUE: write, for example, --set k=4.")
     try:
         return name, yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"--set {text}: its value is not YAML; quote it.") from error
 
 

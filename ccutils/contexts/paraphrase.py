@@ -15,7 +15,7 @@ from ccutils.contexts.paraphrase_rules import keeps, needed, rewrite
 from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Task
-from ccutils.tasks.files import read_records, require
+from ccutils.tasks.files import here, read_records, require
 
 PARAPHRASERS = ("none", "rules", "model", "file", "task")
 """none: the input itself. rules: see paraphrase_rules. model: a language model by directory or Hub id. file:
@@ -172,7 +172,8 @@ def make(
 def usable(text: str, original: str, phrases: list[str]) -> bool:
     """Tell whether an offered text is one line, not the input itself, not too long, and keeps the phrases."""
     return (
-        bool(text.strip())
+        bool(text.encode("utf-8", "ignore").strip())
+        and text == text.encode("utf-8", "ignore").decode()
         and "\n" not in text
         and text.split() != original.split()
         and len(text) <= LONGEST_RATIO * len(original) + 20
@@ -204,7 +205,7 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return here(path).read_bytes()
     except OSError as error:
         raise InputError(
             f"paraphrase file {path} cannot be read ({error.strerror}): check the path."

@@ -1,5 +1,7 @@
 """From a context and a target to token ids, as plain text or in a model's chat template."""
 
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -10,6 +12,8 @@ from ccutils.tasks.base import Example, Task, Template
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+HELD = "\ue0f5"  # a character of private use, for what is tokenised apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,17 @@ class Prompter:
     chat: bool = False
     _parts: dict[str, list[int]] = field(default_factory=dict)
 
+    _special: re.Pattern[str] | None = None
+
     def __post_init__(self) -> None:
+        self._special = special_names(self.tokenizer)
         if self.chat and not self.tokenizer.chat_template:
             raise InputError("chat is true, but the model's tokenizer has no chat template: set it to false.")
 
     def text(self, demonstrations: Sequence[Example], target: Example) -> str:
         """Return the prompt as a person reads it; in the chat form, as the model reads it."""
         if self.chat:
-            return self._chat(demonstrations, target)
+            return self._write(self._turns(demonstrations, target))
         parts = [self.template.instruction, *map(self._demonstration, demonstrations), self._question(target)]
         return "".join(parts)
 
@@ -115,17 +122,20 @@ class Prompter:
         """Write and tokenise the prompt whole, again with one demonstration less until it fits."""
         for gone in range(len(order) + 1):
             kept = [demonstrations[i] for i in sorted(order[gone:])]
-            ids = self._tokenise(self._chat(kept, target))
+            ids = self._tokenise_chat(self._turns(kept, target))
             if len(ids) <= room:
                 break
         return Prompt(ids, gone)
 
-    def _chat(self, demonstrations: Sequence[Example], target: Example) -> str:
+    def _turns(self, demonstrations: Sequence[Example], target: Example) -> list[tuple[str, str]]:
         turns = []
         for e in demonstrations:
             turns += [("user", self._question(e)), ("assistant", self._answer(e).strip())]
         turns.append(("user", self._question(target)))
         turns[0] = ("user", self.template.instruction + turns[0][1])
+        return turns
+
+    def _write(self, turns: Sequence[tuple[str, str]]) -> str:
         messages = [{"role": role, "content": content} for role, content in turns]
         return str(
             self.tokenizer.apply_chat_template(
@@ -152,7 +162,52 @@ class Prompter:
         return self._parts[text]
 
     def _tokenise(self, text: str) -> list[int]:
+        """Token ids of a text of the data: a special token's name in it is text like any other."""
+        if self._special and self._special.search(text):
+            self._warn(text)
+            return plain_ids(self.tokenizer, text)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _tokenise_chat(self, turns: list[tuple[str, str]]) -> list[int]:
+        """Token ids of turns in the chat template, whose own special tokens count and the turns' do not."""
+        found = sorted(
+            {n for _, text in turns for n in (self._special.findall(text) if self._special else ())}
+        )
+        if not found:
+            return list(self.tokenizer(self._write(turns), add_special_tokens=False)["input_ids"])
+        self._warn(" ".join(found))
+        held = {name: f"{HELD}{i}{HELD}" for i, name in enumerate(found)}
+        for name, mark in held.items():
+            turns = [(role, text.replace(name, mark)) for role, text in turns]
+        ids: list[int] = []
+        names = {mark: name for name, mark in held.items()}
+        for part in re.split(f"({HELD}[0-9]+{HELD})", self._write(turns)):
+            if part in names:
+                ids += plain_ids(self.tokenizer, names[part])
+            elif part:
+                ids += self.tokenizer(part, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _warn(self, text: str) -> None:
+        assert self._special is not None
+        names = ", ".join(dict.fromkeys(self._special.findall(text)))
+        warnings.warn(
+            f"the data hold {names}, a special token of the model: it is read as plain text; take it "
+            "out of the data if it is no part of them.",
+            stacklevel=3,
+        )
+
+
+def special_names(tokenizer: PreTrainedTokenizerBase) -> re.Pattern[str] | None:
+    """A pattern of the special tokens as they are written; None where there are none."""
+    added = (t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
+    names = sorted({*added, *tokenizer.all_special_tokens} - {""}, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, names))) if names else None
+
+
+def plain_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Token ids of a text in which special tokens are text like any other."""
+    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
 def check_window(task: Task, prompter: Prompter) -> None:

@@ -29,15 +29,24 @@ def measure_judged(judged: pd.DataFrame, run: Run, step: int) -> list[Row]:
     changed labels by grade, scored against the answer that follows; icl_known and icl_unknown: those of grade
     1 by whether the weights know the target. similarity: see ccutils.probes.same_targets. copy, copy_rate,
     copy_chance and copy_excess: grade 0, see `judge_answers`; n of all but copy_rate is the number of answers
-    that are wrong at all. blind: grade 1. An answer that cannot be judged is left out.
+    that are wrong at all. blind: grade 1. An answer that cannot be judged is left out;
+    where there are such answers, unjudged is their share of all those asked for.
     """
     rows = []
     for name in SETS:
-        of_set = judged[(judged["set"] == name) & judged["score"].notna()]
-        for probe, grade, found in _estimates(of_set):
+        asked = judged[judged["set"] == name]
+        of_set = asked[asked["score"].notna()]
+        for probe, grade, found in [*_unjudged(asked), *_estimates(of_set)]:
             key = (run.task, run.model, run.strategy, run.seed, step, name, probe, float(grade))
             rows.append(Row(*key, found.value, found.n, found.low, found.high, run.variant, run.base))
     return rows
+
+
+def _unjudged(asked: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
+    """Yield a row that counts the answers without a score, if there are any."""
+    without = asked["score"].isna().to_numpy(float)
+    if without.any():
+        yield "unjudged", 0, estimate(without, np.ones(len(without)), asked["target"].tolist())
 
 
 def _estimates(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:

@@ -90,6 +90,16 @@ def gaps(rows: pd.DataFrame, wanted: Sequence[Headline]) -> str:
     return sentence + copy
 
 
+def unjudged(rows: pd.DataFrame) -> str:
+    """A sentence that counts the answers that could not be judged, and names where; '' where all were."""
+    found = rows[rows["probe"] == "unjudged"]
+    if found.empty:
+        return ""
+    n = round(float((found["value"] * found["n"]).sum()))
+    where = "; ".join(map(", ".join, _runs(found)))
+    return f"{n} answers could not be judged and are in none of the numbers ({where})."
+
+
 def _runs(rows: pd.DataFrame) -> list[tuple[str, str]]:
     return sorted(set(zip(rows["task"], rows["model"], strict=True)))
 

@@ -14,7 +14,7 @@ from ccutils.origin import describe_origin
 from ccutils.records import read_json
 from ccutils.report import charts
 from ccutils.report.ablations import ablations
-from ccutils.report.aggregate import SCORES, gaps, scores_table, usual_rows, wide_table
+from ccutils.report.aggregate import SCORES, gaps, scores_table, unjudged, usual_rows, wide_table
 from ccutils.report.claims import VERDICTS, judge_claims
 from ccutils.report.frontier import frontier
 from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
@@ -231,7 +231,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         *(figure_html(figure.name, figure.chart, figure.reading) for figure in figures),
         heading("Scores at the last step"),
         paragraph(SCORES_NOTE),
-        *map(paragraph, filter(None, [gaps(rows, SCORES)])),
+        *map(paragraph, filter(None, [gaps(rows, SCORES), unjudged(rows)])),
         table_html(wide_table(scores_table(usual_rows(rows)))),
         heading("The minimal model"),
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),

@@ -9,11 +9,11 @@ data classes alone; `sql_names` is tested in tests/tasks/test_text_to_sql.py, `s
 """
 
 import importlib
-import inspect
 from typing import Any
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example, Task, Template
+from ccutils.tasks.options import check_options
 
 __all__ = ["TASKS", "Example", "Task", "Template", "load_task"]
 
@@ -32,7 +32,8 @@ def load_task(name: str, *, seed: int, **options: Any) -> Task:
     """Load a task by name; `options` are the keyword arguments of its function.
 
     What follows a hyphen is a label: a profile's `mtop-de` and `mtop-fr` are one task with different options.
-    Raises InputError for a task or an option that does not exist, naming those that do.
+    Raises InputError for a task or an option that does not exist, naming those that do, and
+    for an option of another kind than its function declares, as YAML may make of `no` or `1e3`.
 
     >>> task = load_task("topics", seed=0, pool_size=100)
     >>> len(task.pool), len(task.pool[0].input.split())
@@ -42,9 +43,5 @@ def load_task(name: str, *, seed: int, **options: Any) -> Task:
     if name not in TASKS:
         raise InputError(f"task {name!r} does not exist: choose one of {', '.join(TASKS)}.")
     loader = getattr(importlib.import_module(f"ccutils.tasks.{TASKS[name]}"), name)
-    known = [p for p in inspect.signature(loader).parameters if p != "seed"]
-    for option in options:
-        if option not in known:
-            raise InputError(f"task {name!r} has no option {option!r}: it has {', '.join(known)}.")
-    task: Task = loader(seed=seed, **options)
+    task: Task = loader(seed=seed, **check_options(name, loader, options))
     return task

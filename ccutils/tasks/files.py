@@ -1,23 +1,17 @@
-"""Reading other people's data: files into rows that know their place, and fair splits."""
+"""Reading other people's data: files into rows that know their place; what is set aside is told."""
 
-import csv
-import io
 import json
-import re
-import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from ccutils.errors import InputError
-from ccutils.tasks.base import Example
+from ccutils.errors import InputError, reason
+from ccutils.tasks.tables import check_header, comma_rows, tab_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
@@ -36,9 +30,9 @@ class Record:
         """
         for column in columns:
             value = self.values.get(column)
-            if isinstance(value, str | int | float) and str(value).strip() and value == value:
-                lines = str(value).strip().splitlines()
-                return lines[0] if len(lines) == 1 else " ".join(" ".join(lines).split())
+            if isinstance(value, str | int | float | Decimal) and str(value).strip() and value == value:
+                lines = (line.strip() for line in str(value).strip().splitlines())
+                return " ".join(line for line in lines if line)
         return ""
 
 
@@ -52,13 +46,41 @@ class Report:
     def set_aside(self, record: Record, reason: str) -> None:
         self.aside.append((reason, record.place))
 
+    def usable(self, record: Record, *texts: str) -> bool:
+        """Whether the texts can be written as UTF-8; if not, the record is set aside.
+
+        JSON can hold halves of characters, such as "\\ud83d" alone, which end a later step.
+        """
+        try:
+            "".join(texts).encode()
+        except UnicodeEncodeError:
+            self.set_aside(record, "text that is not UTF-8")
+            return False
+        return True
+
+    def cause(self) -> str:
+        """The commonest reason for setting rows aside, where it first arose, and how often; '' for none."""
+        if not self.aside:
+            return ""
+        (why, n), *others = Counter(why for why, _ in self.aside).most_common()
+        place = next(place for r, place in self.aside if r == why)
+        more = f", and {sum(m for _, m in others)} for other reasons" if others else ""
+        return f"{n} of {self.read} rows were set aside: {why} (first: {place}){more}"
+
+    def check(self, examples: Sequence[object], source: str) -> None:
+        """Raise InputError with the cause where not one row came through."""
+        if not examples:
+            raise InputError(
+                f"{source} has no row that can be used; {self.cause() or 'it has no rows at all'}."
+            )
+
     def facts(self) -> dict[str, str | int | float]:
         """For Task.facts: rows read, rows set aside, and for each reason how many and five places."""
-        reasons = Counter(reason for reason, _ in self.aside)
+        reasons = Counter(why for why, _ in self.aside)
         facts: dict[str, str | int | float] = {"rows_read": self.read, "rows_set_aside": len(self.aside)}
-        for reason, n in reasons.items():
-            places = [place for r, place in self.aside if r == reason]
-            facts[f"set aside: {reason}"] = f"{n} rows: {'; '.join(places[:5])}" + (" ..." if n > 5 else "")
+        for why, n in reasons.items():
+            places = [place for r, place in self.aside if r == why]
+            facts[f"set aside: {why}"] = f"{n} rows: {'; '.join(places[:5])}" + (" ..." if n > 5 else "")
         return facts
 
     def warn(self, kind: str) -> None:
@@ -68,15 +90,30 @@ class Report:
                 warnings.warn(f"{name[0].upper()}{name[1:]}: {value}", stacklevel=3)
 
 
+def here(path: str | Path) -> Path:
+    """A path on this machine, with `~` as the home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"path {str(path)!r}: {reason(error)}; write the folder out.") from None
+
+
+def is_file_name(path: str | Path) -> bool:
+    """Whether a path ends as one of the files that rows are read from, in letters of any case."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
 def read_records(path: Path, required: Sequence[str] = ()) -> list[Record]:
     """Rows of a .jsonl, .json (a list), .csv, .tsv or .parquet file.
 
-    Raises InputError, naming file and line, for a file that is missing, empty, not UTF-8 or broken, and where
-    no row at all has one of the `required` columns.
+    Raises InputError, naming file and line, for a file that is missing, empty, not UTF-8 or broken, that
+    names a column twice, and where no row at all has one of the `required` columns.
     """
-    if path.suffix not in SUFFIXES:
+    path = here(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise InputError(f"{path} ends in {path.suffix!r}: rows are read from {', '.join(SUFFIXES)} files.")
-    reader = {".jsonl": _json_lines, ".json": _json_list, ".parquet": _parquet}.get(path.suffix, _table)
+    reader = {".jsonl": _json_lines, ".json": _json_list, ".parquet": _parquet}.get(suffix, _table)
     records = list(reader(path))
     if not records:
         raise InputError(f"{path} is empty: it must hold at least one row.")
@@ -94,6 +131,7 @@ def require(records: Sequence[Record], columns: Sequence[str], source: str) -> N
 
 def read_lines(path: Path) -> list[str]:
     """A text file's lines, ended by LF or CRLF and nothing else. Raises InputError as `read_records` does."""
+    path = here(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -109,54 +147,107 @@ def read_lines(path: Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
+class _Repeating(dict[str, Any]):
+    """A JSON object in which a name stands twice."""
+
+    name = ""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        values = _Repeating(values)
+        values.name = Counter(name for name, _ in pairs).most_common(1)[0][0]
+    return values
+
+
+def from_json(text: str) -> Any:
+    """What a JSON text holds; numbers that Python would change stay as they are written, as text.
+
+    Raises ValueError (json.JSONDecodeError where there is a place) for text that is no JSON.
+    """
+
+    def whole(digits: str) -> int | str:
+        return int(digits) if len(digits) < 4000 else digits  # Python refuses longer ones
+
+    try:
+        return json.loads(
+            text,
+            parse_int=whole,
+            parse_float=str,
+            parse_constant=lambda name: None if name == "NaN" else name,
+            object_pairs_hook=_object,
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _row(values: Any, place: str) -> Record:
+    if not isinstance(values, dict):
+        raise InputError(f"{place}: not a JSON object with columns; mend it.")
+    if isinstance(values, _Repeating):
+        raise InputError(f"{place}: the name {values.name!r} stands twice; take one out.")
+    return Record(values, place)
+
+
 def _json_lines(path: Path) -> Iterator[Record]:
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
+        place = f"{path}, line {number}"
         try:
-            values = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(f"{path}, line {number}: broken JSON ({error}); mend the line.") from None
-        if not isinstance(values, dict):
-            raise InputError(f"{path}, line {number}: not a JSON object with columns; mend the line.")
-        yield Record(values, f"{path}, line {number}")
+            values = from_json(line)
+        except ValueError as error:
+            raise InputError(f"{place}: broken JSON ({reason(error)}); mend the line.") from None
+        yield _row(values, place)
 
 
 def _json_list(path: Path) -> Iterator[Record]:
     text = "\n".join(read_lines(path))
     try:
-        rows = json.loads(text) if text.strip() else []
+        rows = from_json(text) if text.strip() else []
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {error.lineno}: broken JSON ({error.msg}); mend the file.") from None
+    except ValueError as error:
+        raise InputError(f"{path}: broken JSON ({reason(error)}); mend the file.") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path} is not a JSON list of objects: give such a file, or JSON lines as .jsonl.")
     for number, row in enumerate(rows, 1):
-        yield Record(row, f"{path}, entry {number}")
+        yield _row(row, f"{path}, entry {number}")
 
 
 def _table(path: Path) -> Iterator[Record]:
-    text = "\n".join(read_lines(path))
-    if "\0" in text:
-        raise InputError(f"{path} holds NUL bytes: is it a text file?")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if path.suffix == ".tsv" else ",")
-    header = next(reader, [])
-    for row in reader:
+    lines = read_lines(path)
+    if len(lines) == 1:  # lines ended by CR, as on the first Macs; beside other ends a CR is text
+        lines = [line for line in lines[0].split("\r") if line]
+    for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            raise InputError(f"{path}, line {number}: a NUL byte; is it a text file?")
+    read = tab_rows if path.suffix.lower() == ".tsv" else comma_rows
+    (_, header), *rows = read(lines, str(path)) or [(1, [])]
+    check_header(header, str(path))
+    for number, row in rows:
         if len(row) > len(header):
-            raise InputError(
-                f"{path}, line {reader.line_num}: {len(row)} cells but {len(header)} columns; mend the line."
-            )
-        if row:
-            yield Record(dict(zip(header, row, strict=False)), f"{path}, line {reader.line_num}")
+            raise InputError(f"{path}, line {number}: {len(row)} cells but {len(header)} columns; mend it.")
+        yield Record(dict(zip(header, row, strict=False)), f"{path}, line {number}")
 
 
 def _parquet(path: Path) -> Iterator[Record]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
     if not path.is_file():
         raise InputError(f"{path} does not exist: check the path.")
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as Parquet ({str(error).splitlines()[0]}).") from None
-    yield from records_of(frame.to_dict("records"), str(path))
+    try:  # not by pandas, which makes floats of whole numbers where one is missing
+        with parquet.ParquetFile(path) as file:
+            table = file.read()
+        check_header(table.column_names, str(path))
+        rows = table.to_pylist()
+    except InputError:
+        raise
+    except (OSError, ValueError, pa.lib.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as Parquet ({reason(error)}).") from None
+    yield from records_of(rows, str(path))
 
 
 def records_of(
@@ -165,87 +256,3 @@ def records_of(
     """Records of rows already in memory (a frame's, a Hub set's), numbered from 1 unless told."""
     for number, row in zip(numbers if numbers is not None else count(1), rows, strict=False):
         yield Record({str(column): value for column, value in row.items()}, f"{source}, row {number}")
-
-
-def normalise(text: str) -> str:
-    """Letters, marks and numbers only, case folded: texts equal in this form are near-duplicates.
-
-    Combining marks are kept, since Tamil and Hindi write vowels with them.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = "".join(c if unicodedata.category(c)[0] in "LMN" else " " for c in folded)
-    return " ".join(kept.split()) or " ".join(folded.split())
-
-
-def keep_apart(sets: Mapping[str, Sequence[Example]]) -> tuple[dict[str, list[Example]], dict[str, int]]:
-    """Drop every example whose normalised input came before, in this set or an earlier one.
-
-    Name the test sets first: they stay whole and the pools give way. Returns the sets, and how many were
-    dropped as `near_duplicates_dropped_<name>`.
-    """
-    seen: set[str] = set()
-    kept: dict[str, list[Example]] = {}
-    for name, examples in sets.items():
-        kept[name] = []
-        for example in examples:
-            key = normalise(example.input)
-            if key not in seen:
-                seen.add(key)
-                kept[name].append(example)
-    return kept, {f"near_duplicates_dropped_{n}": len(sets[n]) - len(kept[n]) for n in sets}
-
-
-def take(examples: Sequence[Example], size: int, rng: np.random.Generator) -> list[Example]:
-    """`size` of the examples in random order, or all of them where there are fewer."""
-    return [examples[i] for i in rng.permutation(len(examples))[:size]]
-
-
-def divide(
-    train: Sequence[Example], test: Sequence[Example], rng: np.random.Generator
-) -> tuple[list[Example], list[Example]]:
-    """Test set and pool: as given where both are, else a fifth of what there is and the rest."""
-    if train and test:
-        return list(test), list(train)
-    there = [*train, *test]
-    order = rng.permutation(len(there))
-    n = round(len(there) / 5)
-    return [there[i] for i in order[:n]], [there[i] for i in order[n:]]
-
-
-def common_words(texts: Iterable[str], n: int = 4200) -> list[str]:
-    """The `n` most frequent words, the same for all seeds, so that they share one tiny base."""
-    counts = Counter(word for text in texts for word in re.findall(r"\w+(?:[.'’_-]\w+)*|[^\w\s]", text))
-    return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:n]]
-
-
-def hold_out(groups: Mapping[str, int], share: float, rng: np.random.Generator, least: int = 1) -> set[str]:
-    """Groups drawn at random until they hold `share` of the examples; `least` groups at the least, never all.
-
-    `groups` maps each group to its number of examples. Raises InputError with fewer than two groups.
-    """
-    if len(groups) < 2:
-        raise InputError(f"there are {len(groups)} groups: an OOD set needs at least two to hold one out.")
-    wanted, held, order = share * sum(groups.values()), set[str](), sorted(groups)
-    for i in rng.permutation(len(order))[: len(order) - 1]:
-        if len(held) >= least and sum(groups[g] for g in held) >= wanted:
-            break
-        held.add(order[i])
-    return held
-
-
-def check_sizes(**sizes: int) -> None:
-    """Raise InputError for a size below 1, naming the parameter."""
-    for name, value in sizes.items():
-        if value < 1:
-            raise InputError(f"{name} is {value}: it must be at least 1.")
-
-
-def check_filled(
-    task: str, sets: Mapping[str, Sequence[Example]], dropped: Mapping[str, int], advice: str
-) -> None:
-    """Raise InputError for a set that came out empty; `dropped` are the counts of `keep_apart`."""
-    n = sum(dropped.values())
-    why = f", since {n} rows repeat the input of another and were dropped" if n else ""
-    for name, examples in sets.items():
-        if not examples:
-            raise InputError(f"task {task!r} has no examples left for {name}{why}: {advice}.")

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from ccutils.errors import InputError, reason
-from ccutils.tasks.files import SUFFIXES, Record, records_of
+from ccutils.tasks.files import Record, is_file_name, records_of
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ def is_hub_id(path: str) -> bool:
     """
     owner, slash, name = path.partition("/")
     named = slash and owner.strip(".~") and name and "/" not in name
-    return bool(named and Path(path).suffix.lower() not in SUFFIXES and not Path(path).exists())
+    return bool(named and not is_file_name(path) and not Path(path).exists())
 
 
 def read_hub(name: str, split: str, config: str | None = None, most: int | None = None) -> list[Record]:

@@ -11,22 +11,11 @@ from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template
-from ccutils.tasks.files import (
-    Record,
-    Report,
-    check_filled,
-    check_sizes,
-    common_words,
-    divide,
-    hold_out,
-    keep_apart,
-    read_records,
-    require,
-    take,
-)
+from ccutils.tasks.files import Record, Report, read_records, require
 from ccutils.tasks.hub import is_hub_id, read_hub
 from ccutils.tasks.relabel import INVENTED, change_output
 from ccutils.tasks.sequences import wrong_by
+from ccutils.tasks.splits import check_filled, check_sizes, common_words, divide, hold_out, keep_apart, take
 
 METRICS = {"exact": metrics.text_match, "chrf": metrics.chrf, "bleu": metrics.bleu}
 
@@ -62,12 +51,13 @@ def jsonl(
     rows = _examples(_read(path, "train", columns), columns, report)
     tests = _examples(_read(test_path, "test", columns), columns, report) if test_path else []
     report.warn("")
+    report.check([*rows, *tests], path)
     rule = f"by column {group_column!r}"
     if group_column is None:
         rows, tests, rule = _group_by_output(rows, tests)
     fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.JSONL])
     groups = Counter(e.group for e in [*rows, *tests])
-    held = hold_out(groups, 0.2, fixed) if rule else set()
+    held = hold_out(groups, 0.2, fixed, cause=report.cause()) if rule else set()
     id_test, id_pool = divide(
         [e for e in rows if e.group not in held], [e for e in tests if e.group not in held], fixed
     )
@@ -111,7 +101,7 @@ def jsonl(
         },
     )
     filled = {"pool": task.pool, "id_test": task.id_test}
-    check_filled("jsonl", filled, dropped, f"give {path} more rows with inputs of their own")
+    check_filled("jsonl", filled, dropped, f"give {path} more rows with inputs of their own", report.cause())
     return task
 
 
@@ -132,7 +122,7 @@ def _examples(records: Sequence[Record], columns: Sequence[str], report: Report)
         empty = [column for column, value in zip(columns, values, strict=True) if not value]
         if empty:
             report.set_aside(record, f"no text in column {empty[0]!r}")
-        else:
+        elif report.usable(record, *values):
             examples.append(Example(values[0], values[1], values[2] if len(values) > 2 else ""))
     return examples
 

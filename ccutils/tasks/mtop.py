@@ -11,20 +11,11 @@ from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.brackets import ParseError, labels, parse_form
-from ccutils.tasks.files import (
-    Record,
-    Report,
-    check_filled,
-    check_sizes,
-    common_words,
-    keep_apart,
-    read_lines,
-    read_records,
-    take,
-)
+from ccutils.tasks.files import Record, Report, here, read_lines, read_records
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.relabel import change_output, change_parse
 from ccutils.tasks.sequences import wrong_by
+from ccutils.tasks.splits import check_filled, check_sizes, common_words, keep_apart, take
 
 TEMPLATES = {
     "parse": Template(
@@ -97,6 +88,8 @@ def mtop(
     report.read = sum(len(raw[split]) for split in read)
     report.warn("not a logical form")
     report.warn("locale")
+    report.warn("text that is not")
+    report.check([e for part in read.values() for e in part], path)
 
     def part(split: str, ood: bool) -> list[Example]:
         return [e for e in read[split] if (e.group in ood_domains) == ood]
@@ -151,6 +144,7 @@ def mtop(
         {"pool": task.pool, "id_test": task.id_test, "ood_test": task.ood_test, "ood_pool": task.ood_pool},
         dropped,
         f"check language ({language!r}) and ood_domains",
+        report.cause(),
     )
     return task
 
@@ -167,7 +161,7 @@ def read_split(path: str, language: str, split: str) -> list[Record]:
                 f"data set {path!r} has no {split} split for {language!r}: it has {', '.join(there)}."
             )
         return read_hub(path, found)
-    for folder in (Path(path) / language, Path(path)):
+    for folder in (here(path) / language, here(path)):
         if (folder / f"{original}.txt").is_file():
             return read_original(folder / f"{original}.txt")
         if (folder / f"{split}.jsonl").is_file():
@@ -233,6 +227,8 @@ def example(
         return None
     if locale and not locale.lower().startswith(language.lower()):
         report.set_aside(record, f"locale {locale} is not {language}")
+        return None
+    if not report.usable(record, utterance, form, field(record, "domain")):
         return None
     try:
         tree = parse_form(form)

@@ -111,12 +111,11 @@ def execute_queries(
 
     Each query can only read its database: no writing, no other file, no pragma, no extension, within
     `limits`. One that loops, explodes or kills its process costs that one item. Raises InputError for a
-    database file that does not exist and for limits below their least.
+    database file as `check_database` does, and for limits below their least.
     """
     check(limits, workers)
     for database in {database for database, _ in queries}:
-        if not database.is_file():
-            raise InputError(f"database {database} does not exist: check the path and the db_id.")
+        check_database(database)
     distinct = list(dict.fromkeys(queries))
     free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
     crew = [Worker(limits) for _ in range(min(workers, len(distinct)))]
@@ -138,6 +137,28 @@ def execute_queries(
         for worker in crew:
             worker.close()
     return [outcomes[query] for query in queries]
+
+
+def check_database(database: Path) -> None:
+    """Raise InputError for a database file that is not there, or not whole without a file beside it.
+
+    Databases are opened as files that nobody changes, so that what SQLite has not yet written into them, in a
+    write-ahead log or a journal of a broken transaction, would be missed in silence.
+    """
+    if not database.is_file():
+        raise InputError(f"database {database} does not exist: check the path and the db_id.")
+    for file in {database, database.resolve()}:
+        log, journal = file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-journal")
+        if log.is_file() and log.stat().st_size:
+            raise InputError(
+                f"database {database} has changes in {log.name} that are not in it: end what uses it and "
+                f"checkpoint it (sqlite3 {file.name} 'PRAGMA wal_checkpoint(TRUNCATE)')."
+            )
+        if journal.is_file() and journal.read_bytes()[:1].strip(b"\0"):
+            raise InputError(
+                f"database {database} has a transaction left half done in {journal.name}: end what uses it "
+                f"and open it once for writing (sqlite3 {file.name} 'PRAGMA user_version=0')."
+            )
 
 
 def check(limits: Limits, workers: int) -> None:

@@ -1,7 +1,8 @@
 """Judging SQL: by what it returns, in the way of BIRD or of Spider, or by what it says."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from sqlglot import exp
 
 from ccutils.errors import InputError
 from ccutils.tasks.metrics import Scores
-from ccutils.tasks.sql import Limits, Outcome, Value, execute_queries
+from ccutils.tasks.sql import Limits, Outcome, Query, Value, execute_queries
 
 SEMANTICS = {
     "bird": "equal sets of rows: row order and repeated rows do not count, column order does",
@@ -26,7 +27,33 @@ Table = tuple[tuple[Value, ...], ...]
 DIGITS = 9
 MOST_CELLS = 10_000_000  # looked at in trying column orders, before two results count as different
 LIMITS = Limits()
+GOLD_LIMITS = Limits(seconds=30.0, megabytes=1024)
+"""For gold queries that LIMITS stop, and for the answers to their questions: the harder ones must not go."""
 LONGEST_SQL = 20_000  # characters of SQL that are parsed; a longer answer is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """What a gold query returns, and the limits under which it did."""
+
+    outcome: Outcome
+    limits: Limits
+
+
+def run_golds(queries: Sequence[Query]) -> list[Gold]:
+    """Run gold queries under LIMITS, and those that these stop again under GOLD_LIMITS."""
+    outcomes = execute_queries(queries, LIMITS, progress="gold queries")
+    late = [i for i, outcome in enumerate(outcomes) if outcome.rows is None and stopped(outcome)]
+    again = execute_queries([queries[i] for i in late], GOLD_LIMITS, progress="slow gold queries")
+    golds = [Gold(outcome, LIMITS) for outcome in outcomes]
+    for i, outcome in zip(late, again, strict=True):
+        golds[i] = Gold(outcome, GOLD_LIMITS)
+    return golds
+
+
+def stopped(outcome: Outcome) -> bool:
+    """Whether a limit, or the death of its process, ended the query rather than its own text."""
+    return "limit:" in outcome.error or "process died" in outcome.error or "memory" in outcome.error.lower()
 
 
 def execution_match(
@@ -34,19 +61,34 @@ def execution_match(
     golds: Sequence[str],
     databases: Sequence[Path],
     semantics: str = "bird",
-    limits: Limits = LIMITS,
+    known: Mapping[Query, Gold] | None = None,
 ) -> Scores:
     """1 where the answer returns what the gold query returns; NaN where the gold query itself does not run.
 
-    Answers run in the sandbox of `ccutils.tasks.sql`. Raises InputError for unknown semantics or a missing
-    database.
+    Answers run in the sandbox of `ccutils.tasks.sql`, under the limits that their gold query needed; `known`
+    are results of gold queries that ran before, the others run here. Raises InputError for unknown semantics or
+    a missing database.
     """
     if semantics not in SEMANTICS:
         raise InputError(f"semantics is {semantics!r}: choose one of {', '.join(SEMANTICS)}.")
-    given = list(zip(databases, answers, strict=True)) + list(zip(databases, golds, strict=True))
-    outcomes = execute_queries(given, limits)
-    pairs = zip(outcomes[: len(answers)], outcomes[len(answers) :], golds, strict=True)
-    scores = [judge_outcome(answer, gold, sql, semantics) for answer, gold, sql in pairs]
+    wanted = dict(known or {})
+    cases = list(zip(databases, golds, strict=True))
+    new = [case for case in dict.fromkeys(cases) if case not in wanted]
+    wanted |= zip(new, run_golds(new), strict=True)
+    given = list(zip(databases, answers, strict=True))
+    outcomes: dict[tuple[Query, Limits], Outcome] = {}
+    for limits in (LIMITS, GOLD_LIMITS):
+        # An answer that is the gold query need not run: it could only fail by the clock.
+        asked = [
+            a for a, case in zip(given, cases, strict=True) if a != case and wanted[case].limits == limits
+        ]
+        asked = list(dict.fromkeys(asked))
+        outcomes |= zip(((a, limits) for a in asked), execute_queries(asked, limits), strict=True)
+    scores = []
+    for answer, case in zip(given, cases, strict=True):
+        gold = wanted[case]
+        outcome = gold.outcome if answer == case else outcomes[answer, gold.limits]
+        scores.append(judge_outcome(outcome, gold.outcome, case[1], semantics))
     return np.array(scores, dtype=np.float64)
 
 

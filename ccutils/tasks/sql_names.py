@@ -5,9 +5,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import sqlglot
+from sqlglot import exp
+from sqlglot.tokens import TokenType
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
+from ccutils.tasks.sql_metrics import tree_of
 
 RENAMED = "_renamed"
 """What a changed label puts behind the name of a table or column; no schema has such names."""
@@ -20,9 +24,62 @@ def bare_token(token: str) -> str:
     return token[1:-1].lower() if len(token) > 1 and token[0] in '"`[' else token.lower()
 
 
+def name_places(sql: str) -> list[tuple[int, int, str]]:
+    """Where names of tables and columns stand in a query, (start, end, name in lower case), in order.
+
+    By sqlglot's tree, so that neither keywords, functions and texts nor the query's own aliases count. Of SQL
+    that it cannot read, by its tokens.
+    """
+    tree = tree_of(sql)
+    if tree is None:
+        return by_tokens(sql)
+    own = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    found = []
+    for name in tree.find_all(exp.Identifier):
+        parent, text = name.parent, name.this.strip().lower()
+        if "start" not in name.meta or not is_name(name, parent) or (text in own and name.arg_key != "this"):
+            continue
+        if isinstance(parent, exp.Table) and text in own:
+            continue
+        found.append((name.meta["start"], name.meta["end"] + 1, text))
+    return sorted(found)
+
+
+def is_name(name: exp.Identifier, parent: exp.Expression | None) -> bool:
+    """Whether an identifier of the tree is a table's or column's name rather than an alias."""
+    if isinstance(parent, exp.Column | exp.Table):
+        return name.arg_key in ("this", "table") and not sorts_by_alias(name, parent)
+    return isinstance(parent, exp.Join | exp.Tuple)  # USING (name)
+
+
+def sorts_by_alias(name: exp.Identifier, parent: exp.Expression) -> bool:
+    """Whether a bare name in ORDER BY is that of a column which the query itself has named so."""
+    order = parent.find_ancestor(exp.Order)
+    if order is None or parent.args.get("table") or not isinstance(order.parent, exp.Select):
+        return False
+    aliases = {e.alias.lower() for e in order.parent.expressions if isinstance(e, exp.Alias)}
+    return name.this.lower() in aliases
+
+
+def by_tokens(sql: str) -> list[tuple[int, int, str]]:
+    """Names of SQL that sqlglot can cut into tokens but not read, or else what looks like a name."""
+    try:
+        tokens = sqlglot.tokenize(sql, read="sqlite")
+    except sqlglot.errors.SqlglotError:
+        matches = ((m.start(), m.end(), bare_token(m[0])) for m in TOKEN.finditer(sql))
+        return [place for place in matches if re.match(r"\w", place[2])]
+    kinds = (TokenType.VAR, TokenType.IDENTIFIER)
+    following = [*(t.text for t in tokens[1:]), ""]
+    return [
+        (t.start, t.end + 1, t.text.strip().lower())
+        for t, after in zip(tokens, following, strict=True)
+        if t.token_type in kinds and after != "("
+    ]
+
+
 def names_used(sql: str, known: Collection[str]) -> frozenset[str]:
-    """The `known` names (in lower case) that a query uses."""
-    return frozenset(name for name in map(bare_token, TOKEN.findall(sql)) if name in known)
+    """The `known` names (in lower case) of tables and columns that a query uses."""
+    return frozenset(name for _, _, name in name_places(sql) if name in known)
 
 
 def template(sql: str, known: Collection[str]) -> str:
@@ -38,13 +95,12 @@ def template(sql: str, known: Collection[str]) -> str:
 
 def rename_table(sql: str, name: str) -> str:
     """The query with `name` (in lower case) renamed wherever it stands as a name."""
-    tokens = []
-    for token in TOKEN.findall(sql):
-        if bare_token(token) == name:
-            quoted = token[0] in '"`['
-            token = f"{token[:-1]}{RENAMED}{token[-1]}" if quoted else token + RENAMED
-        tokens.append(token)
-    return "".join(tokens)
+    for start, end, found in reversed(name_places(sql)):
+        if found == name:
+            quote = sql[start] in '"`['
+            inside = sql[start : end - 1].rstrip() if quote else sql[start:end]
+            sql = sql[:start] + inside + RENAMED + sql[start + len(inside) :]
+    return sql
 
 
 def all_labels(rows: Iterable[Example]) -> list[str]:
@@ -70,10 +126,13 @@ def unspaced(sql: str) -> str:
 
 def undo(sql: str) -> tuple[str, frozenset[str]]:
     """The query with the renaming undone, and the names that had been renamed, in lower case."""
-    renamed = {
-        name.removesuffix(RENAMED) for name in map(bare_token, TOKEN.findall(sql)) if name.endswith(RENAMED)
-    }
-    return re.sub(rf"{RENAMED}\b", "", sql, flags=re.IGNORECASE), frozenset(renamed)
+    renamed = set()
+    for start, end, name in reversed(name_places(sql)):
+        if name.endswith(RENAMED):
+            renamed.add(name.removesuffix(RENAMED))
+            old = re.sub(RENAMED, "", sql[start:end], flags=re.IGNORECASE)
+            sql = sql[:start] + old + sql[end:]
+    return sql, frozenset(renamed)
 
 
 def relevant(target: Example, e: Example) -> bool:

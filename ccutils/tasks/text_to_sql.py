@@ -1,36 +1,23 @@
 """Text-to-SQL: a question to a query on its database; BIRD, Spider and GeoQuery in their own formats."""
 
-import sqlite3
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
 from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Score, Task, Template
-from ccutils.tasks.files import (
-    SUFFIXES,
-    Record,
-    Report,
-    check_filled,
-    check_sizes,
-    common_words,
-    divide,
-    hold_out,
-    keep_apart,
-    read_records,
-    require,
-)
+from ccutils.tasks.databases import describe, find_databases
+from ccutils.tasks.files import Record, Report, here, is_file_name, read_records, require
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.metrics import Scores
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.sql import Limits, Outcome, execute_queries
-from ccutils.tasks.sql_metrics import SEMANTICS, execution_match, sql_text_match
+from ccutils.tasks.splits import check_filled, check_sizes, common_words, divide, hold_out, keep_apart
+from ccutils.tasks.sql import Query
+from ccutils.tasks.sql_metrics import SEMANTICS, Gold, execution_match, run_golds, sql_text_match
 from ccutils.tasks.sql_names import (
     all_labels,
     change_name,
@@ -53,8 +40,7 @@ SQL_COLUMNS = ("SQL", "query", "sql")
 SQL_INSTRUCTION = "Write an SQLite query that answers each question.\n\n"
 ONE_DATABASE = Template(instruction=SQL_INSTRUCTION, question="Question: {input}{hint}\nSQL:")
 MANY_DATABASES = replace(ONE_DATABASE, question="Database: {schema}\nQuestion: {input}{hint}\nSQL:")
-TABLES = "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
-GOLD_LIMITS = Limits(seconds=30.0, megabytes=1024)
+KEPT_CELLS = 10_000  # of a gold query's result; larger ones are run again when they are needed
 
 
 def text_to_sql(
@@ -93,15 +79,18 @@ def text_to_sql(
     report = Report()
     files = find_databases(databases if databases is not None else path)
     train, dev = read_queries(path)
-    described = describe({record.text("db_id") for record in [*train, *dev]}, files, schema)
-    rows, tests = (query_examples(part, files, described, report) for part in (train, dev))
+    described, unread = describe({record.text("db_id") for record in [*train, *dev]}, files, schema)
+    rows, tests = (query_examples(part, files, described, unread, report) for part in (train, dev))
+    if not rows and not tests:
+        report.warn("")
+    report.check([*rows, *tests], path)
     single = len({e.extra["db_id"] for e in [*rows, *tests]}) == 1
     if single:
         rows, tests = ([replace(e, group=e.extra["template"]) for e in part] for part in (rows, tests))
     fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.TEXT_TO_SQL])
     groups = Counter(e.group for e in [*rows, *tests])
     new = {e.group for e in tests} - {e.group for e in rows} if rows and not single else set()
-    held = new or hold_out(groups, ood_share, fixed)
+    held = new or hold_out(groups, ood_share, fixed, cause=report.cause())
     id_test, id_pool = divide(
         [e for e in rows if e.group not in held], [e for e in tests if e.group not in held], fixed
     )
@@ -109,16 +98,20 @@ def text_to_sql(
         [e for e in rows if e.group in held], [e for e in tests if e.group in held], fixed
     )
     sets, dropped = keep_apart(
-        {"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": id_pool}
+        {"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": id_pool},
+        place=lambda e: e.extra["db_id"],  # what is asked of two databases is asked twice
     )
     draws = {"id_test": (n_test, fixed), "ood_test": (n_test, fixed), "pool": (pool_size, rng)}
     draws["ood_pool"] = (pool_size, rng)
-    drawn = {name: take_running(sets[name], size, at, report) for name, (size, at) in draws.items()}
+    golds: dict[Query, Gold] = {}
+    drawn = {name: take_running(sets[name], size, at, report, golds) for name, (size, at) in draws.items()}
     report.warn("")
-    check_filled("text_to_sql", drawn, dropped, f"give {path} more rows, or another ood_share")
+    check_filled(
+        "text_to_sql", drawn, dropped, f"give {path} more rows, or another ood_share", report.cause()
+    )
     if spaces:
         drawn = {name: [replace(e, output=spaced(e.output)) for e in part] for name, part in drawn.items()}
-    score = make_sql_score(metric, semantics, spaces)
+    score = make_sql_score(metric, semantics, spaces, golds)
     said = [replace(e, output=spaced(e.output)) if spaces else e for e in [*rows, *tests]]
     question = MANY_DATABASES if schema != "none" else ONE_DATABASE
     if single and schema != "none":
@@ -155,10 +148,10 @@ def read_queries(path: str) -> tuple[list[Record], list[Record]]:
         splits = hub_splits(path)  # many copies have but one
         chosen = [next((s for s in names if s in splits), None) for names in SPLITS.values()]
         parts = [read_hub(path, split) if split else [] for split in chosen]
-    elif Path(path).is_file() or Path(path).suffix in SUFFIXES:
+    elif here(path).is_file() or is_file_name(path):
         parts = [read_records(Path(path)), []]
     else:
-        found = [[f for name in names for f in sorted(Path(path).glob(name))] for names in FILES.values()]
+        found = [[f for name in names for f in sorted(here(path).glob(name))] for names in FILES.values()]
         parts = [read_records(files[0]) if files else [] for files in found]
     if not any(parts):
         known = SPLITS if is_hub_id(path) else FILES
@@ -171,49 +164,11 @@ def read_queries(path: str) -> tuple[list[Record], list[Record]]:
     return parts[0], parts[1]
 
 
-def find_databases(folder: str) -> dict[str, Path]:
-    """Database files below a folder by db_id, the file's name without its ending."""
-    if is_hub_id(folder):
-        raise InputError(f"databases folder {folder!r} does not exist: Hub data sets come without them.")
-    root = Path(folder) if Path(folder).is_dir() else Path(folder).parent
-    if not root.is_dir():
-        raise InputError(f"databases folder {str(root)!r} does not exist: check the path.")
-    paths = sorted(p for ending in ("sqlite", "sqlite3", "db") for p in root.rglob(f"*.{ending}"))
-    found = {p.stem: p for p in reversed(paths) if not p.name.startswith(".")}
-    if not found:
-        raise InputError(f"databases folder {folder!r} holds no .sqlite file: give the folder that does.")
-    return found
-
-
-def describe(db_ids: set[str], files: dict[str, Path], schema: str) -> dict[str, tuple[str, frozenset[str]]]:
-    """For each database that can be read: its schema as prompts show it, and its names in lower case."""
-    described = {}
-    for db_id in sorted(db_ids & files.keys()):
-        try:
-            with closing(
-                sqlite3.connect(f"file:{quote(str(files[db_id]))}?mode=ro&immutable=1", uri=True)
-            ) as c:
-                tables = c.execute(TABLES).fetchall()
-                columns = {
-                    name: [row[1] for row in c.execute("SELECT * FROM pragma_table_info(?)", (name,))]
-                    for name, _ in tables
-                }
-        except sqlite3.DatabaseError:
-            continue
-        text = {
-            "names": "; ".join(f"{table}({', '.join(names)})" for table, names in columns.items()),
-            "ddl": " ".join(" ".join(sql.split()) + ";" for _, sql in tables if sql),
-            "none": "",
-        }[schema]
-        names = {n.lower() for table, inside in columns.items() for n in (table, *inside)}
-        described[db_id] = (text, frozenset(names))
-    return described
-
-
 def query_examples(
     records: Sequence[Record],
     files: dict[str, Path],
     described: dict[str, tuple[str, frozenset[str]]],
+    unread: dict[str, str],
     report: Report,
 ) -> list[Example]:
     """Rows as examples; those without question, SQL or database are set aside."""
@@ -226,9 +181,8 @@ def query_examples(
         elif "--" in sql and any("\n" in str(record.values.get(c)) for c in SQL_COLUMNS):
             report.set_aside(record, "SQL with a comment on one of several lines")
         elif db_id not in described:
-            why = "cannot be read" if db_id in files else "is not among the databases"
-            report.set_aside(record, f"db_id {db_id!r} {why}")
-        else:
+            report.set_aside(record, f"db_id {db_id!r} {unread[db_id]}" if db_id else "no db_id")
+        elif report.usable(record, question, sql, record.text("evidence")):
             schema, names = described[db_id]
             evidence = record.text("evidence")
             extra = {
@@ -244,33 +198,38 @@ def query_examples(
     return made
 
 
-def run_gold(rows: Sequence[Example]) -> list[Outcome]:
-    """What each example's own query returns."""
-    return execute_queries(
-        [(Path(e.extra["database"]), e.output) for e in rows], GOLD_LIMITS, progress="gold queries"
-    )
-
-
 def take_running(
-    rows: Sequence[Example], size: int, rng: np.random.Generator, report: Report
+    rows: Sequence[Example],
+    size: int,
+    rng: np.random.Generator,
+    report: Report,
+    golds: dict[Query, Gold],
 ) -> list[Example]:
     """`size` examples in random order (or all) whose gold query runs; the report is told of the others.
 
-    Queries run only as far as they are needed: those of BIRD can take minutes.
+    Queries run only as far as they are needed: those of BIRD can take minutes. Their results are kept in
+    `golds` unless they are large.
     """
     order, taken, at = rng.permutation(len(rows)), list[Example](), 0
     while at < len(order) and len(taken) < size:
         batch = [rows[i] for i in order[at : at + size - len(taken)]]
         at += len(batch)
-        for e, outcome in zip(batch, run_gold(batch), strict=True):
-            if outcome.rows is None:
-                report.set_aside(Record({}, e.extra["place"]), f"gold SQL does not run ({outcome.error})")
-            else:
-                taken.append(e)
+        queries = [(Path(e.extra["database"]), e.output) for e in batch]
+        for e, query, gold in zip(batch, queries, run_golds(queries), strict=True):
+            found = gold.outcome.rows
+            if found is None:
+                why = f"gold SQL does not run ({gold.outcome.error})"
+                report.set_aside(Record({}, e.extra["place"]), why)
+                continue
+            taken.append(e)
+            if sum(map(len, found)) <= KEPT_CELLS:
+                golds[query] = gold
     return taken
 
 
-def make_sql_score(metric: str, semantics: str, spaces: bool = False) -> Score:
+def make_sql_score(
+    metric: str, semantics: str, spaces: bool = False, golds: Mapping[Query, Gold] | None = None
+) -> Score:
     """The task's score. A changed label (see `change_name`) is followed where the answer renames the same
     names and, with the renaming undone, is as good as the gold query.
 
@@ -291,7 +250,7 @@ def make_sql_score(metric: str, semantics: str, spaces: bool = False) -> Score:
         new = list(dict.fromkeys(case for case in asked if case not in judged))
         if new:
             databases, sql, gold = zip(*new, strict=True)
-            found = execution_match(sql, gold, databases, semantics)
+            found = execution_match(sql, gold, databases, semantics, golds)
             judged.update(zip(new, found.tolist(), strict=True))
         return same_names * np.array([judged[case] for case in asked], dtype=np.float64)
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
@@ -13,21 +12,11 @@ from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Score, Task, Template
-from ccutils.tasks.files import (
-    Record,
-    Report,
-    check_filled,
-    check_sizes,
-    common_words,
-    divide,
-    hold_out,
-    keep_apart,
-    read_lines,
-    take,
-)
+from ccutils.tasks.files import Record, Report, here, read_lines
 from ccutils.tasks.hub import hub_configs, is_hub_id, read_hub
 from ccutils.tasks.relabel import INVENTED
 from ccutils.tasks.sequences import wrong_by
+from ccutils.tasks.splits import check_filled, check_sizes, common_words, divide, hold_out, keep_apart, take
 
 LANGUAGES = {
     "en": ("English", "eng"),
@@ -95,11 +84,14 @@ def translation(
         novel, rule = [e for e in rows if e.group in held], f"{len(held)} of {len(counts)} {group}s"
         rows = [e for e in rows if e.group not in held]
     report.warn("")
+    report.check([*rows, *novel], path)
     (id_test, pool), (ood_test, ood_pool) = divide(rows, [], fixed), divide(novel, [], fixed)
     sets, dropped = keep_apart({"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": pool})
     lexicon = glossary([*rows, *novel])
     sets = {name: with_pairs(part, lexicon) for name, part in sets.items()}
-    check_filled("translation", sets, dropped, f"give {path} more sentences, or another ood_share")
+    check_filled(
+        "translation", sets, dropped, f"give {path} more sentences, or another ood_share", report.cause()
+    )
     invented = free_words([*rows, *novel])
     return Task(
         name="translation",
@@ -144,7 +136,7 @@ def read_pairs(path: str, source: str, target: str) -> list[Record]:
     }
     files = {}
     for column, name in names.items():
-        places = [folder / name for folder in (Path(path), Path(path) / "NTREX-128", Path(path).parent)]
+        places = [folder / name for folder in (here(path), here(path) / "NTREX-128", here(path).parent)]
         found = [file for file in places if file.is_file()]
         if not found:
             raise InputError(f"path {path!r} has no {name}: give NTREX's folder or a Hub id.")
@@ -191,7 +183,8 @@ def pair_examples(records: Sequence[Record], group: str, report: Report) -> list
         if not one or not other:
             report.set_aside(record, "no sentence" if other else "no translation")
             continue
-        made.append(Example(one, other, document if group == "document" else document.rpartition(".")[0]))
+        if report.usable(record, one, other, document):
+            made.append(Example(one, other, document if group == "document" else document.rpartition(".")[0]))
     return made
 
 

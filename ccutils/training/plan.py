@@ -139,7 +139,7 @@ def read_plan(text: str) -> Plan:
     """
     try:
         values = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"the plan is not JSON ({error}): give an object of the fields of Plan.") from error
     check_kind("the plan", values, {"task": "topics"})
     settings = values.pop("settings", {})

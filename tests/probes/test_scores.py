@@ -119,7 +119,7 @@ class TestKnownModels:
 def test_rows_are_sound(topics: QuestionSet, gloss: QuestionSet) -> None:
     for questions in (topics, gloss):
         rows = rows_of(questions, first_label)
-        assert {probe for _, probe, _ in rows} >= set(PROBES) - {"icl_known", "icl_unknown"}
+        assert {probe for _, probe, _ in rows} >= set(PROBES) - {"icl_known", "icl_unknown", "unjudged"}
         for (_, probe, _), row in rows.items():
             if probe not in ("similarity", "copy_excess"):  # fitted, a difference: may lie beyond
                 assert 0 <= row.low <= row.value <= row.high <= 1

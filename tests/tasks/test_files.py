@@ -1,6 +1,7 @@
 """Reading files: what is wrong, and where, in one sentence."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,16 +11,8 @@ from hypothesis import strategies as st
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
-from ccutils.tasks.files import (
-    Record,
-    Report,
-    check_filled,
-    hold_out,
-    keep_apart,
-    normalise,
-    read_lines,
-    read_records,
-)
+from ccutils.tasks.files import Record, Report, read_lines, read_records
+from ccutils.tasks.splits import check_filled, hold_out, keep_apart, normalise
 
 ROWS = [{"a": "one", "b": "eins"}, {"a": 'two, or "2"', "b": "zwei"}]
 
@@ -133,3 +126,119 @@ def test_an_empty_set_is_told_with_the_repeats_that_emptied_it():
         )
     with pytest.raises(InputError, match="for pool, since 288 rows repeat the input of another and were"):
         check_filled("x", {"pool": none}, {"near_duplicates_dropped_pool": 288}, "give more rows")
+
+
+def write(folder, name, text):
+    (folder / name).write_bytes(text.encode())
+    return folder / name
+
+
+def cells(path):
+    return [tuple(record.values.values()) for record in read_records(path)]
+
+
+def test_a_quote_in_an_unquoted_tsv_is_a_sign_like_any_other(tmp_path):
+    lines = [f"word{i}\tA" for i in range(60)]
+    lines[4] = '"Hello said word4 and left\tA'
+    lines[24] = "he was 24 and 5' 10\"\tB"
+    lines[44] = '"Goodbye" said word44\tA'
+    lines[50] = '"Goodbye"\tA'
+    path = write(tmp_path, "x.tsv", "\n".join(["input\toutput", *lines]) + "\n")
+    assert cells(path) == [tuple(line.split("\t")) for line in lines]
+    assert read_records(path)[4].place.endswith("line 6")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("a", "b"), ('two, or "2"', "x")],
+        [("a", "b"), ("a\tb", "x"), ("c", "y")],
+        [("a", "b"), ("one\ntwo", "x"), ("c", "y")],
+    ],
+)
+def test_quoted_tsv_is_read_as_it_was_written(tmp_path, rows):
+    frame = pd.DataFrame(rows[1:], columns=rows[0])
+    for quoting in (0, 1):  # where needed, everywhere
+        frame.to_csv(tmp_path / "x.tsv", index=False, sep="\t", quoting=quoting)
+        assert cells(tmp_path / "x.tsv") == rows[1:]
+
+
+def test_a_csv_cell_that_swallows_rows_is_told(tmp_path):
+    path = write(tmp_path, "x.csv", 'a,b\n"Hello word1,A\nword2,B\nhe is 5\' 10",B\n')
+    with pytest.warns(UserWarning, match="lines 2 to 4: one quoted cell spans them"):
+        read_records(path)
+    path = write(tmp_path, "y.csv", 'a,b\nx,A\n"Goodbye" said word,A\n')
+    with pytest.raises(InputError, match=r"y.csv, line 3: a cell begins with a quote that is not closed"):
+        read_records(path)
+
+
+def test_a_bare_cr_is_text_and_a_long_cell_is_read(tmp_path):
+    assert cells(write(tmp_path, "x.csv", 'a,b\none\rtwo,A\n"x\ry",B\n')) == [
+        ("one\rtwo", "A"),
+        ("x\ry", "B"),
+    ]
+    assert cells(write(tmp_path, "x.tsv", "a\tb\none\rtwo\tA\n")) == [("one\rtwo", "A")]
+    assert cells(write(tmp_path, "mac.csv", "a,b\r1,2\r3,4\r")) == [("1", "2"), ("3", "4")]
+    long = "x" * 200_000
+    assert cells(write(tmp_path, "long.csv", f'a,b\n{long},A\n"{long}",B\n')) == [(long, "A"), (long, "B")]
+    assert read_records(tmp_path / "x.csv")[0].text("a") == "one two"
+
+
+def test_numbers_keep_every_digit(tmp_path):
+    big = "1" * 5000
+    path = write(
+        tmp_path, "x.jsonl", f'{{"a": {big}, "b": 0.10, "c": 9007199254740993, "d": NaN, "e": 1e400}}\n'
+    )
+    record = read_records(path)[0]
+    assert [record.text(name) for name in "abcde"] == [big, "0.10", "9007199254740993", "", "1e400"]
+    frame = pd.DataFrame({"n": pd.array([0, 2**53 + 1, None], dtype="Int64")})
+    frame.to_parquet(tmp_path / "x.parquet")
+    assert [r.text("n") for r in read_records(tmp_path / "x.parquet")] == ["0", str(2**53 + 1), ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("deep.json", "[" * 100_000, "broken JSON (nested too deeply)"),
+        ("twice.jsonl", '{"a": 1}\n{"a": 1, "a": 2}\n', "line 2: the name 'a' stands twice"),
+        ("twice.json", '[{"a": 1, "a": 2}]', "entry 1: the name 'a' stands twice"),
+        ("twice.csv", "a,b,a\n1,2,3\n", "names column 'a' twice"),
+        ("twice.tsv", "a\ta\n1\t2\n", "names column 'a' twice"),
+    ],
+)
+def test_what_is_ambiguous_or_too_deep_is_refused(tmp_path, name, content, said):
+    with pytest.raises(InputError) as caught:
+        read_records(write(tmp_path, name, content))
+    assert said in str(caught.value) and name in str(caught.value)
+
+
+def test_home_and_suffixes_in_capitals(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path, "X.CSV", "a,b\n1,2\n")
+    write(tmp_path, "X.TSV", "a\tb\n1\t2\n")
+    write(tmp_path, "X.JSONL", '{"a": "1", "b": "2"}\n')
+    for name in ("X.CSV", "X.TSV", "X.JSONL"):
+        assert cells(Path("~") / name) == [("1", "2")]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2 + 3", "2 - 3", "2 * 3", "2 / 3", "2 = 3", "2 < 3"],
+        ["great 😀", "great 😡", "great"],
+        ["C", "C++", "C#"],
+        ["3.5", "35", "3,5", ".5", "5", "-5", "5!", "50%", "$5", "£5"],
+        ["(2+3)*4", "2+(3*4)", "x²", "x2", "a_b", "a b", "@a", "#a", "a"],
+    ],
+)
+def test_signs_make_another_input(texts):
+    assert len({normalise(text) for text in texts}) == len(texts)
+
+
+def test_repeats_with_another_label_are_told():
+    rows = [Example("polish", "A"), Example("Polish", "B"), Example("polish!", "A")]
+    with pytest.warns(UserWarning, match=r"1 rows repeat .* another output .*'Polish' \(B; kept: A\)"):
+        kept, dropped = keep_apart({"pool": rows})
+    assert len(kept["pool"]) == 1
+    assert dropped == {"near_duplicates_dropped_pool": 2, "of_them_with_another_output": 1}
+    assert len(keep_apart({"pool": rows}, lambda e: e.output)[0]["pool"]) == 2

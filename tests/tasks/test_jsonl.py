@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from ccutils.errors import InputError
+from ccutils.tasks import load_task
 from ccutils.tasks.base import Example
 from ccutils.tasks.jsonl import jsonl
 
@@ -89,3 +90,55 @@ def test_rows_that_repeat_a_few_examples_are_told(tmp_path):
     path = write(tmp_path, rows(12, labels=12) * 25)
     with pytest.raises(InputError, match=r"for pool, since 288 rows repeat the input of another and were"):
         jsonl(seed=0, path=path, **columns())
+
+
+def test_halves_of_characters_are_set_aside_with_their_line(tmp_path):
+    (tmp_path / "x.jsonl").write_text(
+        '{"text": "great \\ud83d", "label": "L0"}\n' + "".join(json.dumps(row) + "\n" for row in rows())
+    )
+    with pytest.warns(UserWarning, match=r"not UTF-8: 1 rows: .*x.jsonl, line 1"):
+        task = jsonl(seed=0, path=str(tmp_path / "x.jsonl"), **columns())
+    assert task.facts["rows_set_aside"] == 1
+
+
+def test_the_cause_is_told_and_not_what_follows_of_it(tmp_path):
+    path = write(tmp_path, [{**row, "label": None} for row in rows()])
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(InputError, match=r"100 of 100 rows .* no text in column 'label' \(fi"),
+    ):
+        jsonl(seed=0, path=path, **columns())
+
+
+def test_sums_stay_apart(tmp_path):
+    sums = [{"text": f"{a} {s} {a + 1}", "label": s} for a in range(49) for s in "+-*"]
+    task = jsonl(seed=0, path=write(tmp_path, sums), **columns())
+    assert sum(map(len, (task.pool, task.id_test, task.ood_test, task.ood_pool))) == 147
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("pool_size", "1e3", "is '1e3' but must be a whole number"),
+        ("pool_size", 20.5, "is 20.5 but must be a whole number"),
+        ("n_test", True, "is True but must be a whole number"),
+        ("path", 5, "is 5 but must be a text"),
+        ("language", False, "is False but must be a text, in quotes"),
+        ("group_column", "", "is empty"),
+        ("input_column", ["text"], "must be a text"),
+        ("nonsense", 1, "has no option 'nonsense': it has path"),
+    ],
+)
+def test_options_of_a_wrong_kind(tmp_path, option, value, said):
+    options = {"path": write(tmp_path, rows()), **columns(), option: value}
+    with pytest.raises(InputError, match=said):
+        load_task("jsonl", seed=0, **options)
+
+
+def test_options_that_fit():
+    task = load_task("topics", seed=0, zipf="1e0", pool_size=90, n_test=5)
+    assert len(task.pool) == 90
+    with pytest.raises(InputError, match=r"ood_domains of task .* is .people. but must be a list"):
+        load_task("mtop", seed=0, ood_domains="people")
+    with pytest.raises(InputError, match="an entry is False but must be a text"):
+        load_task("mtop", seed=0, ood_domains=[False])

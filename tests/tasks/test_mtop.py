@@ -11,8 +11,8 @@ from ccutils.evaluation.responder import check_written
 from ccutils.models.tiny import word_tokenizer
 from ccutils.probes.questions import CHANGED, make_questions
 from ccutils.tasks import load_task
-from ccutils.tasks.files import normalise
 from ccutils.tasks.mtop import mtop
+from ccutils.tasks.splits import normalise
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "mtop_en"
 real = pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")

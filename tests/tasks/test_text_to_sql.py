@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from ccutils.evaluation.responder import check_written
 from ccutils.models.tiny import word_tokenizer
 from ccutils.probes.questions import CHANGED, make_questions
 from ccutils.tasks.base import Example
-from ccutils.tasks.files import normalise
-from ccutils.tasks.sql_metrics import execution_match
+from ccutils.tasks.databases import describe
+from ccutils.tasks.splits import normalise
+from ccutils.tasks.sql import Limits, Outcome, check_database
+from ccutils.tasks.sql_metrics import Gold, execution_match, run_golds
 from ccutils.tasks.sql_names import (
     all_labels,
     change_name,
@@ -38,7 +41,7 @@ def test_bird_keeps_its_dev_databases_as_ood(tmp_path):
     assert {e.group for e in [*task.pool, *task.id_test]} == {"one", "two"}
     assert (len(task.pool), len(task.id_test), len(task.ood_pool), len(task.ood_test)) == (32, 8, 16, 4)
     shown = task.template.question.format(input="Q?", **task.pool[0].extra)
-    assert "Database: city(name, population, School Name)" in shown and "Hint: is " in shown
+    assert 'Database: city(name, population, "School Name")' in shown and "Hint: is " in shown
     assert "without train rows" in task.facts["split_rule"]
     assert task.score([e.output for e in task.id_test], task.id_test).tolist() == [1.0] * 8
 
@@ -264,9 +267,9 @@ def test_an_answer_is_executed_once(tmp_path, monkeypatch):
     one, two = (Example("?", f"SELECT name FROM city WHERE population = {n}", "", where) for n in (1, 2))
     score, ran = make_sql_score("execution", "bird"), []
 
-    def count(answers, golds, databases, semantics):
+    def count(answers, golds, databases, semantics, known):
         ran.extend(answers)
-        return execution_match(answers, golds, databases, semantics)
+        return execution_match(answers, golds, databases, semantics, known)
 
     monkeypatch.setattr("ccutils.tasks.text_to_sql.execution_match", count)
     assert score([one.output, two.output, "nonsense"], [one, two, one]).tolist() == [1, 1, 0]
@@ -302,3 +305,119 @@ def bird(folder: Path) -> Path:
             database(folder / part / f"{split}_databases" / db_id / f"{db_id}.sqlite")
         (folder / part / f"{split}.json").write_text(json.dumps(rows(db_ids, 20, "SQL", split)))
     return folder
+
+
+def test_a_db_id_in_other_letters_is_named_with_the_databases(tmp_path):
+    database(tmp_path / "Geo.SQLITE")
+    (tmp_path / "train.json").write_text(json.dumps(rows("a", 9, "query", "q")))
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(InputError, match=r"'a' is not among the databases \(Geo\)"),
+    ):
+        text_to_sql(seed=0, path=str(tmp_path))
+    (tmp_path / "a.sqlite").write_text("not a database " * 100)
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(InputError, match=r"'a' cannot be read \(file is not"),
+    ):
+        text_to_sql(seed=0, path=str(tmp_path))
+
+
+def test_a_database_with_a_write_ahead_log_is_refused(tmp_path):
+    path = tmp_path / "a.sqlite"
+    database(path)
+    (tmp_path / "train.json").write_text(json.dumps(rows("a", 9, "query", "q")))
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("INSERT INTO city VALUES ('new', 9, 'w')")
+    connection.commit()
+    with pytest.raises(InputError, match=r"a.sqlite-wal that are not in it.*checkpoint"):
+        text_to_sql(seed=0, path=str(tmp_path))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    check_database(path)
+    connection.close()
+    (tmp_path / "a.sqlite-journal").write_bytes(b"\xd9\xd5\x05\xf9")
+    with pytest.raises(InputError, match=r"half done in a.sqlite-journal"):
+        check_database(path)
+
+
+def test_schemas_quote_what_needs_it_and_leave_out_what_is_sqlites(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as c:
+        c.execute(
+            'CREATE TABLE "order" (id INTEGER PRIMARY KEY AUTOINCREMENT, "Free Meal (%)" INT, "1st" INT)'
+        )
+        c.execute('INSERT INTO "order" VALUES (1, 2, 3)')
+        c.commit()
+    for schema, shown in (
+        ("names", '"order"(id, "Free Meal (%)", "1st")'),
+        (
+            "ddl",
+            'CREATE TABLE "order" (id INTEGER PRIMARY KEY AUTOINCREMENT, "Free Meal (%)" INT, "1st" INT);',
+        ),
+    ):
+        described, unread = describe({"a"}, {"a": tmp_path / "a.sqlite"}, schema)
+        assert described["a"][0] == shown and not unread
+        assert described["a"][1] == {"order", "id", "free meal (%)", "1st"}
+
+
+def test_one_question_to_two_databases_is_two(tmp_path):
+    for db_id in ("one", "two", "three"):
+        database(tmp_path / f"{db_id}.sqlite")
+    made = [
+        {**row, "question": row["question"].split(" of ")[0]}
+        for row in rows(["one", "two", "three"], 9, "SQL", "q")
+    ]
+    (tmp_path / "train.json").write_text(json.dumps(made))
+    task = text_to_sql(seed=0, path=str(tmp_path))
+    assert sum(map(len, (task.pool, task.id_test, task.ood_test, task.ood_pool))) == 27
+
+
+SLOW = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT max(i) FROM n"
+)
+
+
+def test_gold_queries_that_need_more_are_judged_with_their_answers(tmp_path, monkeypatch):
+    """Under 0.15 s they are stopped, under 20 s not: neither the score nor an answer as slow is lost."""
+    monkeypatch.setattr("ccutils.tasks.sql_metrics.LIMITS", Limits(seconds=0.15))
+    monkeypatch.setattr("ccutils.tasks.sql_metrics.GOLD_LIMITS", Limits(seconds=20))
+    path = database(tmp_path / "w.sqlite")
+    gold = run_golds([(path, SLOW), (path, "SELECT 1")])
+    assert [g.outcome.rows for g in gold] == [((3000000,),), ((1,),)]
+    assert [g.limits.seconds for g in gold] == [20, 0.15]
+    answers = [SLOW, SLOW.lower(), "SELECT 3000000", "SELECT 1", SLOW]
+    golds = [SLOW] * 4 + ["SELECT 3000000"]
+    assert execution_match(answers, golds, [path] * 5).tolist() == [1, 1, 1, 0, 0]
+    known = {(path, SLOW): Gold(Outcome(((5,),)), Limits(seconds=0.15))}
+    assert execution_match(["SELECT 5"], [SLOW], [path], known=known).tolist() == [1], "results are kept"
+
+
+@pytest.mark.parametrize(
+    ("sql", "used"),
+    [
+        ("SELECT client.id FROM client ORDER BY client.id", {"client", "id"}),
+        ('SELECT id FROM "order" ORDER BY id', {"order", "id"}),
+        ("SELECT count(*) FROM client GROUP BY id", {"client", "id"}),
+        ("SELECT [count] FROM client", {"client", "count"}),
+        ("SELECT c.id FROM client AS c WHERE c.name = 'order'", {"client", "id", "name"}),
+        ("SELECT count(*) AS name FROM client ORDER BY name", {"client"}),
+        ("SELECT o.id FROM client JOIN `order` AS o USING (id)", {"client", "order", "id"}),
+        ("SELECT replace(name, 'a', 'b') FROM client", {"client", "name"}),
+        ("WITH client AS (SELECT 1 AS a) SELECT a FROM client", set()),
+    ],
+)
+def test_names_are_no_keywords_functions_or_texts(sql, used):
+    known = {"order", "client", "id", "count", "name", "replace"}
+    assert names_used(sql, known) == used
+    for name in used:
+        assert undo(rename_table(sql, name)) == (sql, {name})
+    for name in known - used:
+        assert rename_table(sql, name) == sql
+
+
+def test_renaming_keeps_keywords_and_texts():
+    sql = "SELECT id FROM \"order\" WHERE x = 'a_renamed' ORDER BY id"
+    assert rename_table(sql, "order") == "SELECT id FROM \"order_renamed\" WHERE x = 'a_renamed' ORDER BY id"
+    assert undo(sql) == (sql, frozenset())
+    wide = 'SELECT " School Name " FROM t'
+    assert rename_table(wide, "school name") == 'SELECT " School Name_renamed " FROM t'

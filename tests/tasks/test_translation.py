@@ -10,8 +10,8 @@ from ccutils.evaluation.responder import check_written
 from ccutils.models.tiny import word_tokenizer
 from ccutils.probes.questions import CHANGED, make_questions
 from ccutils.tasks.base import Example
-from ccutils.tasks.files import normalise
 from ccutils.tasks.relabel import INVENTED
+from ccutils.tasks.splits import normalise
 from ccutils.tasks.translation import (
     METRICS,
     change_word,

@@ -1,0 +1,80 @@
+"""The SQLite databases that come with questions: where they lie, and how prompts describe them."""
+
+import re
+import sqlite3
+from contextlib import closing, suppress
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+from ccutils.errors import InputError, reason
+from ccutils.tasks.files import here
+from ccutils.tasks.hub import is_hub_id
+from ccutils.tasks.sql import check_database
+
+ENDINGS = (".sqlite", ".sqlite3", ".db")
+TABLES = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite@_%' ESCAPE '@'"
+
+
+def find_databases(folder: str) -> dict[str, Path]:
+    """Database files below a folder by db_id, the file's name without its ending."""
+    if is_hub_id(folder):
+        raise InputError(f"databases folder {folder!r} does not exist: Hub data sets come without them.")
+    root = here(folder) if here(folder).is_dir() else here(folder).parent
+    if not root.is_dir():
+        raise InputError(f"databases folder {str(root)!r} does not exist: check the path.")
+    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+    found = {p.stem: p for p in reversed(paths) if not p.name.startswith(".")}
+    if not found:
+        raise InputError(f"databases folder {folder!r} holds no .sqlite file: give the folder that does.")
+    return found
+
+
+def describe(
+    db_ids: set[str], files: dict[str, Path], schema: str
+) -> tuple[dict[str, tuple[str, frozenset[str]]], dict[str, str]]:
+    """For each database that can be read: its schema as prompts show it, and its names in lower case; for
+    the others, why they cannot. SQLite's own tables are left out, and names are quoted that need it.
+
+    Raises InputError for a database that is not whole, as `check_database` does.
+    """
+    described, unread = {}, {}
+    for db_id in sorted(db_ids - {""}):
+        if db_id not in files:
+            unread[db_id] = f"is not among the databases ({', '.join(sorted(files)[:20])})"
+            continue
+        check_database(files[db_id])
+        uri = f"file:{quote(str(files[db_id]))}?mode=ro&immutable=1"
+        try:
+            with closing(sqlite3.connect(uri, uri=True)) as c:
+                tables = c.execute(TABLES).fetchall()
+                columns = {
+                    name: [row[1] for row in c.execute("SELECT * FROM pragma_table_info(?)", (name,))]
+                    for name, _ in tables
+                }
+        except sqlite3.Error as error:
+            unread[db_id] = f"cannot be read ({reason(error)}): {files[db_id].name}"
+            continue
+        if not tables:
+            unread[db_id] = f"has no table: {files[db_id].name}"
+            continue
+        text = {
+            "names": "; ".join(
+                f"{quoted(table)}({', '.join(map(quoted, names))})" for table, names in columns.items()
+            ),
+            "ddl": " ".join(" ".join(sql.split()) + ";" for _, sql in tables if sql),
+            "none": "",
+        }[schema]
+        names = {n.lower() for table, inside in columns.items() for n in (table, *inside)}
+        described[db_id] = (text, frozenset(names))
+    return described, unread
+
+
+@lru_cache(maxsize=10_000)
+def quoted(name: str) -> str:
+    """A name as SQL must write it: in double quotes where it is no plain word, or a keyword to SQLite."""
+    if re.fullmatch(r"[^\W\d]\w*", name):
+        with closing(sqlite3.connect(":memory:")) as connection, suppress(sqlite3.Error):
+            connection.execute(f"CREATE TABLE {name} ({name})")
+            return name
+    return '"' + name.replace('"', '""') + '"'

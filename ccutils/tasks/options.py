@@ -1,0 +1,48 @@
+"""Options of tasks by name, as YAML or a notebook gives them, checked against what each task declares."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ccutils.errors import InputError
+
+WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def check_options(task: str, loader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, with numbers that YAML reads as text (2e-1) made numbers.
+
+    Raises InputError for an option that the loader has not, of a kind that it does not declare, or an empty
+    text.
+    """
+    hints = typing.get_type_hints(loader)
+    known = [name for name in inspect.signature(loader).parameters if name != "seed"]
+    for name in options:
+        if name not in known:
+            raise InputError(f"task {task!r} has no option {name!r}: it has {', '.join(known)}.")
+    return {name: checked(f"option {name} of task {task!r}", v, hints[name]) for name, v in options.items()}
+
+
+def checked(where: str, value: Any, hint: Any) -> Any:
+    """The value if it is of the kind of a type hint: a plain type, one or None, or a sequence of texts."""
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+    if typing.get_origin(hint) is Sequence:
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            raise InputError(f"{where} is {value!r} but must be a list of texts, such as [one, two].")
+        return [checked(f"{where}: an entry", item, str) for item in value]
+    if hint is float and isinstance(value, str):
+        with suppress(ValueError):
+            value = float(value)
+    fits = isinstance(value, (int, float) if hint is float else hint)
+    if not fits or (isinstance(value, bool) and hint is not bool):
+        more = ", in quotes if YAML takes it for something else" if hint is str else ""
+        raise InputError(f"{where} is {value!r} but must be {WORDS[hint]}{more}.")
+    if value == "":
+        raise InputError(f"{where} is empty: name something, or leave the option out.")
+    return value

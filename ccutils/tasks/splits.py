@@ -1,0 +1,142 @@
+"""Fair splits: what counts as the same input, sets that share none, groups held out."""
+
+import re
+import unicodedata
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from ccutils.errors import InputError
+from ccutils.tasks.base import Example
+
+MARKS = r"[.,;:!?…。、।\"“”„«»]"
+AT_EDGES = re.compile(
+    rf"(?<=[^\W\d_]){MARKS}+(?=\s|$)"  # behind a word: what a letter ends; `3.5`, `f(x)`, `5!`, `.5` stay
+    r"|(?<=\d)[.?]+$"  # at the end of a sentence that ends in a number
+    rf"|(?<=[^\W\d_])\s+{MARKS}+$"  # the same, written apart
+    r"|(?:(?<=\s)|^)[¿¡\"“”„«»]+(?=[^\W\d_])"
+)
+"""The marks of sentences, which make no other input of one."""
+
+
+def normalise(text: str) -> str:
+    """The text without case, width of letters, marks of sentences and repeated spaces: texts equal in this
+    form are near-duplicates (ours).
+
+    Signs count, since `2 + 3` is not `2 - 3`, nor C++ C#, nor one emoji another; so do combining marks, with
+    which Tamil and Hindi write vowels, and raised digits.
+
+    >>> normalise("Call, MY mother!") == normalise("call my mother")
+    True
+    """
+    narrow = "".join(
+        unicodedata.normalize("NFKC", c) if unicodedata.decomposition(c)[:6] in ("<wide>", "<narro") else c
+        for c in text
+    )
+    folded = " ".join(unicodedata.normalize("NFC", narrow).casefold().split())
+    if re.search(r"[^\W\d_]{2}", folded):  # a sentence may end in `7!`, a sum may not lose it
+        folded = re.sub(r"(?<=\d)!+$", "", folded)
+    return AT_EDGES.sub("", folded) or folded
+
+
+def keep_apart(
+    sets: Mapping[str, Sequence[Example]], place: Callable[[Example], str] = lambda e: ""
+) -> tuple[dict[str, list[Example]], dict[str, int]]:
+    """Drop every example whose normalised input came before, in this set or an earlier one.
+
+    Name the test sets first: they stay whole and the pools give way. `place` tells inputs apart that are
+    equal in words, such as one question to two databases. Returns the sets, and how many were dropped as
+    `near_duplicates_dropped_<name>`; of these, those with another output than the one kept are counted as
+    `of_them_with_another_output` and told in a warning.
+    """
+    seen: dict[tuple[str, str], Example] = {}
+    kept: dict[str, list[Example]] = {}
+    others: list[str] = []
+    for name, examples in sets.items():
+        kept[name] = []
+        for example in examples:
+            first = seen.setdefault((place(example), normalise(example.input)), example)
+            if first is example:
+                kept[name].append(example)
+            elif first.output.split() != example.output.split():
+                others.append(f"{example.input[:60]!r} ({example.output[:40]}; kept: {first.output[:40]})")
+    dropped = {f"near_duplicates_dropped_{n}": len(sets[n]) - len(kept[n]) for n in sets}
+    if others:
+        dropped["of_them_with_another_output"] = len(others)
+        more = " ..." if len(others) > 5 else ""
+        warnings.warn(
+            f"{len(others)} rows repeat the input of another row with another output and are left out: "
+            f"{'; '.join(others[:5])}{more}",
+            stacklevel=3,
+        )
+    return kept, dropped
+
+
+def take(examples: Sequence[Example], size: int, rng: np.random.Generator) -> list[Example]:
+    """`size` of the examples in random order, or all of them where there are fewer."""
+    return [examples[i] for i in rng.permutation(len(examples))[:size]]
+
+
+def divide(
+    train: Sequence[Example], test: Sequence[Example], rng: np.random.Generator
+) -> tuple[list[Example], list[Example]]:
+    """Test set and pool: as given where both are, else a fifth of what there is and the rest."""
+    if train and test:
+        return list(test), list(train)
+    there = [*train, *test]
+    order = rng.permutation(len(there))
+    n = round(len(there) / 5)
+    return [there[i] for i in order[:n]], [there[i] for i in order[n:]]
+
+
+def common_words(texts: Iterable[str], n: int = 4200) -> list[str]:
+    """The `n` most frequent words, the same for all seeds, so that they share one tiny base."""
+    counts = Counter(word for text in texts for word in re.findall(r"\w+(?:[.'’_-]\w+)*|[^\w\s]", text))
+    return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:n]]
+
+
+def hold_out(
+    groups: Mapping[str, int], share: float, rng: np.random.Generator, least: int = 1, cause: str = ""
+) -> set[str]:
+    """Groups drawn at random until they hold `share` of the examples; `least` groups at the least, never all.
+
+    `groups` maps each group to its number of examples. Raises InputError with fewer than two groups, and with
+    the `cause` that a report knows of.
+    """
+    if len(groups) < 2:
+        why = f"; {cause}" if cause else ""
+        raise InputError(
+            f"there are {len(groups)} groups: an OOD set needs at least two to hold one out{why}."
+        )
+    wanted, held, order = share * sum(groups.values()), set[str](), sorted(groups)
+    for i in rng.permutation(len(order))[: len(order) - 1]:
+        if len(held) >= least and sum(groups[g] for g in held) >= wanted:
+            break
+        held.add(order[i])
+    return held
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise InputError for a size below 1, naming the parameter."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{name} is {value}: it must be at least 1.")
+
+
+def check_filled(
+    task: str,
+    sets: Mapping[str, Sequence[Example]],
+    dropped: Mapping[str, int],
+    advice: str,
+    cause: str = "",
+) -> None:
+    """Raise InputError for a set that came out empty; `dropped` are the counts of `keep_apart`, `cause` is
+    what a report knows of rows set aside."""
+    n = sum(number for name, number in dropped.items() if name.startswith("near_duplicates"))
+    advice = f"{advice} ({cause})" if cause else advice
+    why = f", since {n} rows repeat the input of another and were dropped" if n else ""
+    for name, examples in sets.items():
+        if not examples:
+            raise InputError(f"task {task!r} has no examples left for {name}{why}: {advice}.")
