@@ -66,8 +66,8 @@ def execution_match(
     """1 where the answer returns what the gold query returns; NaN where the gold query itself does not run.
 
     Answers run in the sandbox of `ccutils.tasks.sql`, under the limits that their gold query needed; `known`
-    are results of gold queries that ran before, the others run here. Raises InputError for unknown semantics or
-    a missing database.
+    are results of gold queries that ran before, the others run here. Raises InputError for unknown semantics
+    or a missing database.
     """
     if semantics not in SEMANTICS:
         raise InputError(f"semantics is {semantics!r}: choose one of {', '.join(SEMANTICS)}.")
