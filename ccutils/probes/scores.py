@@ -44,7 +44,7 @@ def measure_judged(judged: pd.DataFrame, run: Run, step: int) -> list[Row]:
 
 def _unjudged(asked: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
     """Yield a row that counts the answers without a score, if there are any."""
-    without = asked["score"].isna().to_numpy(float)
+    without = asked["score"].isna().to_numpy().astype(np.float64)
     if without.any():
         yield "unjudged", 0, estimate(without, np.ones(len(without)), asked["target"].tolist())
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import sqlglot
 from sqlglot import exp
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
@@ -45,14 +45,14 @@ def name_places(sql: str) -> list[tuple[int, int, str]]:
     return sorted(found)
 
 
-def is_name(name: exp.Identifier, parent: exp.Expression | None) -> bool:
+def is_name(name: exp.Identifier, parent: exp.Expr | None) -> bool:
     """Whether an identifier of the tree is a table's or column's name rather than an alias."""
     if isinstance(parent, exp.Column | exp.Table):
         return name.arg_key in ("this", "table") and not sorts_by_alias(name, parent)
     return isinstance(parent, exp.Join | exp.Tuple)  # USING (name)
 
 
-def sorts_by_alias(name: exp.Identifier, parent: exp.Expression) -> bool:
+def sorts_by_alias(name: exp.Identifier, parent: exp.Expr) -> bool:
     """Whether a bare name in ORDER BY is that of a column which the query itself has named so."""
     order = parent.find_ancestor(exp.Order)
     if order is None or parent.args.get("table") or not isinstance(order.parent, exp.Select):

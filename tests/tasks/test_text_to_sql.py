@@ -219,7 +219,7 @@ def test_the_tiny_base_can_write_every_expected_answer():
     for spaces in (True, False):
         task = text_to_sql(seed=0, path=str(DATA), schema="none", spaces=spaces, pool_size=400)
         items, tokenizer = make_questions(task, 4, 0, 30), word_tokenizer(task, 4000)
-        changed = [item.expected.output for item in items.items if item.kind == CHANGED]
+        changed = [item.expected.output for item in items.questions if item.kind == CHANGED]
         assert len(changed) > 50 and all("_renamed" in sql for sql in changed)
         check_written(tokenizer, items, "tiny")
         for sql in changed if spaces else ():

@@ -204,7 +204,7 @@ def test_changed_words_by_hand():
 def test_the_tiny_base_can_write_every_expected_answer():
     task = translation(seed=0, path=str(DATA), n_test=60)
     items = make_questions(task, 4, 0, 60)
-    assert sum(item.kind == CHANGED for item in items.items) > 50
+    assert sum(item.kind == CHANGED for item in items.questions) > 50
     check_written(word_tokenizer(task, 4000), items, "tiny")
 
 
