@@ -135,6 +135,18 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def read_answers(path: Path) -> dict[int, str]:
+    """Return answers by place, of a file that may end in the middle of a line or not be there."""
+    found = {}
+    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else ():
+        try:
+            place, text = json.loads(line)
+        except ValueError:
+            continue
+        found[int(place)] = str(text)
+    return found
+
+
 def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
     """Return all rows of several Parquet files as one frame."""
     return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)

@@ -1,4 +1,5 @@
 from .dose import measure_dose as measure_dose
+from .epochs import EpochContexts as EpochContexts
 from .neighbours import Index as Index
 from .neighbours import Neighbours as Neighbours
 from .neighbours import duplicate_groups as duplicate_groups
@@ -24,3 +25,6 @@ from .shared import SHAREABLE as SHAREABLE
 from .shared import SharedSampler as SharedSampler
 from .shared import target_order as target_order
 from .similarity import BACKENDS as BACKENDS
+from .your_data import FORMATS as FORMATS
+from .your_data import ContrastiveContexts as ContrastiveContexts
+from .your_data import read_examples as read_examples

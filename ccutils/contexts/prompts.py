@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example, Task, Template
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 HELD = "\ue0f5"  # a character of private use, for what is tokenised apart
+IGNORE = -100
+"""The label of a token that the loss leaves out, to torch and all that is built on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,16 @@ class Prompter:
     InputError for `chat` with a tokenizer that has no chat template.
     """
 
-    tokenizer: "PreTrainedTokenizerBase"
+    tokenizer: "PreTrainedTokenizerBase | Any"
     template: Template
     window: int
     chat: bool = False
     _parts: dict[str, list[int]] = field(default_factory=dict)
-
     _special: re.Pattern[str] | None = None
 
     def __post_init__(self) -> None:
+        if self.tokenizer is None:  # texts and messages need none
+            return
         self._special = special_names(self.tokenizer)
         if self.chat and not self.tokenizer.chat_template:
             raise InputError("chat is true, but the model's tokenizer has no chat template: set it to false.")
@@ -127,6 +130,17 @@ class Prompter:
                 break
         return Prompt(ids, gone)
 
+    def messages(self, demonstrations: Sequence[Example], target: Example) -> list[dict[str, str]]:
+        """Return the prompt as turns of a chat, each with `role` and `content`, the target's question last.
+
+        No tokenizer is needed for it.
+        """
+        return [{"role": r, "content": text} for r, text in self._turns(demonstrations, target)]
+
+    def answer_text(self, target: Example) -> str:
+        """Return the target's answer as the template writes it, with the space that it may begin with."""
+        return self._answer(target)
+
     def _turns(self, demonstrations: Sequence[Example], target: Example) -> list[tuple[str, str]]:
         turns = []
         for e in demonstrations:
@@ -208,6 +222,24 @@ def special_names(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str] | Non
 def plain_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """Token ids of a text in which special tokens are text like any other."""
     return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+
+def feature(prompt: list[int], answer: list[int]) -> dict[str, list[int]]:
+    """Return a prompt with its answer as a trainer takes it: only the answer's labels count.
+
+    >>> feature([5, 6], [7])
+    {'input_ids': [5, 6, 7], 'labels': [-100, -100, 7]}
+    """
+    return {"input_ids": prompt + answer, "labels": [IGNORE] * len(prompt) + answer}
+
+
+def first_line(text: str) -> str:
+    """Return the answer in what a model wrote: task answers are one line.
+
+    >>> first_line(" rain\\nInput: snow")
+    'rain'
+    """
+    return text.lstrip().split("\n")[0].strip()
 
 
 def check_window(task: Task, prompter: Prompter) -> None:

@@ -181,8 +181,11 @@ class TfIdf(Dense):
     """TF-IDF over `words`; a pool of more than DIMENSIONS words is reduced by a truncated SVD (seeded)."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        from sklearn.decomposition import TruncatedSVD
-        from sklearn.feature_extraction.text import TfidfVectorizer
+        try:
+            from sklearn.decomposition import TruncatedSVD
+            from sklearn.feature_extraction.text import TfidfVectorizer
+        except ImportError as error:
+            raise InputError("similarity 'tfidf' needs scikit-learn: pip install scikit-learn.") from error
 
         self.vectorizer = TfidfVectorizer(analyzer=words, dtype=np.float32)
         try:

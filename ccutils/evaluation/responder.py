@@ -19,6 +19,7 @@ from ccutils.models.base import context_length, load_adapter, load_base, load_to
 from ccutils.models.generation import answer_each
 from ccutils.models.unpacked import is_small
 from ccutils.probes.questions import Question, QuestionSet
+from ccutils.records import read_answers
 from ccutils.tasks.brackets import ANY
 
 ANSWERS_VERSION = 1  # of how answers are made; part of the key of kept ones
@@ -149,18 +150,6 @@ def check_written(tokenizer: PreTrainedTokenizerBase, questions: QuestionSet, pa
 def importance(question: Question) -> list[float]:
     """In which order demonstrations are dropped where not all fit: what the question is about goes last."""
     return [near + needed for near, needed in zip(question.similarity, question.needed, strict=True)]
-
-
-def read_answers(path: Path) -> dict[int, str]:
-    """Answers by place, of a file that may end in the middle of a line or not be there."""
-    found = {}
-    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else ():
-        try:
-            place, text = json.loads(line)
-        except ValueError:
-            continue
-        found[int(place)] = str(text)
-    return found
 
 
 def weights_of(path: str) -> list[Any]:

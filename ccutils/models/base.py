@@ -27,6 +27,7 @@ from transformers.utils.hub import has_file
 from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ccutils.errors import InputError, nearest, reason
+from ccutils.models.internals import replace_internal
 from ccutils.models.lora import Lora
 from ccutils.models.tiny import DEFAULT, Recipe, tiny_base
 from ccutils.tasks.base import Task
@@ -112,7 +113,13 @@ def load_base(
     if repeats_kv_heads():
         # transformers 5.23 hands a batch without padding to sdpa in a form that these cards compute only by
         # the kernel that makes all scores at once (its issue 48633): 1 GB for an 8B model and 2,048 tokens.
-        sdpa_attention.use_gqa_in_sdpa = lambda *tensors: False
+        replace_internal(
+            sdpa_attention,
+            "use_gqa_in_sdpa",
+            lambda *tensors: False,
+            "transformers",
+            "on this card attention may take 1 GB more for an 8B model and 2,048 tokens",
+        )
     here = torch.cuda.current_device() if torch.cuda.is_available() and not uses_fsdp() else "cpu"
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
-from ccutils.contexts.prompts import end_of_turn
+from ccutils.contexts.prompts import end_of_turn, first_line
 from ccutils.errors import InputError
 from ccutils.models.prefixes import LEAST, PrefixNode, grow
 
@@ -217,11 +217,6 @@ def room(model: Any) -> int:
     passing = 8 * c.hidden_size + 3 * getattr(c, "intermediate_size", 4 * c.hidden_size)
     free, _ = torch.cuda.mem_get_info(device)
     return max(1, int(GPU_SHARE * free / (2 * (held + passing))))
-
-
-def first_line(text: str) -> str:
-    """The answer in what a model wrote."""
-    return text.lstrip().split("\n")[0].strip()
 
 
 @lru_cache(maxsize=4)

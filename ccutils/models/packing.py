@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
+from ccutils.contexts.prompts import IGNORE
 from ccutils.errors import InputError
 from ccutils.models.packed_attention import IN_PARTS, PADDING, PREFIX, block_mask, parts_of
 
-IGNORE = -100  # the label of a token that the loss leaves out
 ATTENTION = ("sdpa", "flex_attention")  # what a model may come with
 
 Feature = Mapping[str, Sequence[int]]

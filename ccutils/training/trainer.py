@@ -25,6 +25,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from ccutils.errors import InputError, nearest
 from ccutils.models.base import compute_dtype, uses_fsdp
+from ccutils.models.internals import replace_internal, warn_lost
 from ccutils.models.packing import SharedCollator, share
 from ccutils.records import read_json
 from ccutils.training.dataset import TrainingSet
@@ -34,7 +35,13 @@ WHOLE = "whole.json"
 """The last file of a checkpoint; a folder without it was cut off and is ignored."""
 # TRL scores every position where there is no Triton, so that shapes stay the same for devices that compile.
 # A CPU does not, and scoring the answers alone halves the time of the tiny model's steps.
-trl_utils._use_triton = lambda device: device.type in ("cuda", "cpu")  # type: ignore[attr-defined]
+replace_internal(
+    trl_utils,
+    "_use_triton",
+    lambda device: device.type in ("cuda", "cpu"),
+    "trl",
+    "on a CPU every position is scored, and a step of the tiny model takes twice as long",
+)
 # What all these libraries have made is never garbage: looking through it, as accelerate does at every run's
 # start, takes a quarter of a second.
 gc.freeze()
@@ -60,6 +67,11 @@ class ICTrainer(SFTTrainer):
         for parameter in arguments["model"].parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
+        if not hasattr(SFTTrainer, "_save_checkpoint"):
+            warn_lost(
+                "_save_checkpoint", "transformers", "a stopped run loses what follows its last checkpoint"
+            )
+            self.add_callback(MarkSaved(self))
         # Trainer asks every module at every step to be in training, which it is.
         model: Any = self.model
         model.train = partial(stay_in_training, model)
@@ -73,6 +85,10 @@ class ICTrainer(SFTTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
+        self.mark_saved()
+
+    def mark_saved(self) -> None:
+        """Mark the checkpoint of this step as whole, and strip the older ones."""
         self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
         if self.args.should_save:
             folder = Path(str(self.args.output_dir))
@@ -82,10 +98,22 @@ class ICTrainer(SFTTrainer):
 
     def save_now(self) -> None:
         """Write a checkpoint of the last finished step, unless there is one."""
-        if self.state.global_step and self.state.global_step not in checkpoints(
-            Path(str(self.args.output_dir))
+        if (
+            hasattr(SFTTrainer, "_save_checkpoint")
+            and self.state.global_step
+            and self.state.global_step not in checkpoints(Path(str(self.args.output_dir)))
         ):
             self._save_checkpoint(self.model, None)
+
+
+class MarkSaved(TrainerCallback):
+    """Marks checkpoints where Trainer has no method of saving to extend."""
+
+    def __init__(self, trainer: ICTrainer) -> None:
+        self.trainer = trainer
+
+    def on_save(self, *args: Any, **kwargs: Any) -> None:
+        self.trainer.mark_saved()
 
 
 def stay_in_training(model: torch.nn.Module, mode: bool = True) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""pyproject.toml, the two locks, environment.yml and CITATION.cff agree."""
+"""pyproject.toml (ranges), the two locks (exact versions of them), environment.yml and CITATION.cff agree."""
 
 import ast
 import re
@@ -17,6 +17,9 @@ from ccutils.chain.environment import disagreements, read_lock
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+PARTS = ("train", "tfidf", "notebooks")
+ALL = PROJECT["dependencies"] + [text for part in PARTS for text in EXTRAS[part]]
 LOCK, DEV_LOCK = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 
 
@@ -31,18 +34,39 @@ def pins(lock: Path) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("dependencies", "lock"),
     [
-        (PROJECT["dependencies"], LOCK),
-        (PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"], DEV_LOCK),
+        (ALL, LOCK),
+        (ALL + EXTRAS["dev"], DEV_LOCK),
     ],
 )
 def test_locks_hold_what_pyproject_asks_for(dependencies: list[str], lock: Path) -> None:
     locked = pins(lock)
     for text in dependencies:
         wanted = Requirement(text)
-        assert re.fullmatch(r"==[^,*]+", str(wanted.specifier)), f"{text} is not one exact version"
-        assert locked.get(canonicalize_name(wanted.name)) == {str(wanted.specifier)}, (
+        pinned = locked.get(canonicalize_name(wanted.name), set())
+        versions = [pin.removeprefix("==") for pin in pinned]
+        assert versions and all(version in wanted.specifier for version in versions), (
             f"{text} disagrees with {lock.name}: make the locks again (see [tool.uv.pip] in pyproject.toml)"
         )
+
+
+@pytest.mark.parametrize("lock", [LOCK, DEV_LOCK])
+def test_locks_are_exact(lock: Path) -> None:
+    for name, versions in pins(lock).items():
+        assert all(re.fullmatch(r"==[^,*]+", version) for version in versions), name
+
+
+def test_the_package_can_be_installed_beside_others() -> None:
+    """Ranges with a lowest version; none is an exact pin."""
+    for text in ALL:
+        operators = {part.operator for part in Requirement(text).specifier}
+        assert ">=" in operators and operators <= {">=", "<"}, text
+
+
+def test_the_extra_all_is_what_its_parts_are() -> None:
+    (text,) = EXTRAS["all"]
+    wanted = Requirement(text)
+    assert wanted.name == PROJECT["name"]
+    assert wanted.extras == set(PARTS)
 
 
 def test_the_test_lock_is_the_lock_and_more() -> None:
@@ -78,8 +102,7 @@ def test_environment_yml_installs_the_lock() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    extras = PROJECT["optional-dependencies"]
-    declared = PROJECT["dependencies"] + extras["comet"] + extras["sentence-transformers"]
+    declared = ALL + EXTRAS["comet"] + EXTRAS["sentence-transformers"]
     names = {canonicalize_name(Requirement(text).name) for text in declared}
     of_module = {**packages_distributions(), "comet": ["unbabel-comet"]}
     for path in sorted((ROOT / "ccutils").rglob("*.py")):

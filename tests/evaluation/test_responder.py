@@ -15,7 +15,7 @@ from small import make_plan
 
 from ccutils.errors import InputError
 from ccutils.evaluation import responder as probe_answers
-from ccutils.evaluation.responder import Responder, read_answers
+from ccutils.evaluation.responder import Responder
 from ccutils.evaluation.runs import find_or_train, probe_run
 from ccutils.models import unpacked
 from ccutils.models.base import load_adapter, load_base
@@ -23,7 +23,7 @@ from ccutils.models.generation import answer, answer_each
 from ccutils.models.unpacked import SMALL
 from ccutils.probes.questions import QuestionSet, curve_questions, make_questions
 from ccutils.probes.scores import measure
-from ccutils.records import Run
+from ccutils.records import Run, read_answers
 from ccutils.tasks import load_task
 from ccutils.training.plan import Plan
 from ccutils.training.prepare import prepare_run

@@ -21,8 +21,9 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from ccutils.contexts.prompts import first_line
 from ccutils.errors import InputError
-from ccutils.models.generation import answer, answer_each, batches, count_fitting, first_line, stop_tokens
+from ccutils.models.generation import answer, answer_each, batches, count_fitting, stop_tokens
 from ccutils.models.prefixes import PrefixNode, grow
 
 WORDS = ["<pad>", "<eos>", "\n", *(f" w{i}" for i in range(21))]

@@ -26,9 +26,10 @@ from transformers import (
 )
 from trl import SFTConfig, SFTTrainer
 
+from ccutils.contexts.prompts import IGNORE
 from ccutils.errors import InputError
 from ccutils.models.packed_attention import block_mask, parts_of
-from ccutils.models.packing import IGNORE, Feature, SharedCollator, group_prompts, pack, share
+from ccutils.models.packing import Feature, SharedCollator, group_prompts, pack, share
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:flex_attention called without")
 VOCABULARY = 50

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from small import make_prepared
 
-from ccutils.contexts.prompts import Prompter
+from ccutils.contexts.prompts import IGNORE, Prompter
 from ccutils.errors import InputError
 from ccutils.models.packing import SharedCollator
-from ccutils.training.dataset import IGNORE, TrainingSet
+from ccutils.training.dataset import TrainingSet
 from ccutils.training.prepare import PreparedRun
 
 

@@ -1,0 +1,181 @@
+"""Contrastive contexts for a trainer of your own: prompts with new contexts in every epoch, from any rows."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+
+from ccutils.contexts.epochs import EpochContexts
+from ccutils.contexts.neighbours import pool_neighbours
+from ccutils.contexts.paraphrase import Paraphraser, Paraphrases, make
+from ccutils.contexts.prompts import Prompter, feature
+from ccutils.contexts.sampler import ContextSampler, Strategy
+from ccutils.errors import InputError, check_count, nearest
+from ccutils.tasks.base import Example, Template
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+FORMATS = ("prompt-completion", "chat", "messages", "alpaca", "sharegpt")
+"""How a row is written. prompt-completion: two texts. chat: the same as lists of messages, each demonstration
+two turns of the prompt (TRL's conversational prompt-completion). messages, alpaca, sharegpt: one question
+that holds the demonstrations, and one answer, so that a trainer that learns every answer it sees learns no
+other."""
+AT_ONCE = 256  # contexts drawn in one call
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastiveContexts:
+    """Prompts for IC-Train out of labelled examples, for a trainer of your own.
+
+    `examples` is a list of dicts, a pandas frame, a Hugging Face Dataset (columns `input_column` and
+    `output_column`; other columns of text can be used in `template`), or a sequence of Example. The other
+    values are those of Strategy and of `pool_neighbours`; `paraphraser` is "rules" or "none", or Paraphrases
+    made elsewhere. Raises InputError for values that cannot be, and for rows without text.
+
+    >>> rows = [{"input": f"rain in town {i}", "output": "weather"} for i in range(5)]
+    >>> made = ContrastiveContexts(rows, k=1, epsilon=0.0)
+    >>> next(made.rows())["completion"], len(list(made.rows(epochs=2)))
+    (' weather', 10)
+    """
+
+    examples: Any
+    k: int = 8
+    p: float = 0.5
+    epsilon: float = 0.1
+    similarity: str = "bm25"
+    _: KW_ONLY
+    strategy: str = "contrastive"
+    seed: int = 0
+    input_column: str = "input"
+    output_column: str = "output"
+    template: Template = field(default_factory=Template)
+    paraphraser: str | Paraphrases = "rules"
+    language: str = "en"
+    drawn: EpochContexts = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        strategy = Strategy(self.strategy, self.k, self.p, self.epsilon)
+        pool = read_examples(self.examples, self.input_column, self.output_column)
+        inputs = [e.input for e in pool]
+        needed = strategy.neighbours
+        near = pool_neighbours(inputs, self.k, self.similarity) if needed else None
+        sampler = ContextSampler(strategy, near, inputs, self.seed)
+        paraphrases = self.paraphraser
+        if isinstance(paraphrases, str):
+            how = Paraphraser(paraphrases, language=self.language, seed=self.seed)
+            made = make(pool, how, None, None)
+            paraphrases = Paraphrases(
+                {row["input"]: tuple(row["paraphrases"]) for row in made},
+                {row["input"]: row["kind"] for row in made},
+            )
+        object.__setattr__(self, "drawn", EpochContexts(pool, sampler, paraphrases))
+
+    def rows(
+        self, epochs: int = 1, form: str = "prompt-completion", start: int = 0
+    ) -> Iterator[dict[str, Any]]:
+        """Yield a row for each target of each epoch, from place `start` on: nothing before it is computed.
+
+        Rows are a function of the values of this object and of their place. Raises InputError for a form that
+        is none of FORMATS.
+        """
+        check_count("epochs", epochs)
+        if form not in FORMATS:
+            raise InputError(f"format {form!r} does not exist{nearest(form, FORMATS)}")
+        prompter = Prompter(None, self.template, window=0)  # texts need no tokenizer
+        for places in self._places(epochs, start):
+            for target, demonstrations, _ in self.drawn.contexts(places):
+                yield write_row(prompter, demonstrations, target, form)
+
+    def dataset(
+        self,
+        tokenizer: "PreTrainedTokenizerBase | None" = None,
+        epochs: int = 1,
+        *,
+        form: str = "prompt-completion",
+        window: int = 0,
+    ) -> "Dataset":
+        """Return all rows of all epochs as a Hugging Face Dataset, in the order of training.
+
+        Train on it for *one* epoch, without shuffling: it holds the epochs. Without a tokenizer rows are
+        texts or messages (`form`), which the trainer tokenises. With one they are `input_ids` and `labels`, as
+        notebook 03 trains on them: each part tokenised for itself, the loss on the answer alone (form
+        "chat": in the tokenizer's chat template), and demonstrations that do not fit `window` tokens (0: the
+        tokenizer's own limit) dropped whole, random ones first. Raises InputError where `datasets` is missing.
+        """
+        try:
+            from datasets import Dataset
+        except ImportError as error:
+            raise InputError("dataset() needs the package datasets: pip install datasets.") from error
+        rows = self.rows(epochs, form) if tokenizer is None else self._tokens(tokenizer, epochs, form, window)
+        return Dataset.from_list(list(tqdm(rows, total=epochs * len(self.drawn.pool), desc="rows", delay=2)))
+
+    def _tokens(
+        self, tokenizer: "PreTrainedTokenizerBase", epochs: int, form: str, window: int
+    ) -> Iterator[dict[str, list[int]]]:
+        if form not in ("prompt-completion", "chat"):
+            raise InputError(f"format {form!r} has no tokens of its own: leave the tokenizer out.")
+        check_count("epochs", epochs)
+        room = window or int(tokenizer.model_max_length)
+        prompter = Prompter(tokenizer, self.template, room, chat=form == "chat")
+        prompter.check_alone("pool", self.drawn.pool)
+        for places in self._places(epochs, 0):
+            for target, demonstrations, nearness in self.drawn.contexts(places):
+                answer = prompter.answer(target)
+                ids = prompter.prompt(demonstrations, target, len(answer), nearness).ids
+                yield feature(ids, answer)
+
+    def _places(self, epochs: int, start: int) -> Iterator[range]:
+        end = epochs * len(self.drawn.pool)
+        for first in range(start, end, AT_ONCE):
+            yield range(first, min(first + AT_ONCE, end))
+
+
+def write_row(
+    prompter: Prompter, demonstrations: Sequence[Example], target: Example, form: str
+) -> dict[str, Any]:
+    """Write one prompt and its answer in one of FORMATS."""
+    prompt, completion = prompter.text(demonstrations, target), prompter.answer_text(target)
+    answer = completion.strip()
+    if form == "prompt-completion":
+        return {"prompt": prompt, "completion": completion}
+    if form == "chat":
+        said = [{"role": "assistant", "content": answer}]
+        return {"prompt": prompter.messages(demonstrations, target), "completion": said}
+    if form == "alpaca":
+        return {"instruction": prompt, "input": "", "output": answer}
+    if form == "sharegpt":
+        return {"conversations": [{"from": "human", "value": prompt}, {"from": "gpt", "value": answer}]}
+    return {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]}
+
+
+def read_examples(rows: Any, input_column: str, output_column: str) -> list[Example]:
+    """Read examples out of dicts, a frame or a Dataset; examples are returned as they are.
+
+    Raises InputError, with the row's number, for a missing column or a value without text.
+    """
+    records: Any = rows.to_dict("records") if hasattr(rows, "itertuples") else rows
+    found = []
+    for number, row in enumerate(records):
+        if isinstance(row, Example):
+            found.append(row)
+            continue
+        if not isinstance(row, Mapping):
+            raise InputError(
+                f"row {number} of the examples is {row!r}: it must be a mapping of column to value."
+            )
+        for column in (input_column, output_column):
+            if column not in row:
+                known = ", ".join(map(str, row))
+                raise InputError(f"row {number} of the examples has no column {column!r}: it has {known}.")
+            if not isinstance(row[column], str) or not row[column].strip():
+                raise InputError(
+                    f"row {number} of the examples has {row[column]!r} in column {column!r}: it must be a "
+                    "text, leave the row out or write numbers as text."
+                )
+        taken = (input_column, output_column)
+        extra = {str(n): v for n, v in row.items() if n not in taken and isinstance(v, str)}
+        found.append(Example(row[input_column].strip(), row[output_column].strip(), extra=extra))
+    return found
