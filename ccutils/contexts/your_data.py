@@ -100,10 +100,11 @@ class ContrastiveContexts:
         """Return all rows of all epochs as a Hugging Face Dataset, in the order of training.
 
         Train on it for *one* epoch, without shuffling: it holds the epochs. Without a tokenizer rows are
-        texts or messages (`form`), which the trainer tokenises. With one they are `input_ids` and `labels`, as
-        notebook 03 trains on them: each part tokenised for itself, the loss on the answer alone (form
-        "chat": in the tokenizer's chat template), and demonstrations that do not fit `window` tokens (0: the
-        tokenizer's own limit) dropped whole, random ones first. Raises InputError where `datasets` is missing.
+        texts or messages (`form`), which the trainer tokenises. With one they are `input_ids` and `labels`,
+        as notebook 03 trains on them: each part tokenised for itself, the loss on the answer alone (form
+        "chat": in the tokenizer's chat template), and demonstrations that do not fit `window` tokens (0:
+        the tokenizer's own limit) dropped whole, random ones first. Raises InputError where `datasets` is
+        missing.
         """
         try:
             from datasets import Dataset
