@@ -20,6 +20,7 @@ __all__ = ["TASKS", "Example", "Task", "Template", "load_task"]
 TASKS = {
     "topics": "synthetic",
     "gloss": "synthetic",
+    "requests": "requests",
     "mtop": "mtop",
     "jsonl": "jsonl",
     "text_to_sql": "text_to_sql",

@@ -1,0 +1,144 @@
+"""A grammar of requests in a table: intents with lines that have alternatives, and what fills their slots (ours)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from itertools import product
+
+import numpy as np
+import yaml
+
+from ccutils.brackets import Node
+
+SIDES = ("pool", "test")
+"""Lines and fillers are on one of two sides: an input of a test shares neither with one of a pool."""
+CHOICE, SLOT = re.compile(r"\(([^()]*)\)"), re.compile(r"\{(?:(\w+):)?(\w+)\}")
+ARTICLE = re.compile(r"\ba(?= [aeioAEIO])")
+ORDER = "~"  # begins a line that is an order
+ASKED = ("please {}", "{} please", "can you {}", "could you {}", "I'd like you to {}", "hey, {}")
+SAID = ("hey, {}", "ok, {}", "so, {}")
+PLAIN = 0.5
+"""How often a request has no frame around it; else an order has one of ASKED, any other line one of SAID."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One way to say something: its wordings, with slots, and whether it is an order."""
+
+    wordings: tuple[str, ...]
+    order: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is wanted, its domain, and its lines by side."""
+
+    name: str
+    domain: str
+    lines: Mapping[str, tuple[Line, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """Fillers of each slot by side, and all intents."""
+
+    slots: Mapping[str, Mapping[str, tuple[str, ...]]]
+    intents: tuple[Intent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request: its text, the number of its line on its side, and the slots' names and fillers in order."""
+
+    text: str
+    line: int
+    slots: tuple[tuple[str, str], ...]
+
+
+@lru_cache(maxsize=1)
+def read_grammar() -> Grammar:
+    """Read the table that lies beside this file."""
+    table = yaml.safe_load((files("ccutils.tasks") / "requests.yaml").read_text(encoding="utf-8"))
+    slots = {
+        name: {side: tuple(map(str, fillers[side])) for side in SIDES}
+        for name, fillers in table["slots"].items()
+    }
+    intents = [
+        Intent(name, domain, {side: tuple(map(read_line, lines[side])) for side in SIDES})
+        for domain, group in table["domains"].items()
+        for name, lines in group.items()
+    ]
+    return Grammar(slots, tuple(intents))
+
+
+def read_line(text: str) -> Line:
+    """Read a line of the table.
+
+    >>> read_line("~(set|make) an alarm( now|)").wordings
+    ('set an alarm now', 'set an alarm', 'make an alarm now', 'make an alarm')
+    """
+    return Line(tuple(dict.fromkeys(expand(text.removeprefix(ORDER)))), text.startswith(ORDER))
+
+
+def expand(text: str) -> Iterator[str]:
+    """Give every wording of a text with choices, those of its first choice slowest."""
+    parts = CHOICE.split(text)  # text and choices by turns
+    for chosen in product(*(part.split("|") if i % 2 else [part] for i, part in enumerate(parts))):
+        yield " ".join("".join(chosen).split())
+
+
+def slots_of(wording: str) -> list[tuple[str, str]]:
+    """Return a wording's slots in their order: what each is called and whose fillers it has."""
+    return [(name or kind, kind) for name, kind in SLOT.findall(wording)]
+
+
+def draw(grammar: Grammar, intent: Intent, side: str, rng: np.random.Generator) -> Request:
+    """Draw a request of an intent: a line, a wording, fillers (no two alike of one kind), and a frame."""
+    at = int(rng.integers(len(intent.lines[side])))
+    line = intent.lines[side][at]
+    wording = str(rng.choice(line.wordings))
+    given: dict[str, str] = {}
+    for name, kind in slots_of(wording):
+        free = [filler for filler in grammar.slots[kind][side] if filler not in given.values()]
+        given[name] = str(rng.choice(free))
+    text = put_frame(fill(wording, given), line, rng)
+    return Request(text, at, tuple((name, given[name]) for name, _ in slots_of(wording)))
+
+
+def fill(wording: str, given: Mapping[str, str]) -> str:
+    """Put fillers in the slots of a wording, by the slots' names; "a" becomes "an" before a vowel."""
+    return ARTICLE.sub("an", SLOT.sub(lambda match: given[match[1] or match[2]], wording))
+
+
+def put_frame(text: str, line: Line, rng: np.random.Generator) -> str:
+    """Put a frame of politeness or speech around a text, or none."""
+    if rng.random() < PLAIN:
+        return text
+    return str(rng.choice(ASKED if line.order else SAID)).format(text)
+
+
+def other_words(intent: Intent, given: Mapping[str, str], text: str, rng: np.random.Generator) -> str:
+    """Say a request of the pool's side otherwise: a wording of any line that has the same slots, in any frame.
+
+    Returns the text itself where twenty tries find no other.
+    """
+    same = [
+        (line, wording)
+        for line in intent.lines["pool"]
+        for wording in line.wordings
+        if sorted(name for name, _ in slots_of(wording)) == sorted(given)
+    ]
+    for _ in range(20 if same else 0):
+        line, wording = same[int(rng.integers(len(same)))]
+        new = put_frame(fill(wording, given), line, rng)
+        if new != text:
+            return new
+    return text
+
+
+def short_parse(intent: str, slots: tuple[tuple[str, str], ...]) -> Node:
+    """Make the logical form of a request in MTOP's notation: the intent, then its slots with their words."""
+    inner = (Node(f"SL:{name.upper()}", tuple(words.split())) for name, words in slots)
+    return Node(f"IN:{intent.upper()}", tuple(inner))

@@ -1,0 +1,179 @@
+"""Requests of daily life and what is wanted: English, written by a grammar of our own, nothing to download.
+
+Similarity is graded: requests share a line with other fillers, an intent with other lines, a domain, or nothing.
+Intents have a long tail (Zipf), so that the weights know the frequent ones and rare ones need their neighbours;
+whole domains are held out as OOD sets. A test input shares neither its line nor any filler of a slot with any
+input of a pool; what they may share is a frame, such as "please".
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ccutils import metrics
+from ccutils.brackets import Node, labels, parse, words
+from ccutils.errors import InputError
+from ccutils.tasks.base import Example, Task, Template
+from ccutils.tasks.files import check_sizes, common_words, normalise
+from ccutils.tasks.grammar import Grammar, Intent, draw, other_words, read_grammar, short_parse
+from ccutils.tasks.relabel import change_output, change_parse
+from ccutils.tasks.sequences import wrong_by
+from ccutils.tasks.synthetic import zipf_law
+
+TEMPLATES = {
+    "intent": Template(question="{input} =", answer=" {output}", separator="\n"),
+    "parse": Template(question="Request: {input}\nLogical form:"),
+}
+OOD_EACH = 40  # examples of the OOD pool for each of its intents
+FIXED = 0  # seed of what is the same for every seed: the tests, and which intents are frequent
+SPLITS = ("test", "dev")
+
+
+def requests(
+    *,
+    seed: int,
+    answer: str = "intent",
+    ood_domains: Sequence[str] = ("travel", "health", "money"),
+    zipf: float = 1.0,
+    pool_size: int = 1000,
+    n_test: int = 200,
+    test_split: str = "test",
+) -> Task:
+    """Requests to the name of their intent, or to a short parse in MTOP's notation.
+
+    `answer` is "intent" or "parse". Intent i of the pool and the ID test is drawn with probability
+    proportional to i ** -zipf, in an order that all seeds share; those of `ood_domains`, which are in the OOD
+    sets alone, are equally frequent. The pools are drawn anew with each seed, the tests are the same for all;
+    `test_split` is "test", or "dev" (other inputs of the tests' own lines) to choose settings on. Raises
+    InputError for unknown options and for sizes that the grammar cannot fill.
+    """
+    check_sizes(pool_size=pool_size, n_test=n_test)
+    grammar = read_grammar()
+    check_options(grammar, answer, ood_domains, test_split, zipf)
+    known = [intent for intent in grammar.intents if intent.domain not in ood_domains]
+    novel = [intent for intent in grammar.intents if intent.domain in ood_domains]
+    ranked = [known[i] for i in np.random.default_rng([FIXED, 8]).permutation(len(known))]
+    if pool_size < len(known):
+        raise InputError(f"pool_size is {pool_size}, but {len(known)} are needed to show every intent once.")
+    frequency = zipf_law(len(ranked), zipf)
+    fixed, rng = np.random.default_rng([FIXED, 9]), np.random.default_rng([seed, 9])
+
+    def some(of: Sequence[Intent], side: str, size: int, rng: np.random.Generator) -> list[Example]:
+        law = frequency if of is ranked else zipf_law(len(of), 0)
+        return draw_distinct(grammar, of, law, side, size, answer, rng)
+
+    at = slice(n_test) if test_split == "test" else slice(n_test, 2 * n_test)
+    id_test, ood_test = (some(of, "test", 2 * n_test, fixed)[at] for of in (ranked, novel))
+    pool, ood_pool = some(ranked, "pool", pool_size, rng), some(novel, "pool", OOD_EACH * len(novel), rng)
+    outputs = sorted({e.output for e in pool})
+    names = sorted({label for e in pool for label in labels(parse(e.extra["parse"]))})
+    judge = metrics.text_match if answer == "intent" else metrics.parse_match
+    by_name = {intent.name: intent for intent in grammar.intents}
+
+    def score(answers: Sequence[str], examples: Sequence[Example]) -> metrics.Scores:
+        return judge(answers, [e.output for e in examples])
+
+    return Task(
+        name="requests",
+        pool=pool,
+        id_test=id_test,
+        ood_test=ood_test,
+        ood_pool=ood_pool,
+        score=score,
+        wrong=wrong_by(score),
+        change_labels=(
+            (lambda target, relevant, irrelevant, rng: change_parse(target, relevant, irrelevant, names, rng))
+            if answer == "parse"
+            else lambda target, relevant, irrelevant, rng: change_output(
+                target, relevant, irrelevant, outputs, rng
+            )
+        ),
+        relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
+        paraphrase=lambda e, rng: other_words(by_name[e.extra["intent"]], fillers(e), e.input, rng),
+        vocabulary=vocabulary(grammar, answer),
+        template=TEMPLATES[answer],
+        max_new_tokens=12 if answer == "intent" else 64,
+        facts={
+            "seed": seed,
+            "source": "a grammar of our own",
+            "split_rule": f"OOD: domains {', '.join(ood_domains)}; lines and fillers of tests are in no pool",
+            "intents": len(known),
+            "ood_intents": len(novel),
+            "zipf": zipf,
+            "pool_size": pool_size,
+        },
+    )
+
+
+def check_options(
+    grammar: Grammar, answer: str, ood_domains: Sequence[str], test_split: str, zipf: float
+) -> None:
+    """Raise InputError for an option that cannot be."""
+    domains = sorted({intent.domain for intent in grammar.intents})
+    for name, value, known in (
+        ("answer", answer, list(TEMPLATES)),
+        ("test_split", test_split, list(SPLITS)),
+        *(("ood_domains", domain, domains) for domain in ood_domains),
+    ):
+        if value not in known:
+            raise InputError(f"{name} is or holds {value!r}: choose from {', '.join(known)}.")
+    if not 0 < len(set(ood_domains)) < len(domains):
+        raise InputError(f"ood_domains is {list(ood_domains)}: hold out one domain or more, and not all.")
+    if zipf < 0:
+        raise InputError(f"zipf is {zipf}: it must be at least 0, which makes all equally frequent.")
+
+
+def draw_distinct(
+    grammar: Grammar,
+    intents: Sequence[Intent],
+    law: np.ndarray,
+    side: str,
+    size: int,
+    answer: str,
+    rng: np.random.Generator,
+) -> list[Example]:
+    """Draw `size` examples with different inputs; a pool begins with one of each intent.
+
+    An intent whose requests are all drawn gives way to the others. Raises InputError where all are.
+    """
+    seen: set[str] = set()
+    found: list[Example] = []
+    for i in range(100 * size):
+        if len(found) == size:
+            break
+        first = side == "pool" and i < len(intents)
+        intent = intents[i if first else int(rng.choice(len(intents), p=law))]
+        e = example(grammar, intent, side, answer, rng)
+        if normalise(e.input) not in seen:
+            seen.add(normalise(e.input))
+            found.append(e)
+    if len(found) < size:
+        what = "pool_size" if side == "pool" else "n_test"
+        raise InputError(f"{what} asks for more requests than the grammar has ({len(found)}): lower it.")
+    return found
+
+
+def example(grammar: Grammar, intent: Intent, side: str, answer: str, rng: np.random.Generator) -> Example:
+    """Draw one request as an example; `extra` tells its intent, its parse and the line it was written by."""
+    drawn = draw(grammar, intent, side, rng)
+    form = str(short_parse(intent.name, drawn.slots))
+    extra = {"intent": intent.name, "parse": form, "line": f"{intent.name} {side} {drawn.line}"}
+    return Example(drawn.text, intent.name if answer == "intent" else form, intent.domain, extra)
+
+
+def fillers(e: Example) -> dict[str, str]:
+    """Return the fillers of an example's slots, by the slots' names."""
+    slots = (child for child in parse(e.extra["parse"]).children if isinstance(child, Node))
+    return {slot.label.removeprefix("SL:").lower(): words(slot) for slot in slots}
+
+
+def vocabulary(grammar: Grammar, answer: str) -> list[str]:
+    """Return all words of the grammar, and the labels, for the tiny base's tokenizer."""
+    wordings = [
+        w for i in grammar.intents for lines in i.lines.values() for line in lines for w in line.wordings
+    ]
+    said = [*wordings, *(f for kinds in grammar.slots.values() for side in kinds.values() for f in side)]
+    if answer == "intent":
+        return [*(intent.name for intent in grammar.intents), *common_words(said)]
+    slots = {f"SL:{name.upper()}" for name in (*grammar.slots, "origin")}
+    return [*(f"IN:{i.name.upper()}" for i in grammar.intents), *sorted(slots), *common_words(said)]
