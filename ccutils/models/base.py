@@ -29,6 +29,8 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 from ccutils.errors import InputError, nearest, reason
 from ccutils.models.internals import replace_internal
 from ccutils.models.lora import Lora
+from ccutils.models.smollm2 import NAME as SMOLLM2
+from ccutils.models.smollm2 import smollm2
 from ccutils.models.tiny import DEFAULT, Recipe, tiny_base
 from ccutils.tasks.base import Task
 
@@ -37,13 +39,16 @@ warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecate
 
 
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
-    """What `from_pretrained` takes: a directory for "tiny" (trained now if need be), a path or a Hub id.
+    """What `from_pretrained` takes: a directory for "tiny" (trained now if need be) and for "smollm2" (fetched
+    now if need be), a path or a Hub id.
 
     Raises InputError for a directory that does not exist or lacks a config, a tokenizer or safetensors, and
     for a Hub id that is neither on this machine nor to be had now.
     """
     if model == "tiny":
         return str(tiny_base(task, cache, recipe))
+    if model == SMOLLM2:
+        return str(smollm2())
     check_model(model)
     folder = Path(model).expanduser()
     if folder.exists():
@@ -53,13 +58,16 @@ def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) ->
 
 
 def check_model(model: str) -> None:
-    """Raise InputError for a local model that cannot be loaded; "tiny" and Hub ids pass."""
+    """Raise InputError for a local model that cannot be loaded; "tiny", "smollm2" and Hub ids pass."""
     folder = Path(model).expanduser()
-    if model == "tiny" or (not folder.exists() and model.count("/") == 1 and model[0] not in "./~"):
+    if model in ("tiny", SMOLLM2) or (
+        not folder.exists() and model.count("/") == 1 and model[0] not in "./~"
+    ):
         return
     if not folder.is_dir():
         raise InputError(
-            f"model {model!r} is no directory: give an existing one, a Hub id such as org/name, or 'tiny'."
+            f"model {model!r} is no directory: give an existing one, a Hub id such as org/name, 'tiny' or "
+            f"'{SMOLLM2}'."
         )
     for file, what in (("config.json", "config"), ("tokenizer_config.json", "tokenizer")):
         if not (folder / file).exists():

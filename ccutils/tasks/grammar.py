@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 import yaml
 
-from ccutils.brackets import Node
+from ccutils.tasks.brackets import Node
 
 SIDES = ("pool", "test")
 """Lines and fillers are on one of two sides: an input of a test shares neither with one of a pool."""

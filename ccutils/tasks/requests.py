@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ccutils import metrics
-from ccutils.brackets import Node, labels, parse, words
+from ccutils.tasks.brackets import Node, labels, parse, words
 from ccutils.errors import InputError
+from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template
 from ccutils.tasks.files import check_sizes, common_words, normalise
 from ccutils.tasks.grammar import Grammar, Intent, draw, other_words, read_grammar, short_parse
