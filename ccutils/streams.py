@@ -16,6 +16,8 @@ class Stream(IntEnum):
     TEXT_TO_SQL = 5
     TRANSLATION = 6
     PARAPHRASES = 7
+    REQUESTS = 8
+    REQUESTS_FIXED = 9  # their tests and their long tail, the same for every seed
     TARGET_ORDER = 11
     PARAPHRASE_SHOWN = 13
     QUESTION_CONTEXTS = 17

