@@ -23,8 +23,8 @@ from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.synthetic import zipf_law
 
 TEMPLATES = {
-    "intent": Template(question="{input} =", answer=" {output}", separator="\n"),
-    "parse": Template(question="Request: {input}\nLogical form:"),
+    "intent": Template(question="Request: {input}\nIntent:", separator="\n"),
+    "parse": Template(question="Request: {input}\nLogical form:", separator="\n"),
 }
 OOD_EACH = 40  # examples of the OOD pool for each of its intents
 IN_VAIN = 1000  # draws one after another that give nothing new: then the grammar is taken to have no more

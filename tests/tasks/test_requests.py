@@ -40,8 +40,8 @@ class TestGrammar:
             assert len(ways) >= 20 and len(intent.lines["test"]) >= 2, intent.name
 
     def test_no_filler_and_no_wording_is_on_both_sides(self) -> None:
-        for name, fillers in GRAMMAR.slots.items():
-            pool, test = (set(map(normalise, fillers[side])) for side in SIDES)
+        for name, of_side in GRAMMAR.slots.items():
+            pool, test = (set(map(normalise, of_side[side])) for side in SIDES)
             assert pool and test and not pool & test, name
         sides = [
             {normalise(w) for i in GRAMMAR.intents for line in i.lines[side] for w in line.wordings}
@@ -131,7 +131,7 @@ class TestTask:
                 if e is not target:
                     same = [e.extra["line"] == target.extra["line"], task.relevant(target, e)]
                     at = [*same, e.group == target.group, True].index(True)
-                    grades["line intent domain none".split()[at]].append(float(score))
+                    grades[["line", "intent", "domain", "none"][at]].append(float(score))
         means = [float(np.mean(grades[name])) for name in ("line", "intent", "domain", "none")]
         assert means == sorted(means, reverse=True) and means[0] > 2 * means[1] > 0
 
