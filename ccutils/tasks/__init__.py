@@ -1,11 +1,12 @@
 """What is learnt: tasks by name, their data in four sets, their scores, and the probes' needs of them.
 
 A task is a `Task` of `base`: pool, ID and OOD tests, a score, labels that can be changed, what is relevant
-to what. Each kind has a file (`synthetic`, `mtop`, `text_to_sql` with its sandbox `sql` and `sql_worker`,
-`translation`, `jsonl`), and `load_task` finds it by name; `files` and `hub` read data, `metrics`,
-`sql_metrics` and `brackets` judge answers. That MTOP, Text-to-SQL, translation and synthetic tasks are used
-is the paper's; the synthetic ones, splits and labels here are ours. It uses the root alone. `base` holds
-data classes alone; `sql_names` is tested in tests/tasks/test_text_to_sql.py, `sql_worker` in test_sql.py.
+to what. Each kind has a file (`synthetic`, `requests` with its `grammar`, `mtop`, `text_to_sql` with its
+sandbox `sql` and `sql_worker`, `translation`, `jsonl`), and `load_task` finds it by name; `files` and `hub`
+read data, `metrics`, `sql_metrics` and `brackets` judge answers. That MTOP, Text-to-SQL, translation and
+synthetic tasks are used is the paper's; the synthetic ones, splits and labels here are ours. It uses the root
+alone. `base` holds data classes alone; `sql_names` is tested in tests/tasks/test_text_to_sql.py, `sql_worker`
+in test_sql.py, `grammar` is tested in test_requests.py.
 """
 
 import importlib

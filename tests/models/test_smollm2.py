@@ -136,7 +136,7 @@ class TestFetching:
     def test_a_cache_that_cannot_be_is_told(self, monkeypatch, tmp_path) -> None:
         (tmp_path / "file").write_text("")
         monkeypatch.setenv(module.CACHE, str(tmp_path / "file" / "cache"))
-        with pytest.raises(InputError, match="cannot be kept in .*CCUTILS_CACHE"):
+        with pytest.raises(InputError, match=r"cannot be kept in .*CCUTILS_CACHE"):
             smollm2()
 
     def test_its_name_is_a_model(self) -> None:
