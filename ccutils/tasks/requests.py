@@ -16,10 +16,10 @@ from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template
 from ccutils.tasks.brackets import Node, labels, parse_form, words_below
-from ccutils.tasks.files import check_sizes, common_words, normalise
 from ccutils.tasks.grammar import Grammar, Intent, draw, other_words, read_grammar, short_parse
 from ccutils.tasks.relabel import change_output, change_parse
 from ccutils.tasks.sequences import wrong_by
+from ccutils.tasks.splits import check_sizes, common_words, normalise
 from ccutils.tasks.synthetic import zipf_law
 
 TEMPLATES = {
