@@ -4,6 +4,7 @@
 figure, `build` and `page` put them on one page that works offline; `context_table` and `sliders` are for
 notebooks. It uses the root, and of `contexts` and `tasks` what a table of contexts needs; it never trains or
 asks a model. `page` is tested in tests/report/test_build.py.
+`paired` is tested in test_claims.py.
 """
 
 import lazy_loader
