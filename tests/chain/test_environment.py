@@ -18,7 +18,7 @@ from ccutils.chain.environment import disagreements, read_lock
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-PARTS = ("train", "tfidf", "notebooks")
+PARTS = ("train", "tfidf", "smollm2", "notebooks")
 ALL = PROJECT["dependencies"] + [text for part in PARTS for text in EXTRAS[part]]
 LOCK, DEV_LOCK = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 
