@@ -1,11 +1,17 @@
 """Answering with the most similar examples at hand: adapting without training, what the paper is for."""
 
+import json
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from ccutils.contexts.neighbours import Index
 from ccutils.contexts.prompts import Prompter
+from ccutils.errors import InputError, reason
 from ccutils.tasks.base import Example
+
+FILE_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +20,9 @@ class LivePool:
 
     What was added is compared one by one, with the word statistics of the pool that was indexed (of a word
     that it lacks "tfidf" knows nothing): after many additions make a new one.
+
+    An addition costs nothing; each question is compared with what was added, one by one (benchmarks/README.md
+    has the seconds).
 
     >>> from ccutils.tasks import Example
     >>> pool = LivePool.make([Example("rain in Oslo", "weather"), Example("play a song", "music")])
@@ -24,15 +33,47 @@ class LivePool:
     examples: Sequence[Example]
     index: Index
     added: tuple[Example, ...] = ()
+    similarity: str = "bm25"
 
     @classmethod
     def make(cls, examples: Sequence[Example], similarity: str = "bm25") -> "LivePool":
         """Index the examples. Raises InputError for none, and for a similarity that does not exist."""
-        return cls(examples, Index([e.input for e in examples], similarity))
+        return cls(examples, Index([e.input for e in examples], similarity), similarity=similarity)
 
     def plus(self, *examples: Example) -> "LivePool":
         """The pool with more examples, which count from the next question on."""
         return replace(self, added=(*self.added, *examples))
+
+    def save(self, path: Path) -> None:
+        """Write the examples and what was added as JSON lines, whole or not at all; the index is not kept."""
+        head = {"version": FILE_VERSION, "similarity": self.similarity, "indexed": len(self.examples)}
+        lines = [head, *({**asdict(e), "extra": dict(e.extra)} for e in (*self.examples, *self.added))]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part.write_text(
+            "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8"
+        )
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "LivePool":
+        """Read what `save` wrote, and index it anew, so that answers are the same as before.
+
+        Raises InputError for a file that is missing, broken, or of another version.
+        """
+        try:
+            head, *lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+            if head["version"] != FILE_VERSION:
+                raise InputError(
+                    f"{path} has version {head['version']}, this code reads {FILE_VERSION}: save it anew."
+                )
+            examples = [Example(**line) for line in lines]
+            n, similarity = int(head["indexed"]), str(head["similarity"])
+        except InputError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} is no saved pool ({reason(error)}): check the path.") from error
+        return cls.make(examples[:n], similarity).plus(*examples[n:])
 
     def nearest(self, question: Example, k: int) -> list[tuple[Example, float]]:
         """Up to k examples and their similarity to the question, in [0, 1], the most similar last."""

@@ -113,7 +113,7 @@ class Endpoint:
             pool.request(
                 "GET", f"{self.url.rstrip('/')}/models", headers=headers(), retries=False, timeout=10
             )
-        except urllib3.exceptions.TimeoutError:
+        except urllib3.exceptions.ReadTimeoutError:
             return  # it may be busy loading: the questions themselves wait longer
         except urllib3.exceptions.HTTPError as error:
             raise EndpointError(

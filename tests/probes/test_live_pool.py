@@ -63,3 +63,19 @@ def test_a_pool_smaller_than_k_is_shown_whole_and_an_empty_one_refused(parts: Pr
     assert prompt(parts, LivePool.make(POOL[:1]), "play", 5) == wanted(parts, POOL[0], text="play")
     with pytest.raises(InputError, match="the pool is empty"):
         LivePool.make([])
+
+
+def test_a_saved_pool_answers_as_before(tmp_path: Path) -> None:
+    pool = LivePool.make(POOL, "tfidf").plus(Example("call a cab", "TAXI", extra={"note": "new"}))
+    pool.save(tmp_path / "pool.jsonl")
+    again = LivePool.load(tmp_path / "pool.jsonl")
+    question = Example("call a cab now", "")
+    assert again.nearest(question, 4) == pool.nearest(question, 4)
+    assert again.added == pool.added and again.similarity == "tfidf"
+
+
+def test_a_broken_file_of_a_pool_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pool.jsonl").write_text('{"version": 1}\n')
+    for name in ("pool.jsonl", "none.jsonl"):
+        with pytest.raises(InputError, match="is no saved pool"):
+            LivePool.load(tmp_path / name)

@@ -1,0 +1,70 @@
+"""Two models side by side: differences of their scores, target by target, with intervals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ccutils.probes.questions import CHANGED, PLAIN, SETS, QuestionSet
+from ccutils.probes.scores import estimate
+from ccutils.tasks.sequences import plain_wrong
+
+COMPARED = {
+    "icl": "ICL-score",
+    "iwl": "IWL-score",
+    "quality": "quality with one relevant example",
+    "copy_rate": "wrong answers that repeat a label of the context, of all",
+}
+"""What is compared, in words; all are means over targets, so that differences are paired."""
+_QUESTIONS = {"icl": (CHANGED, 1), "iwl": (PLAIN, 0), "quality": (PLAIN, 1), "copy_rate": (PLAIN, 0)}
+
+
+def paired_differences(questions: QuestionSet, answers: Sequence[str], others: Sequence[str]) -> pd.DataFrame:
+    """Return how much higher each score of `answers` is than that of `others`: a line for each set and score.
+
+    Columns set, probe, value (the difference, from -1 to 1), n, low and high (95% bootstrap over targets).
+    A question that cannot be judged for one of the two is left out.
+    """
+    asked = questions.questions
+    lines = []
+    for name in SETS:
+        for probe, (kind, grade) in _QUESTIONS.items():
+            places = [i for i, q in enumerate(asked) if q.set == name and q.kind == kind and q.grade == grade]
+            if not places:
+                continue
+            here, there = (_values(questions, given, places, probe) for given in (answers, others))
+            both = np.flatnonzero(~np.isnan(here - there))
+            targets = [asked[places[i]].target.input for i in both]
+            found = estimate((here - there)[both], np.ones(len(both)), targets)
+            lines.append((name, probe, found.value, found.n, found.low, found.high))
+    return pd.DataFrame(lines, columns=["set", "probe", "value", "n", "low", "high"])
+
+
+def _values(
+    questions: QuestionSet, answers: Sequence[str], places: Sequence[int], probe: str
+) -> NDArray[np.float64]:
+    """Return one value a question: its score, or the share that is wrong and copied; shape (places,)."""
+    chosen = [questions.questions[i] for i in places]
+    given = [answers[i] for i in places]
+    scores = questions.task.score(given, [q.expected for q in chosen])
+    if probe != "copy_rate":
+        return scores
+    wrong = questions.task.wrong or plain_wrong
+    copied = [wrong(text, q.target, q.context)[1] for text, q in zip(given, chosen, strict=True)]
+    return np.where(np.isnan(scores), np.nan, np.array(copied, dtype=np.float64))
+
+
+def in_words(differences: pd.DataFrame, model: str, other: str) -> list[str]:
+    """Say each difference in a sentence; one whose interval holds 0 is not settled."""
+    sets = {"id": "as in training", "ood": "of novel groups"}
+    lines = []
+    for row in differences.itertuples(index=False):
+        if not row.n:
+            continue
+        settled = "" if row.low * row.high > 0 else " (not settled: the interval holds 0)"
+        lines.append(
+            f"{model} against {other}, {COMPARED[str(row.probe)]}, targets {sets[str(row.set)]}: "
+            f"{row.value:+.2f}, from {row.low:+.2f} to {row.high:+.2f}{settled}"
+        )
+    return lines

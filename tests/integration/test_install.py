@@ -1,0 +1,58 @@
+"""The wheel, installed into clean environments: the core works without torch, at its lowest versions too."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CORE = """
+import sys
+from pathlib import Path
+from ccutils import contexts, probes, tasks
+from ccutils.records import Run
+for room in (contexts, probes, tasks):
+    for name in room.__all__:
+        getattr(room, name)
+task = tasks.load_task("topics", seed=0)
+rows = list(contexts.ContrastiveContexts(task.pool, k=4).rows())
+asked = probes.make_questions(task, k=2, seed=0, n_targets=4)
+run = Run(Path("x"), "topics", "m", "base", 0)
+measured = probes.measure(asked, [q.expected.output for q in asked.questions], run, 0)
+print(len(rows), {r.value for r in measured if r.probe in ("iwl", "icl")}, "torch" in sys.modules)
+"""
+pytestmark = pytest.mark.slow
+
+
+def done(*command: str, cwd: Path) -> str:
+    found = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr[-2000:]
+    return found.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this working tree, made from a copy, so that no build folder is left in it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    files = done("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
+    for name in [f for f in files if f.startswith("ccutils/") or "/" not in f]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    done(sys.executable, "-m", "uv", "build", "-q", "--wheel", "-o", "dist", ".", cwd=folder)
+    return next((folder / "dist").glob("contrastive_context-*.whl"))
+
+
+@pytest.mark.parametrize("resolution", ["highest", "lowest-direct"])
+def test_the_core_works_where_only_the_wheel_is_installed(
+    wheel: Path, tmp_path: Path, resolution: str
+) -> None:
+    uv = (sys.executable, "-m", "uv")
+    python = str(tmp_path / "clean" / "bin" / "python")
+    done(*uv, "venv", "-q", "--python", sys.executable, str(tmp_path / "clean"), cwd=tmp_path)
+    options = ("--python", python, "--resolution", resolution, str(wheel))
+    done(*uv, "pip", "install", "-q", *options, cwd=tmp_path)
+    assert done(python, "-c", CORE, cwd=tmp_path).strip() == "1000 {1.0} False"
+    assert "export" in done(str(Path(python).with_name("ccutils")), "--help", cwd=tmp_path)
+    installed = done(*uv, "pip", "freeze", "--python", python, cwd=tmp_path)
+    assert "torch" not in installed and "contrastive-context" in installed
