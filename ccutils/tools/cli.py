@@ -115,7 +115,7 @@ def askings(
     quantise: bool,
     **values: Any,
 ) -> list[Asking]:
-    """Return the models to ask, the second of them that of `against`. Raises InputError for what cannot be."""
+    """Return the models to ask, the second that of `against`. Raises InputError for what cannot be."""
     if endpoint and (adapter or against_adapter):
         raise InputError("--adapter is for a model loaded here: let the server load it, or leave it out.")
     if against_adapter and not against:

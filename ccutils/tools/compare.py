@@ -59,12 +59,12 @@ def in_words(differences: pd.DataFrame, model: str, other: str) -> list[str]:
     """Say each difference in a sentence; one whose interval holds 0 is not settled."""
     sets = {"id": "as in training", "ood": "of novel groups"}
     lines = []
-    for row in differences.itertuples(index=False):
-        if not row.n:
+    for row in differences.to_dict("records"):
+        if not row["n"]:
             continue
-        settled = "" if row.low * row.high > 0 else " (not settled: the interval holds 0)"
+        settled = "" if row["low"] * row["high"] > 0 else " (not settled: the interval holds 0)"
         lines.append(
-            f"{model} against {other}, {COMPARED[str(row.probe)]}, targets {sets[str(row.set)]}: "
-            f"{row.value:+.2f}, from {row.low:+.2f} to {row.high:+.2f}{settled}"
+            f"{model} against {other}, {COMPARED[row['probe']]}, targets {sets[row['set']]}: "
+            f"{row['value']:+.2f}, from {row['low']:+.2f} to {row['high']:+.2f}{settled}"
         )
     return lines
