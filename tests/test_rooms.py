@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ["tasks", "contexts", "models", "training", "probes", "evaluation", "report", "theory", "chain"]
+ROOMS = ["tasks", "contexts", "models", "training", "probes", "evaluation", "report", "theory", "chain", "tools"]
 WITHOUT_TORCH = """
 import sys
 

@@ -3,4 +3,9 @@
 `cli` has the commands, `export` writes training rows to a file, `probe` asks a model the probes' questions,
 by `endpoint` where it is a server, and `compare` sets two models side by side. It uses `contexts`, `probes`,
 `tasks` and the root; `evaluation` (torch) only for a model that is loaded here. The chain is nothing to it.
+`export`, `probe` and `compare` are tested in tests/tools/test_cli.py.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
