@@ -9,7 +9,18 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ["tasks", "contexts", "models", "training", "probes", "evaluation", "report", "theory", "chain", "tools"]
+ROOMS = [
+    "tasks",
+    "contexts",
+    "models",
+    "training",
+    "probes",
+    "evaluation",
+    "report",
+    "theory",
+    "chain",
+    "tools",
+]
 WITHOUT_TORCH = """
 import sys
 

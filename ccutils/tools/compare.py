@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ccutils.probes.estimates import estimate
 from ccutils.probes.questions import CHANGED, PLAIN, SETS, QuestionSet
-from ccutils.probes.scores import estimate
 from ccutils.tasks.sequences import plain_wrong
 
 COMPARED = {

@@ -53,7 +53,7 @@ def questions_of(
 
 def texts_of(questions: QuestionSet, chat: bool) -> list[Asked]:
     """Write each question as a server is asked it: a text, or messages."""
-    prompter = Prompter(None, questions.task.template, window=0)  # type: ignore[arg-type] # texts need none
+    prompter = Prompter(None, questions.task.template, window=0)  # texts need none
     if chat:
         return [prompter.messages(q.context, q.target) for q in questions.questions]
     return [prompter.text(q.context, q.target) for q in questions.questions]
