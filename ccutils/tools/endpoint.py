@@ -144,9 +144,10 @@ class Endpoint:
         self, got: urllib3.BaseHTTPResponse, where: str, read: Callable[[Any], tuple[Any, Any]]
     ) -> tuple[str, bool]:
         if got.status in BUSY:
+            said = got.data[:120].decode("utf-8", "replace").strip()
             raise EndpointError(
-                f"endpoint {self.url} is too busy (status {got.status}, after {self.retries} tries more): "
-                "lower --concurrent, or come back later."
+                f"endpoint {self.url} is too busy or fails (status {got.status} and {said!r}, after "
+                f"{self.retries} tries more): lower --concurrent, or see the server's log."
             )
         if got.status in (401, 403):
             raise InputError(
