@@ -126,7 +126,7 @@ class Endpoint:
         body: dict[str, Any] = {"model": self.model, "max_tokens": most, "temperature": 0}
         if isinstance(prompt, str):
             where, read = "completions", _completion
-            body |= {"prompt": prompt, "stop": ["\n"]}
+            body["prompt"] = prompt  # no "stop": some servers fail on it, and the first line alone is taken
         else:
             where, read = "chat/completions", _message
             body["messages"] = prompt

@@ -13,10 +13,10 @@ from ccutils.contexts.neighbours import Index
 from ccutils.errors import InputError
 from ccutils.tasks import Example, Task, load_task
 from ccutils.tasks.brackets import parse_form
-from ccutils.tasks.splits import normalise
 from ccutils.tasks.grammar import SIDES, draw, read_grammar, read_line, slots_of
 from ccutils.tasks.requests import fillers
 from ccutils.tasks.sequences import near
+from ccutils.tasks.splits import normalise
 
 GRAMMAR = read_grammar()
 
