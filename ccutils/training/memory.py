@@ -3,10 +3,11 @@
 The formula follows what transformers, peft, bitsandbytes and TRL keep for a Llama-like decoder: frozen linear
 layers in NF4, everything else of the base in the compute dtype, the adapter in float32 under autocast, logits
 of the answers alone. Weights are exact, and activations agree with a count of every tensor on the CPU
-(tests/test_memory.py). No GPU has measured the whole yet: what a GPU adds is CONTEXT, an assumption;
+(tests/training/test_memory.py). No GPU has measured the whole yet: what a GPU adds is CONTEXT, an assumption;
 `compare` tells how far off a run was. It is an upper bound for targets other than all linear layers.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any
@@ -23,10 +24,7 @@ from ccutils.models.lora import Lora
 CONTEXT = 600_000_000
 """Bytes a process needs besides its tensors (CUDA's context, kernels, workspaces, rounding): assumed."""
 BLOCK, NESTED = 64, 256  # weights that share a scale in NF4; scales that share a scale of their own
-TILE = (
-    4096,
-    32768,
-)  # TRL's chunked loss makes the logits in tiles of at most these tokens and vocabulary entries
+TILE = (4096, 32768)  # TRL's chunked loss makes the logits in tiles of at most these tokens and vocabulary
 OPTIMISER = {"paged_adamw_8bit": 2 + 8 / 256, "adamw_8bit": 2 + 8 / 256, "adamw_bnb_8bit": 2 + 8 / 256}
 """Bytes of state for each parameter of the adapter; others keep two float32 numbers, as AdamW does."""
 GB = 1e9
@@ -200,9 +198,7 @@ def activations(shape: Shape, setup: Setup) -> tuple[int, int]:
 
 
 def layer_bytes(shape: Shape, setup: Setup) -> int:
-    """Return bytes a token that one layer keeps for its backward pass, without its input and its MLP's
-    product.
-    """
+    """Return bytes a token that a layer keeps for the backward pass, without its input and its MLP's product."""
     size = setup.dtype.itemsize
     norms = 2 * (4 + size) * shape.hidden if size < 4 else 3 * size * shape.hidden  # float32 copies, outputs
     attention = attention_bytes(shape, setup)
@@ -250,45 +246,36 @@ def check_fits(prediction: Prediction, available: int) -> None:
 
 
 def settings_that_fit(prediction: Prediction, available: int) -> dict[str, bool | int]:
-    """Find what would fit: checkpointing, then the largest micro-batch, then a shorter window; {} if
-    nothing.
-    """
+    """Find what would fit: checkpointing, then the largest micro-batch, then a shorter window; else {}."""
     shape, setup = prediction.shape, replace(prediction.setup, checkpointing=True)
     changes: dict[str, bool | int] = {} if prediction.setup.checkpointing else {"checkpointing": True}
 
-    def fits(**change: int | bool) -> bool:
-        return predict_shape(shape, replace(setup, **change)).total <= available  # type: ignore[arg-type]
+    def needed(**change: int) -> int:
+        return predict_shape(shape, replace(setup, **change)).total  # type: ignore[arg-type]
 
-    if fits():
+    if needed() <= available:
         return changes
     # divisors, so that they divide the batch too
-    smaller = [m for m in range(setup.micro_batch - 1, 0, -1) if setup.micro_batch % m == 0]
-    for sequences in smaller:
-        if fits(micro_batch=sequences):
-            return {**changes, "micro_batch": sequences * setup.group_size}
-    if setup.group_size > 1:
-        own, answer = (
-            ceil((setup.window - setup.shared) / setup.group_size),
-            ceil(setup.answer / setup.group_size),
-        )
-        setup = replace(
-            setup, group_size=1, in_parts=False, micro_batch=1, window=setup.shared + own, answer=answer
-        )
+    smaller = [m for m in range(1, setup.micro_batch) if setup.micro_batch % m == 0]
+    fitting = bisect_right(smaller, available, key=lambda m: needed(micro_batch=m))
+    if fitting:
+        return {**changes, "micro_batch": smaller[fitting - 1] * setup.group_size}
+    if setup.group_size > 1:  # independent prompts instead of groups
+        own = ceil((setup.window - setup.shared) / setup.group_size)
+        apart = {"group_size": 1, "in_parts": False, "micro_batch": 1, "window": setup.shared + own}
+        setup = replace(setup, **apart, answer=ceil(setup.answer / setup.group_size))  # type: ignore[arg-type]
         changes |= {"targets_per_context": 0, "micro_batch": 1}
-        if fits():
+        if needed() <= available:
             return changes
     elif smaller:
         changes["micro_batch"] = 1
-    for window in range((setup.window - 1) // 64 * 64, 0, -64):
-        if fits(micro_batch=1, window=window):
-            return {**changes, "window": window}
-    return {}
+    windows = range(64, setup.window, 64)
+    fitting = bisect_right(windows, available, key=lambda window: needed(micro_batch=1, window=window))
+    return {**changes, "window": windows[fitting - 1]} if fitting else {}
 
 
 def available_bytes() -> int:
-    """Return what this process may use: of a GPU what is free and what it holds already, else the free
-    memory.
-    """
+    """Return what this process may use: of a GPU what is free or its own already, else the free memory."""
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
         held = torch.cuda.memory_reserved() + CONTEXT  # the context is there by now
