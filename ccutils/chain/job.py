@@ -82,7 +82,7 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
 
 
 def failure(name: str, message: str) -> NotebookError:
-    """The one line that tells of an error by the name of its class and its message."""
+    """Return the one line that tells of an error by the name of its class and its message."""
     last = " ".join(message.split())
     if name == "InputError":
         return NotebookError(last, BAD_INPUT)
@@ -126,7 +126,7 @@ def heartbeat(job: str, log: Path, start: float) -> Iterator[None]:
 
 
 def last_words(log: Path, width: int = 90) -> str:
-    """The last non-empty line of a log, a progress bar's last state included."""
+    """Return the last non-empty line of a log, a progress bar's last state included."""
     text = log.read_text(encoding="utf-8", errors="replace")[-4000:].replace("\r", "\n")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:width] if lines else "starting"
@@ -167,7 +167,9 @@ def no_gpu() -> Iterator[None]:
 
 
 def list_gpus() -> list[str]:
-    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; none without a working driver."""
+    """Return the GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; none without a working
+    driver.
+    """
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [gpu for gpu in given.split(",") if gpu]

@@ -26,12 +26,12 @@ SCORES_AT_ONCE = 2**23  # similarities held at once: about 250 MB while they are
 
 
 def fold(text: str) -> str:
-    """The text without case and with single spaces: two inputs with the same fold are duplicates (ours)."""
+    """Return the text without case and with single spaces: two inputs with the same fold are duplicates."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def duplicate_groups(texts: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each text, shape (n,), the same for duplicates.
+    """Number the texts, shape (n,), the same for duplicates.
 
     >>> duplicate_groups(["Play it", "stop", "play  it"]).tolist()
     [0, 1, 0]
@@ -98,7 +98,7 @@ class Index:
         exclude: Sequence[Sequence[int]] | None = None,
         batch_size: int = 256,
     ) -> Neighbours:
-        """The k nearest pool rows of each query, without the rows that `exclude` names for it.
+        """Find the k nearest pool rows of each query, without the rows that `exclude` names for it.
 
         Ties (similarity equal in steps of 1e-5) go to the lower row. Raises InputError where fewer than k
         rows are left.
@@ -146,7 +146,7 @@ class Index:
     def similarity(
         self, queries: Sequence[str], rows: NDArray[Any], batch_size: int = 256
     ) -> NDArray[np.float32]:
-        """Similarity of each query to its own pool rows: rows (n, m) -> (n, m) in [0, 1]."""
+        """Return similarity of each query to its own pool rows: rows (n, m) -> (n, m) in [0, 1]."""
         represented = self.backend.represent(queries)
         found = np.empty(rows.shape, dtype=np.float32)
         for start in range(0, len(queries), batch_size):
@@ -155,7 +155,7 @@ class Index:
         return np.clip(found, 0, 1)
 
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
-        """Similarity of n queries to n texts outside the pool, such as paraphrases: (n,) in [0, 1]."""
+        """Return similarity of n queries to n texts outside the pool, such as paraphrases: (n,) in [0, 1]."""
         return np.clip(self.backend.between(queries, texts), 0, 1)
 
 
@@ -166,7 +166,7 @@ def pool_neighbours(
     path: Path | None = None,
     index: "Index | None" = None,
 ) -> Neighbours:
-    """The k nearest of each pool text within its pool, never itself nor one of its duplicates.
+    """Find the k nearest of each pool text within its pool, never itself nor one of its duplicates.
 
     Duplicates are left out because they would give the label away, as a paraphrase does, or contradict it
     (ours). With `path`, the result is kept there and read again when texts, backend and version are the same.

@@ -89,7 +89,8 @@ def write_judged(run: Run, judged: Mapping[int, pd.DataFrame]) -> None:
 
 
 def find_or_train(plan: Plan) -> dict[int, Path]:
-    """The checkpoints of the plan's run by step; a run that is not there is trained now, as notebook 03 does.
+    """Find the checkpoints of the plan's run by step; a run that is not there is trained now, as notebook 03
+    does.
 
     What probing has for itself (k, similarity, window) and the training's own settings may differ from the
     plan. Raises InputError for a run that was stopped, or was trained with other values.

@@ -13,7 +13,7 @@ SMALL = 50_000_000
 
 
 def is_small(model: PreTrainedModel) -> bool:
-    """Whether the model is on a CPU, and copies of its weights are cheap."""
+    """Tell whether the model is on a CPU, and copies of its weights are cheap."""
     return model.device.type == "cpu" and model.num_parameters() <= SMALL
 
 

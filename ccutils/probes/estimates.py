@@ -23,7 +23,8 @@ class Estimate:
 
 
 def estimate(parts: Values, wholes: Values, targets: Sequence[Hashable]) -> Estimate:
-    """sum(parts) / sum(wholes), all (n,), and the percentile interval of a bootstrap with a fixed seed.
+    """Return sum(parts) / sum(wholes), all (n,), and the percentile interval of a bootstrap with a fixed
+    seed.
 
     Targets are resampled, each with all its answers (several contexts of one target are no independent
     draws). Resamples whose wholes are all 0 say nothing and are left out. n counts the wholes above 0.
@@ -45,5 +46,5 @@ def estimate(parts: Values, wholes: Values, targets: Sequence[Hashable]) -> Esti
 
 @lru_cache(maxsize=64)
 def target_draws(n: int) -> Values:
-    """How often each of n targets is drawn in each resample: (N_RESAMPLES, n), always the same."""
+    """Return how often each of n targets is drawn in each resample: (N_RESAMPLES, n), always the same."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES).astype(np.float64)

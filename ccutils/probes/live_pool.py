@@ -41,7 +41,7 @@ class LivePool:
         return cls(examples, Index([e.input for e in examples], similarity), similarity=similarity)
 
     def plus(self, *examples: Example) -> "LivePool":
-        """The pool with more examples, which count from the next question on."""
+        """Return the pool with more examples, which count from the next question on."""
         return replace(self, added=(*self.added, *examples))
 
     def save(self, path: Path) -> None:
@@ -76,7 +76,7 @@ class LivePool:
         return cls.make(examples[:n], similarity).plus(*examples[n:])
 
     def nearest(self, question: Example, k: int) -> list[tuple[Example, float]]:
-        """Up to k examples and their similarity to the question, in [0, 1], the most similar last."""
+        """Find up to k examples and their similarity to the question, in [0, 1], the most similar last."""
         found = self.index.search([question.input], min(k, len(self.examples)))
         ranked = zip(found.rows[0], found.scores[0], strict=True)
         pairs = [(self.examples[row], float(score)) for row, score in ranked]

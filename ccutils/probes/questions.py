@@ -80,23 +80,23 @@ class _Around:
     scores: NDArray[np.float32]  # (n,) similarity by row
 
     def rows(self, name: str) -> range:
-        """Rows of the pool ("id") or of the OOD pool ("ood")."""
+        """Return rows of the pool ("id") or of the OOD pool ("ood")."""
         n = len(self.task.pool)
         return range(n) if name == "id" else range(n, len(self.examples))
 
     def duplicate(self, row: int) -> bool:
-        """Whether the row's input is the target's own but for case and spaces."""
+        """Tell whether the row's input is the target's own but for case and spaces."""
         return self.folded[row] == fold(self.target.input)
 
     def tells(self, row: int) -> bool:
-        """Whether the row tells something of the target's answer."""
+        """Tell whether the row tells something of the target's answer."""
         return self.task.relevant(self.target, self.examples[row])
 
 
 def make_questions(
     task: Task, k: int, seed: int, n_targets: int = 100, similarity: str = "bm25"
 ) -> QuestionSet:
-    """The questions about at most `n_targets` targets of each test set, with k demonstrations each.
+    """Make the questions about at most `n_targets` targets of each test set, with k demonstrations each.
 
     Similarity is measured by one index over pool and OOD pool together, so that it means the same in both
     sets. Raises InputError for k or n_targets out of range.
@@ -132,7 +132,7 @@ def check_questions(task: Task, k: int, n_targets: int) -> None:
 
 
 def curve_questions(questions: QuestionSet) -> QuestionSet:
-    """The questions that curves over training are drawn of: nothing relevant, one relevant, its label
+    """Choose the questions that curves over training are drawn of: nothing relevant, one relevant, its label
     changed, no context.
 
     A third of all at k = 6; the scores that come of them are the same numbers as of all.
@@ -142,8 +142,8 @@ def curve_questions(questions: QuestionSet) -> QuestionSet:
 
 
 def one_target(questions: QuestionSet) -> list[int]:
-    """Places of three questions about one target, to look at: nothing relevant, one relevant, its label
-    changed.
+    """Return the places of three questions about one target, to look at: nothing relevant, one relevant, its
+    label changed.
 
     Fewer where no target has all three.
     """
@@ -190,7 +190,7 @@ def _contexts(
         )
 
     def filled(first: Sequence[int]) -> list[int]:
-        """Rows in the order of `slots`: these, then irrelevant ones, each always in its own slot."""
+        """Return rows in the order of `slots`: these, then irrelevant ones, each always in its own slot."""
         return [*first, *irrelevant[: k - len(first)][::-1]]
 
     for grade in range(k + 1):

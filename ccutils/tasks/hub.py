@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def is_hub_id(path: str) -> bool:
-    """Whether `path` names a Hub data set (owner/name) rather than a file or folder here.
+    """Tell whether `path` names a Hub data set (owner/name) rather than a file or folder here.
 
     What ends as a file does is a file, there or not.
     """
@@ -23,7 +23,7 @@ def is_hub_id(path: str) -> bool:
 
 
 def read_hub(name: str, split: str, config: str | None = None, most: int | None = None) -> list[Record]:
-    """Rows of one split of a Hub data set, or `most` of them drawn at random, the same ones always.
+    """Read the rows of one split of a Hub data set, or `most` of them drawn at random, the same ones always.
 
     Raises InputError where it cannot be had, saying what to check.
     """
@@ -39,14 +39,14 @@ def read_hub(name: str, split: str, config: str | None = None, most: int | None 
 
 
 def hub_splits(name: str, config: str | None = None) -> list[str]:
-    """Names of a Hub data set's splits. Raises InputError as `read_hub` does."""
+    """Return names of a Hub data set's splits. Raises InputError as `read_hub` does."""
     import datasets
 
     return list(_get(lambda: datasets.get_dataset_split_names(name, config), name, f"data set {name!r}"))
 
 
 def hub_configs(name: str) -> list[str]:
-    """Names of a Hub data set's configurations. Raises InputError as `read_hub` does."""
+    """Return names of a Hub data set's configurations. Raises InputError as `read_hub` does."""
     import datasets
 
     return list(_get(lambda: datasets.get_dataset_config_names(name), name, f"data set {name!r}"))
@@ -71,7 +71,7 @@ def _get(load: Callable[[], T], name: str, what: str) -> T:
 
 
 def unreachable(name: str) -> Exception | None:
-    """Why the Hub cannot be asked for a data set; None where it answers, whatever it says.
+    """Return why the Hub cannot be asked for a data set; None where it answers, whatever it says.
 
     Asked once: `datasets` by itself tries for 23 seconds before it tells of a missing network.
     """

@@ -34,7 +34,7 @@ def jsonl(
     n_test: int = 200,
     max_new_tokens: int = 64,
 ) -> Task:
-    """Input and output pairs of a .jsonl, .json, .csv, .tsv or .parquet file, or of a Hub data set.
+    """Load input and output pairs of a .jsonl, .json, .csv, .tsv or .parquet file, or of a Hub data set.
 
     With `group_column`, groups drawn at random until they hold a fifth of the rows make the OOD sets; without
     it, each output is a group where outputs repeat (a classification), else the OOD sets are empty. Tests

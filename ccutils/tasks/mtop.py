@@ -56,7 +56,7 @@ def mtop(
     n_test: int = 500,
     test_split: str = "test",
 ) -> Task:
-    """MTOP in one of its languages (the paper uses es, de and fr).
+    """Load MTOP in one of its languages (the paper uses es, de and fr).
 
     `path` is a folder with the original train.txt, eval.txt, test.txt (or one folder of these a language), a
     folder with train.jsonl, dev.jsonl, test.jsonl, or a Hub id. `answer` is "parse" or "intent"; `metric`
@@ -150,7 +150,7 @@ def mtop(
 
 
 def read_split(path: str, language: str, split: str) -> list[Record]:
-    """Rows of one split, in whichever of the known forms `path` holds."""
+    """Read the rows of one split, in whichever of the known forms `path` holds."""
     original = "eval" if split == "dev" else split  # the name in the original release and its Hub copies
     if is_hub_id(path):
         names = {"train": ("train",), "dev": ("validation", "eval", "dev"), "test": ("test",)}[split]
@@ -173,7 +173,7 @@ def read_split(path: str, language: str, split: str) -> list[Record]:
 
 
 def read_original(path: Path) -> list[Record]:
-    """MTOP's own tab-separated files, which have eight columns and no header."""
+    """Read MTOP's own tab-separated files, which have eight columns and no header."""
     records = []
     for number, line in enumerate(read_lines(path), 1):
         cells = line.split("\t")
@@ -186,13 +186,16 @@ def read_original(path: Path) -> list[Record]:
 
 
 def field(record: Record, name: str) -> str:
-    """A field by any of its names; one Hub copy has each column twice, with and without a leading space."""
+    """Return a field by any of its names; one Hub copy has each column twice, with and without a leading
+    space.
+    """
     names = (name, *ALIASES.get(name, ()))
     return record.text(*(spaced for n in names for spaced in (n, f" {n}")))
 
 
 def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
-    """The domain of each intent, from the rows that name both; an intent seen in several has the commonest.
+    """Return the domain of each intent, from the rows that name both; an intent seen in several has the
+    commonest.
 
     Needed because some copies name the domain in the test split only.
     """
@@ -209,7 +212,7 @@ def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
 def parse_examples(
     records: Sequence[Record], language: str, answer: str, domains: dict[str, str], report: Report
 ) -> list[Example]:
-    """The rows that make an example; the report is told of the others."""
+    """Return the rows that make an example; the report is told of the others."""
     made = (example(record, language, answer, domains, report) for record in records)
     return [e for e in made if e is not None]
 
@@ -217,7 +220,7 @@ def parse_examples(
 def example(
     record: Record, language: str, answer: str, domains: dict[str, str], report: Report
 ) -> Example | None:
-    """The row as an example, or None after telling the report why not.
+    """Return the row as an example, or None after telling the report why not.
 
     A row without a domain whose intent no row places is set aside: it may belong to a held-out domain.
     """

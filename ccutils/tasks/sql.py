@@ -107,7 +107,7 @@ class Worker:
 def execute_queries(
     queries: Sequence[Query], limits: Limits = Limits(), workers: int = 2, progress: str = "running SQL"
 ) -> list[Outcome]:
-    """The outcome of each query, in order; equal queries run once.
+    """Run the queries and return the outcome of each query, in order; equal queries run once.
 
     Each query can only read its database: no writing, no other file, no pragma, no extension, within
     `limits`. One that loops, explodes or kills its process costs that one item. Raises InputError for a
@@ -174,7 +174,7 @@ def check(limits: Limits, workers: int) -> None:
 
 
 def outcome(reply: dict[str, Any]) -> Outcome:
-    """A worker's answer as an outcome; blobs come as hexadecimal."""
+    """Return a worker's answer as an outcome; blobs come as hexadecimal."""
     if "error" in reply:
         return Outcome(None, str(reply["error"]))
     rows = (tuple(bytes.fromhex(v["b"]) if isinstance(v, dict) else v for v in row) for row in reply["rows"])
@@ -182,7 +182,7 @@ def outcome(reply: dict[str, Any]) -> Outcome:
 
 
 def cause(status: int) -> str:
-    """Why a process ended, in words."""
+    """Return why a process ended, in words."""
     if status < 0:
         return f"signal {signal.Signals(-status).name}"
     return f"exit status {status}"

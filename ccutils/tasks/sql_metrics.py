@@ -63,7 +63,8 @@ def execution_match(
     semantics: str = "bird",
     known: Mapping[Query, Gold] | None = None,
 ) -> Scores:
-    """1 where the answer returns what the gold query returns; NaN where the gold query itself does not run.
+    """Score 1 where the answer returns what the gold query returns; NaN where the gold query itself does not
+    run.
 
     Answers run in the sandbox of `ccutils.tasks.sql`, under the limits that their gold query needed; `known`
     are results of gold queries that ran before, the others run here. Raises InputError for unknown semantics
@@ -93,7 +94,7 @@ def execution_match(
 
 
 def judge_outcome(answer: Outcome, gold: Outcome, sql: str, semantics: str) -> float:
-    """The score of one outcome; `sql` is the gold query."""
+    """Return the score of one outcome; `sql` is the gold query."""
     if gold.rows is None:
         return float("nan")
     if answer.rows is None:
@@ -104,7 +105,7 @@ def judge_outcome(answer: Outcome, gold: Outcome, sql: str, semantics: str) -> f
 
 
 def rounded(rows: Table) -> Table:
-    """Floats to DIGITS significant digits, but no whole number is rounded: it must equal its integer."""
+    """Round floats to DIGITS significant digits, but no whole number is rounded: it must equal its integer."""
 
     def one(value: Value) -> Value:
         if not isinstance(value, float):
@@ -115,7 +116,7 @@ def rounded(rows: Table) -> Table:
 
 
 def ordered(sql: str) -> bool:
-    """Whether a query orders its result: ORDER BY in its outermost part."""
+    """Tell whether a query orders its result: ORDER BY in its outermost part."""
     tree = tree_of(sql)
     if tree is None:  # SQLite runs some SQL that sqlglot cannot read: the benchmark's own rule then
         return "order by" in " ".join(sql.lower().split())
@@ -123,7 +124,9 @@ def ordered(sql: str) -> bool:
 
 
 def same_columns(given: Table, wanted: Table, in_order: bool) -> bool:
-    """Whether some order of the columns makes `given` equal to `wanted`, as lists or else as bags of rows."""
+    """Tell whether some order of the columns makes `given` equal to `wanted`, as lists or else as bags of
+    rows.
+    """
     if len(given) != len(wanted):
         return False
     if not wanted:
@@ -159,14 +162,15 @@ def same_columns(given: Table, wanted: Table, in_order: bool) -> bool:
 
 
 def sql_text_match(answers: Sequence[str], golds: Sequence[str]) -> Scores:
-    """1 where both say the same, by sqlglot: letter case of names and keywords, quotes of names, white space,
-    comments and the last semicolon do not count; aliases, the order of conditions and literals do."""
+    """Score 1 where both say the same, by sqlglot: letter case of names and keywords, quotes of names, white
+    space, comments and the last semicolon do not count; aliases, the order of conditions and literals do.
+    """
     pairs = zip(answers, golds, strict=True)
     return np.array([float((a := canonical(x)) is not None and a == canonical(y)) for x, y in pairs])
 
 
 def canonical(sql: str) -> str | None:
-    """A query in one form of writing, or None where it is not one query.
+    """Return a query in one form of writing, or None where it is not one query.
 
     >>> canonical('select "Name" from City ;') == canonical("SELECT name  FROM city")
     True
@@ -184,7 +188,7 @@ def canonical(sql: str) -> str | None:
 
 
 def tree_of(sql: str) -> exp.Query | None:
-    """The syntax tree of one query; None for what sqlglot cannot read. Answers may be anything."""
+    """Return the syntax tree of one query; None for what sqlglot cannot read. Answers may be anything."""
     if len(sql) > LONGEST_SQL:
         return None
     try:

@@ -27,7 +27,7 @@ CHARACTERS = 5_000_000  # of all values of a result together
 
 
 def limit_process(megabytes: int) -> None:
-    """No files written, no core dumps, little memory, before any query is read."""
+    """Forbid files and core dumps and allow little memory, before any query is read."""
     try:
         import resource
     except ImportError:  # Windows has no such limits: SQLite's own and the parent's clock remain
@@ -41,7 +41,7 @@ def limit_process(megabytes: int) -> None:
 
 
 def limit_cpu(seconds: float) -> None:
-    """The system ends this process when the next query has used `seconds` more of CPU time."""
+    """Let the system end this process when the next query has used `seconds` more of CPU time."""
     try:
         import resource
     except ImportError:
@@ -52,7 +52,7 @@ def limit_cpu(seconds: float) -> None:
 
 
 def connect(database: str, megabytes: int) -> sqlite3.Connection:
-    """A connection that can read the tables and views of this one file, and nothing else."""
+    """Open a connection that can read the tables and views of this one file, and nothing else."""
     connection = sqlite3.connect(f"file:{quote(database)}?mode=ro&immutable=1", uri=True)
     connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     for pragma in (
@@ -98,7 +98,7 @@ def connect(database: str, megabytes: int) -> sqlite3.Connection:
 
 
 def run_query(request: dict[str, Any], seconds: float, rows: int, megabytes: int) -> dict[str, Any]:
-    """The rows of one query, or why there are none."""
+    """Run one query: its rows, or why there are none."""
     limit_cpu(seconds)
     try:
         connection = connect(request["database"], megabytes)

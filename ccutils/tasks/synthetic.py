@@ -231,7 +231,9 @@ def gloss_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> 
 
 
 def alike(target: Example, trained: Sequence[str], novel: Sequence[str]) -> Sequence[str]:
-    """Labels for a target's changed one: as familiar as its own, or familiarity would tell which to take."""
+    """Return labels for a target's changed one: as familiar as its own, or familiarity would tell which to
+    take.
+    """
     return novel if target.output.split()[-1] in novel else trained
 
 

@@ -52,7 +52,7 @@ def translation(
     n_test: int = 300,
     max_new_tokens: int = 256,
 ) -> Task:
-    """Sentences in `source` to sentences in `target`, codes of LANGUAGES.
+    """Load sentences in `source` to sentences in `target`, codes of LANGUAGES.
 
     `path` is a folder of NTREX (newstest2019-src.eng.txt, newstest2019-ref.deu.txt, DOCUMENT_IDS.tsv) or a
     Hub id with a column `translation`, or `src` and `tgt`. OOD are whole documents, or with `group` "outlet"
@@ -126,7 +126,7 @@ def translation(
 
 
 def read_pairs(path: str, source: str, target: str) -> list[Record]:
-    """Rows with `source`, `target` and, where known, `document`."""
+    """Read rows with `source`, `target` and, where known, `document`."""
     if is_hub_id(path):
         return read_hub_pairs(path, source, target)
     names = {
@@ -153,7 +153,7 @@ def read_pairs(path: str, source: str, target: str) -> list[Record]:
 
 
 def read_hub_pairs(path: str, source: str, target: str) -> list[Record]:
-    """Pairs of a Hub set's train split; its configuration is named by both languages, or by one."""
+    """Read the pairs of a Hub set's train split; its configuration is named by both languages, or by one."""
     configs = hub_configs(path)
     names = (f"{source}-{target}", f"{target}-{source}", target if source == "en" else source)
     config = next((name for name in names if name in configs), None)
@@ -175,7 +175,7 @@ def read_hub_pairs(path: str, source: str, target: str) -> list[Record]:
 
 
 def pair_examples(records: Sequence[Record], group: str, report: Report) -> list[Example]:
-    """Rows as examples; those without text on one side are set aside."""
+    """Return rows as examples; those without text on one side are set aside."""
     made = []
     report.read += len(records)
     for record in records:
@@ -189,12 +189,12 @@ def pair_examples(records: Sequence[Record], group: str, report: Report) -> list
 
 
 def word_set(text: str) -> set[str]:
-    """Words in lower case: runs of LETTER."""
+    """Return words in lower case: runs of LETTER."""
     return set(re.findall(rf"{LETTER}+", text.lower()))
 
 
 def glossary(rows: Sequence[Example]) -> dict[str, str]:
-    """Content words of the source and, for each, the word of the target that most often comes with it.
+    """Return content words of the source and, for each, the word of the target that most often comes with it.
 
     A pair must be in two sentences at least and reach DICE; content words are long enough and rare.
     """
@@ -216,7 +216,7 @@ def glossary(rows: Sequence[Example]) -> dict[str, str]:
 
 
 def with_pairs(rows: Sequence[Example], known: dict[str, str]) -> list[Example]:
-    """The examples with the pairs of the glossary that they hold, as source=target."""
+    """Give the examples the pairs of the glossary that they hold, as source=target."""
     made = []
     for e in rows:
         there = word_set(e.output)
@@ -226,18 +226,18 @@ def with_pairs(rows: Sequence[Example], known: dict[str, str]) -> list[Example]:
 
 
 def shared(one: Example, other: Example) -> set[str]:
-    """Pairs that both hold. An example is relevant to a target where there is one (ours)."""
+    """Return pairs that both hold. An example is relevant to a target where there is one (ours)."""
     return set(one.extra["pairs"].split()) & set(other.extra["pairs"].split())
 
 
 def free_words(rows: Sequence[Example]) -> list[str]:
-    """Invented words that are in none of the texts."""
+    """Return invented words that are in none of the texts."""
     there = set().union(*(word_set(text) for e in rows for text in (e.input, e.output)))
     return [word for word in INVENTED if word not in there]
 
 
 def make_translation_score(judge: Score) -> Score:
-    """The task's score; a changed label (see `change_word`) is followed where its invented word is."""
+    """Make the task's score; a changed label (see `change_word`) is followed where its invented word is."""
 
     def score(answers: Sequence[str], rows: Sequence[Example]) -> metrics.Scores:
         invented = [word_set(e.output) & set(INVENTED) for e in rows]
@@ -280,14 +280,14 @@ def change_word(
 
 
 def changed_words(rows: Iterable[Example], invented: Sequence[str]) -> list[str]:
-    """What a changed label can have in place of a word: an invented one with the signs around it."""
+    """Return what a changed label can have in place of a word: an invented one with the signs around it."""
     olds = ((e, pair.split("=")[1]) for e in rows for pair in e.extra["pairs"].split())
     held = {(text, old) for e, old in olds for text in e.output.split(" ") if old in word_set(text)}
     return sorted({put_word(text, old, new) for text, old in held for new in invented})
 
 
 def put_word(text: str, old: str, new: str) -> str:
-    """The text with one word (in lower case) replaced wherever it stands alone, capital letter kept."""
+    """Replace one word (in lower case) of a text wherever it stands alone, capital letter kept."""
 
     def one(match: re.Match[str]) -> str:
         word = new.capitalize() if match[0][0].isupper() else new

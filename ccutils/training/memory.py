@@ -198,7 +198,7 @@ def activations(shape: Shape, setup: Setup) -> tuple[int, int]:
 
 
 def layer_bytes(shape: Shape, setup: Setup) -> int:
-    """Return bytes a token that a layer keeps for the backward pass, without its input and its MLP's product."""
+    """Return bytes a token that a layer keeps for the backward pass, without its input and MLP product."""
     size = setup.dtype.itemsize
     norms = 2 * (4 + size) * shape.hidden if size < 4 else 3 * size * shape.hidden  # float32 copies, outputs
     attention = attention_bytes(shape, setup)

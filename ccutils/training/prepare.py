@@ -89,7 +89,7 @@ def check_training(plan: Plan) -> None:
 
 
 def make_model(plan: Plan, path: str, layers: int = 0) -> PeftModel:
-    """The base, or its first `layers`, quantised if so planned, with a fresh adapter."""
+    """Load the base, or its first `layers`, quantised if so planned, with a fresh adapter."""
     base = load_base(path, quantise=plan.quantise, attention=kernel_of(plan), layers=layers)
     if is_small(base):
         unpack(base)
@@ -97,7 +97,7 @@ def make_model(plan: Plan, path: str, layers: int = 0) -> PeftModel:
 
 
 def kernel_of(plan: Plan) -> str:
-    """The attention to load a model with: FlashAttention cannot take the mask of shared contexts."""
+    """Return the attention to load a model with: FlashAttention cannot take the mask of shared contexts."""
     if plan.targets_per_context <= 1 or plan.attention != "auto":
         return plan.attention
     flex = torch.cuda.is_available() and not repeats_kv_heads()
@@ -105,7 +105,9 @@ def kernel_of(plan: Plan) -> str:
 
 
 def predict_memory(plan: Plan, path: str, survey: Survey) -> Prediction:
-    """Peak memory of the run, from the model's config and what its prompts are like, before it is loaded."""
+    """Predict the peak memory of the run, from the model's config and what its prompts are like, before it is
+    loaded.
+    """
     settings, group_size = plan.settings, max(1, plan.targets_per_context)
     return predict(
         config_of(path),

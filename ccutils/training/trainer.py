@@ -77,11 +77,11 @@ class ICTrainer(SFTTrainer):
         model.train = partial(stay_in_training, model)
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Not counted: nobody reads the sum, and it asks all modules at every step."""
+        """Count nothing: nobody reads the sum, and it asks all modules at every step."""
         return 0
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """None is written, which TRL would do beside every checkpoint."""
+        """Write none, which TRL would do beside every checkpoint."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
@@ -117,7 +117,7 @@ class MarkSaved(TrainerCallback):
 
 
 def stay_in_training(model: torch.nn.Module, mode: bool = True) -> torch.nn.Module:
-    """What `model.train` does, but nothing where the model is in that mode already."""
+    """Do what `model.train` does, but nothing where the model is in that mode already."""
     return model if model.training == mode else type(model).train(model, mode)
 
 
@@ -177,7 +177,7 @@ def make_trainer(
     micro: int,
     folder: Path,
 ) -> ICTrainer:
-    """The trainer of one run, with its data and its progress bar."""
+    """Make the trainer of one run, with its data and its progress bar."""
     arguments = SFTConfig(
         output_dir=str(folder),
         max_steps=settings.steps,
@@ -226,7 +226,7 @@ def make_trainer(
 
 
 def accumulation(batch: int, micro: int) -> int:
-    """Micro-batches in a step of one process."""
+    """Return micro-batches in a step of one process."""
     if batch % (micro * processes()):
         raise InputError(
             f"batch is {batch}: it must be a multiple of micro_batch, {micro}, times {processes()} processes."
@@ -235,22 +235,22 @@ def accumulation(batch: int, micro: int) -> int:
 
 
 def save_steps(settings: Settings) -> int:
-    """Steps from one checkpoint to the next."""
+    """Return steps from one checkpoint to the next."""
     return -(-settings.steps // settings.n_checkpoints)
 
 
 def micro_batch_size(settings: Settings) -> int:
-    """The micro-batch of one process."""
+    """Return the micro-batch of one process."""
     return settings.micro_batch or max(1, settings.batch // processes())
 
 
 def processes() -> int:
-    """How many processes `accelerate launch` has started for this run."""
+    """Return how many processes `accelerate launch` has started for this run."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def optimiser(name: str) -> str:
-    """The optimiser by transformers' name for it. Raises InputError for a name that it does not know."""
+    """Return the optimiser by transformers' name for it. Raises InputError for a name that it does not know."""
     known = ["auto", *OptimizerNames]
     if name not in known:
         raise InputError(f"optimiser {name!r} does not exist{nearest(name, known)}")
@@ -290,7 +290,7 @@ class Progress(TrainerCallback):
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:
-    """The whole checkpoints of a run by step, ascending."""
+    """Return the whole checkpoints of a run by step, ascending."""
     found = {
         int(path.name.rpartition("-")[2]): path
         for path in folder.glob("checkpoint-*")
@@ -300,13 +300,13 @@ def checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def newest(folder: Path) -> str | None:
-    """The last whole checkpoint, from which a run resumes."""
+    """Return the last whole checkpoint, from which a run resumes."""
     found = list(checkpoints(folder).values())
     return str(found[-1]) if found else None
 
 
 def spent(folder: Path) -> float:
-    """Seconds of training up to the last whole checkpoint, those of earlier tries included."""
+    """Return seconds of training up to the last whole checkpoint, those of earlier tries included."""
     path = newest(folder)
     mark = read_json(Path(path) / WHOLE) if path else {}
     return float(mark.get("seconds", 0.0))
