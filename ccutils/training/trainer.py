@@ -250,7 +250,7 @@ def processes() -> int:
 
 
 def optimiser(name: str) -> str:
-    """Return the optimiser by transformers' name for it. Raises InputError for a name that it does not know."""
+    """Return the optimiser by transformers' name for it. Raises InputError for an unknown name."""
     known = ["auto", *OptimizerNames]
     if name not in known:
         raise InputError(f"optimiser {name!r} does not exist{nearest(name, known)}")
