@@ -105,7 +105,7 @@ def judge_outcome(answer: Outcome, gold: Outcome, sql: str, semantics: str) -> f
 
 
 def rounded(rows: Table) -> Table:
-    """Round floats to DIGITS significant digits; no whole number is rounded, for it must equal its integer."""
+    """Round floats to DIGITS significant digits; whole numbers are not rounded: they must equal integers."""
 
     def one(value: Value) -> Value:
         if not isinstance(value, float):
