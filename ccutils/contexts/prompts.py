@@ -213,14 +213,14 @@ class Prompter:
 
 
 def special_names(tokenizer: "PreTrainedTokenizerBase") -> re.Pattern[str] | None:
-    """A pattern of the special tokens as they are written; None where there are none."""
+    """Return a pattern of the special tokens as they are written; None where there are none."""
     added = (t.content for t in tokenizer.added_tokens_decoder.values() if t.special)
     names = sorted({*added, *tokenizer.all_special_tokens} - {""}, key=len, reverse=True)
     return re.compile("|".join(map(re.escape, names))) if names else None
 
 
 def plain_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
-    """Token ids of a text in which special tokens are text like any other."""
+    """Return token ids of a text in which special tokens are text like any other."""
     return list(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 

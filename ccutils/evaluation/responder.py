@@ -47,7 +47,8 @@ class Responder:
         self.tokenizer = load_tokenizer(self.path)
 
     def prompts(self, questions: QuestionSet) -> list[Prompt]:
-        """The prompt of each question. What does not fit the window is dropped and counted, as in training.
+        """Return the prompt of each question. What does not fit the window is dropped and counted, as in
+        training.
 
         Raises InputError for expected answers that the tokenizer cannot write.
         """
@@ -61,7 +62,7 @@ class Responder:
     def answers(
         self, prompts: Sequence[Prompt], max_new_tokens: int, adapter: Path | None, folder: Path, name: str
     ) -> list[str]:
-        """Answers of the base, or of the base with an adapter, kept in files of `folder` or the cache.
+        """Return answers of the base, or of the base with an adapter, kept in files of `folder` or the cache.
 
         A file is named by a hash of everything an answer depends on, so that kept answers are never those of
         other questions or weights. What an interrupted call has written is not computed again.
@@ -148,12 +149,16 @@ def check_written(tokenizer: PreTrainedTokenizerBase, questions: QuestionSet, pa
 
 
 def importance(question: Question) -> list[float]:
-    """In which order demonstrations are dropped where not all fit: what the question is about goes last."""
+    """Return the order in which demonstrations are dropped where not all fit: what the question is about goes
+    last.
+    """
     return [near + needed for near, needed in zip(question.similarity, question.needed, strict=True)]
 
 
 def weights_of(path: str) -> list[Any]:
-    """What tells a model's weights from others of the same name: files with times, or the Hub's commit."""
+    """Return what tells a model's weights from others of the same name: files with times, or the Hub's
+    commit.
+    """
     files = sorted(Path(path).glob("*.safetensors"))
     if files:
         return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]

@@ -39,7 +39,7 @@ warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecate
 
 
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
-    """What `from_pretrained` takes: a directory for "tiny" (trained now if need be) and for "smollm2"
+    """Return what `from_pretrained` takes: a directory for "tiny" (trained now if need be) and for "smollm2"
     (fetched now if need be), a path or a Hub id.
 
     Raises InputError for a directory that does not exist or lacks a config, a tokenizer or safetensors, and
@@ -91,7 +91,7 @@ def check_hub(model: str) -> None:
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model, with a padding token. Raises InputError for one without an end of text."""
+    """Load a model's tokenizer, with a padding token. Raises InputError for one without an end of text."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
@@ -109,7 +109,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 def load_base(
     path: str, *, quantise: bool = True, attention: str = "auto", layers: int = 0
 ) -> PreTrainedModel:
-    """A base model on the GPU if there is one, its linear layers in NF4 by bitsandbytes if `quantise`.
+    """Load a base model on the GPU if there is one, its linear layers in NF4 by bitsandbytes if `quantise`.
 
     `attention` is transformers' name of a kernel; "auto": FlashAttention where it is installed, else sdpa.
     `layers` loads the first so many alone, to time them (0: all).
@@ -206,7 +206,7 @@ def check_model_takes(config: PretrainedConfig, lora: Lora, attention: str = "au
 
 
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """A base with the adapter of a checkpoint folder on it, for answering.
+    """Load a base with the adapter of a checkpoint folder on it, for answering.
 
     The adapter is put into the base itself: take it off with `.unload()`, which returns the base as it was,
     before the next one goes on. Raises ValueError where one is on.
@@ -217,7 +217,7 @@ def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
 
 
 def attention_kernel(name: str) -> str:
-    """The kernel to ask transformers for; FlashAttention needs a GPU and half precision.
+    """Return the kernel to ask transformers for; FlashAttention needs a GPU and half precision.
 
     Raises InputError for a name that transformers does not know.
     """
@@ -231,12 +231,14 @@ def attention_kernel(name: str) -> str:
 
 
 def repeats_kv_heads() -> bool:
-    """Whether attention must repeat keys and values: GPUs before sm80 (a T4) have no kernel that need not."""
+    """Tell whether attention must repeat keys and values: GPUs before sm80 (a T4) have no kernel that need
+    not.
+    """
     return torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8
 
 
 def config_of(path: str, layers: int = 0) -> PretrainedConfig:
-    """The config of a model, or of its first `layers` alone. Raises InputError if it cannot be had."""
+    """Return the config of a model, or of its first `layers` alone. Raises InputError if it cannot be had."""
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(path)
     except OSError as error:
@@ -250,7 +252,9 @@ def config_of(path: str, layers: int = 0) -> PretrainedConfig:
 
 
 def context_length(path: str) -> int:
-    """The most tokens a model can read. Raises InputError if its config cannot be had or does not tell."""
+    """Return the most tokens a model can read. Raises InputError if its config cannot be had or does not
+    tell.
+    """
     window = getattr(config_of(path).get_text_config(), "max_position_embeddings", None)
     if window is None:
         raise InputError(f"the config of model {path!r} does not tell its window: set `window`.")
@@ -258,12 +262,12 @@ def context_length(path: str) -> int:
 
 
 def uses_fsdp() -> bool:
-    """Whether `accelerate launch` has been told to split the model over GPUs (FSDP)."""
+    """Tell whether `accelerate launch` has been told to split the model over GPUs (FSDP)."""
     return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
 def compute_dtype() -> torch.dtype:
-    """float32 on CPU; on GPU bfloat16 where the card has it (not a T4), else float16."""
+    """Return float32 on CPU; on GPU bfloat16 where the card has it (not a T4), else float16."""
     if not torch.cuda.is_available():
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

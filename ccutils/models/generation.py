@@ -29,7 +29,7 @@ def answer(
     max_new_tokens: int,
     batch_tokens: int = 0,
 ) -> list[str]:
-    """One answer a prompt, greedily, up to the first line break: task answers are one line.
+    """Answer each prompt greedily, up to the first line break: task answers are one line.
 
     `batch_tokens` is the most tokens, of prompts with their answers, in a batch; 0: what the device has room
     for. If the GPU's memory runs out, it is halved. Raises InputError where even a single prompt does not
@@ -49,7 +49,7 @@ def answer_each(
     batch_tokens: int = 0,
     least: int = LEAST,
 ) -> Iterator[tuple[int, str]]:
-    """The same as pairs of a prompt's place and its answer, as they are found; `least` is that of `grow`."""
+    """Yield pairs of a prompt's place and its answer, as they are found; `least` is that of `grow`."""
     batch_tokens = batch_tokens or room(model)
     stop = stop_tokens(tokenizer)
     left = sorted(range(len(prompts)), key=lambda i: list(prompts[i]))  # what begins alike lies together
@@ -83,8 +83,9 @@ def answer_tree(
     stop: Sequence[int],
     batch_tokens: int,
 ) -> Iterator[tuple[Sequence[int], list[int]]]:
-    """Places of equal prompts and their new tokens, of a tree from `grow`: shared stretches first, by
-    depth."""
+    """Yield the places of equal prompts and their new tokens, of a tree from `grow`: shared stretches first,
+    by depth.
+    """
     for nodes in depths:
         for batch in batches([node for node in nodes if not node.prompts], 0, batch_tokens):
             keep_spans(batch, read(model, batch)[1])
@@ -95,7 +96,7 @@ def answer_tree(
 
 
 def batches(nodes: Sequence[PrefixNode], more: int, batch_tokens: int) -> Iterator[list[PrefixNode]]:
-    """Nodes of like length together, in batches of at most `batch_tokens` with `more` for each node."""
+    """Yield nodes of like length together, in batches of at most `batch_tokens` with `more` for each node."""
     batch, longest = list[PrefixNode](), 0
     for node in sorted(nodes, key=lambda node: (len(node.tokens), node.start)):
         longest = max(longest, node.end)
@@ -137,7 +138,7 @@ def read(model: Any, nodes: Sequence[PrefixNode]) -> tuple[Tensor, DynamicCache,
 
 
 def remembered(nodes: Sequence[PrefixNode], past: int) -> DynamicCache:
-    """A cache of `past` columns with the spans of each node's parents, on the right."""
+    """Return a cache of `past` columns with the spans of each node's parents, on the right."""
     cache = DynamicCache()
     if past:
         kept = next(node.parent.kept() for node in nodes if node.parent)
@@ -165,7 +166,7 @@ def keep_spans(nodes: Sequence[PrefixNode], cache: DynamicCache) -> None:
 def write(
     model: Any, nodes: Sequence[PrefixNode], max_new_tokens: int, stop: Sequence[int]
 ) -> list[list[int]]:
-    """The most likely next tokens behind each leaf, up to one of `stop` (included) or `max_new_tokens`."""
+    """Write the likeliest tokens behind each leaf, up to one of `stop` (included) or `max_new_tokens`."""
     logits, cache, mask = read(model, nodes)
     ends = torch.tensor(stop, device=mask.device)
     rows = torch.arange(len(nodes), device=mask.device)  # the node of each row of the batch
@@ -197,7 +198,7 @@ def write(
 
 
 def count_fitting(sizes: Sequence[int], most: int) -> int:
-    """How many of the first sizes come to at most `most` together; at least one."""
+    """Return how many of the first sizes come to at most `most` together; at least one."""
     n, total = 1, sizes[0]
     while n < len(sizes) and total + sizes[n] <= most:
         total += sizes[n]
@@ -206,7 +207,7 @@ def count_fitting(sizes: Sequence[int], most: int) -> int:
 
 
 def room(model: Any) -> int:
-    """How many tokens a batch may hold: on a GPU by its free memory and the model's shape."""
+    """Return how many tokens a batch may hold: on a GPU by its free memory and the model's shape."""
     device = next(model.parameters()).device
     if device.type != "cuda":
         return CPU_TOKENS
@@ -221,7 +222,7 @@ def room(model: Any) -> int:
 
 @lru_cache(maxsize=4)
 def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The end of sequence, that of a turn in a chat template, and every token with a line break."""
+    """Return the end of sequence, that of a turn in a chat template, and every token with a line break."""
     ids = list(range(len(tokenizer)))
     breaks = [
         i for i, text in zip(ids, tokenizer.batch_decode([[i] for i in ids]), strict=True) if "\n" in text

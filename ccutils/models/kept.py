@@ -62,7 +62,9 @@ def keep_base(
 
 
 def round_weights(model: LlamaForCausalLM) -> None:
-    """Round the weights to what float16 holds, in place: a base that was kept and one just made are equal."""
+    """Round the weights to what float16 holds, in place: a base that was kept and one just made are
+    equal.
+    """
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(parameter.half().float())

@@ -91,7 +91,7 @@ def gaps(rows: pd.DataFrame, wanted: Sequence[Headline]) -> str:
 
 
 def unjudged(rows: pd.DataFrame) -> str:
-    """A sentence that counts the answers that could not be judged, and names where; '' where all were."""
+    """Return a sentence that counts the answers that could not be judged, and where; '' where all were."""
     found = rows[rows["probe"] == "unjudged"]
     if found.empty:
         return ""

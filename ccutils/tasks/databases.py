@@ -17,7 +17,7 @@ TABLES = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT 
 
 
 def find_databases(folder: str) -> dict[str, Path]:
-    """Database files below a folder by db_id, the file's name without its ending."""
+    """Return database files below a folder by db_id, the file's name without its ending."""
     if is_hub_id(folder):
         raise InputError(f"databases folder {folder!r} does not exist: Hub data sets come without them.")
     root = here(folder) if here(folder).is_dir() else here(folder).parent
@@ -33,8 +33,8 @@ def find_databases(folder: str) -> dict[str, Path]:
 def describe(
     db_ids: set[str], files: dict[str, Path], schema: str
 ) -> tuple[dict[str, tuple[str, frozenset[str]]], dict[str, str]]:
-    """For each database that can be read: its schema as prompts show it, and its names in lower case; for
-    the others, why they cannot. SQLite's own tables are left out, and names are quoted that need it.
+    """Return for each database that can be read: its schema as prompts show it, and its names in lower case;
+    for the others, why they cannot. SQLite's own tables are left out, and names are quoted that need it.
 
     Raises InputError for a database that is not whole, as `check_database` does.
     """
@@ -72,7 +72,7 @@ def describe(
 
 @lru_cache(maxsize=10_000)
 def quoted(name: str) -> str:
-    """A name as SQL must write it: in double quotes where it is no plain word, or a keyword to SQLite."""
+    """Return a name as SQL must write it: in double quotes if it is no plain word or a keyword to SQLite."""
     if re.fullmatch(r"[^\W\d]\w*", name):
         with closing(sqlite3.connect(":memory:")) as connection, suppress(sqlite3.Error):
             connection.execute(f"CREATE TABLE {name} ({name})")

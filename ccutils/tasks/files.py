@@ -24,7 +24,7 @@ class Record:
     place: str
 
     def text(self, *columns: str) -> str:
-        """The first of `columns` that holds text, stripped; '' where none does.
+        """Return the first of `columns` that holds text, stripped; '' where none does.
 
         Line breaks become spaces: in prompts a line break ends an answer.
         """
@@ -47,7 +47,7 @@ class Report:
         self.aside.append((reason, record.place))
 
     def usable(self, record: Record, *texts: str) -> bool:
-        """Whether the texts can be written as UTF-8; if not, the record is set aside.
+        """Tell whether the texts can be written as UTF-8; if not, the record is set aside.
 
         JSON can hold halves of characters, such as "\\ud83d" alone, which end a later step.
         """
@@ -59,7 +59,9 @@ class Report:
         return True
 
     def cause(self) -> str:
-        """The commonest reason for setting rows aside, where it first arose, and how often; '' for none."""
+        """Return the commonest reason for setting rows aside, where it first arose, and how often; '' for
+        none.
+        """
         if not self.aside:
             return ""
         (why, n), *others = Counter(why for why, _ in self.aside).most_common()
@@ -75,7 +77,7 @@ class Report:
             )
 
     def facts(self) -> dict[str, str | int | float]:
-        """For Task.facts: rows read, rows set aside, and for each reason how many and five places."""
+        """Return, for Task.facts, rows read, rows set aside, and for each reason how many and five places."""
         reasons = Counter(why for why, _ in self.aside)
         facts: dict[str, str | int | float] = {"rows_read": self.read, "rows_set_aside": len(self.aside)}
         for why, n in reasons.items():
@@ -91,7 +93,7 @@ class Report:
 
 
 def here(path: str | Path) -> Path:
-    """A path on this machine, with `~` as the home folder."""
+    """Return a path on this machine, with `~` as the home folder."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -99,12 +101,12 @@ def here(path: str | Path) -> Path:
 
 
 def is_file_name(path: str | Path) -> bool:
-    """Whether a path ends as one of the files that rows are read from, in letters of any case."""
+    """Tell whether a path ends as one of the files that rows are read from, in letters of any case."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
 def read_records(path: Path, required: Sequence[str] = ()) -> list[Record]:
-    """Rows of a .jsonl, .json (a list), .csv, .tsv or .parquet file.
+    """Read the rows of a .jsonl, .json (a list), .csv, .tsv or .parquet file.
 
     Raises InputError, naming file and line, for a file that is missing, empty, not UTF-8 or broken, that
     names a column twice, and where no row at all has one of the `required` columns.
@@ -130,7 +132,9 @@ def require(records: Sequence[Record], columns: Sequence[str], source: str) -> N
 
 
 def read_lines(path: Path) -> list[str]:
-    """A text file's lines, ended by LF or CRLF and nothing else. Raises InputError as `read_records` does."""
+    """Read a text file's lines, ended by LF or CRLF and nothing else. Raises InputError as `read_records`
+    does.
+    """
     path = here(path)
     try:
         data = path.read_bytes()
@@ -162,7 +166,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def from_json(text: str) -> Any:
-    """What a JSON text holds; numbers that Python would change stay as they are written, as text.
+    """Return what a JSON text holds; numbers that Python would change stay as they are written, as text.
 
     Raises ValueError (json.JSONDecodeError where there is a place) for text that is no JSON.
     """
@@ -253,6 +257,6 @@ def _parquet(path: Path) -> Iterator[Record]:
 def records_of(
     rows: Iterable[Mapping[Any, Any]], source: str, numbers: Iterable[int] | None = None
 ) -> Iterator[Record]:
-    """Records of rows already in memory (a frame's, a Hub set's), numbered from 1 unless told."""
+    """Return records of rows already in memory (a frame's, a Hub set's), numbered from 1 unless told."""
     for number, row in zip(numbers if numbers is not None else count(1), rows, strict=False):
         yield Record({str(column): value for column, value in row.items()}, f"{source}, row {number}")

@@ -120,7 +120,9 @@ def put_frame(text: str, line: Line, rng: np.random.Generator) -> str:
 
 
 def pick(texts: Sequence[str], rng: np.random.Generator) -> str:
-    """Pick one of some texts, all equally likely; faster than `rng.choice`, which makes an array of them."""
+    """Pick one of some texts, all equally likely; faster than `rng.choice`, which makes an array of
+    them.
+    """
     return texts[int(rng.integers(len(texts)))]
 
 

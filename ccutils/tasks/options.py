@@ -13,7 +13,7 @@ WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or
 
 
 def check_options(task: str, loader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, with numbers that YAML reads as text (2e-1) made numbers.
+    """Return the options, with numbers that YAML reads as text (2e-1) made numbers.
 
     Raises InputError for an option that the loader has not, of a kind that it does not declare, or an empty
     text.
@@ -27,7 +27,9 @@ def check_options(task: str, loader: Callable[..., Any], options: Mapping[str, A
 
 
 def checked(where: str, value: Any, hint: Any) -> Any:
-    """The value if it is of the kind of a type hint: a plain type, one or None, or a sequence of texts."""
+    """Return the value if it is of the kind of a type hint: a plain type, one or None, or a sequence of
+    texts.
+    """
     if isinstance(hint, types.UnionType):
         if value is None:
             return None

@@ -41,7 +41,7 @@ def requests(
     n_test: int = 200,
     test_split: str = "test",
 ) -> Task:
-    """Requests to the name of their intent, or to a short parse in MTOP's notation.
+    """Return requests to the name of their intent, or to a short parse in MTOP's notation.
 
     `answer` is "intent" or "parse". Intent i of the pool and the ID test is drawn with probability
     proportional to i ** -zipf, in an order that all seeds share; those of `ood_domains`, which are in the OOD

@@ -22,8 +22,8 @@ AT_EDGES = re.compile(
 
 
 def normalise(text: str) -> str:
-    """The text without case, width of letters, marks of sentences and repeated spaces: texts equal in this
-    form are near-duplicates (ours).
+    """Return the text without case, width of letters, marks of sentences and repeated spaces: texts equal in
+    this form are near-duplicates (ours).
 
     Signs count, since `2 + 3` is not `2 - 3`, nor C++ C#, nor one emoji another; so do combining marks, with
     which Tamil and Hindi write vowels, and raised digits.
@@ -75,7 +75,7 @@ def keep_apart(
 
 
 def take(examples: Sequence[Example], size: int, rng: np.random.Generator) -> list[Example]:
-    """`size` of the examples in random order, or all of them where there are fewer."""
+    """Return `size` of the examples in random order, or all of them where there are fewer."""
     return [examples[i] for i in rng.permutation(len(examples))[:size]]
 
 
@@ -92,7 +92,7 @@ def divide(
 
 
 def common_words(texts: Iterable[str], n: int = 4200) -> list[str]:
-    """The `n` most frequent words, the same for all seeds, so that they share one tiny base."""
+    """Return the `n` most frequent words, the same for all seeds, so that they share one tiny base."""
     counts = Counter(word for text in texts for word in re.findall(r"\w+(?:[.'’_-]\w+)*|[^\w\s]", text))
     return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:n]]
 
@@ -100,7 +100,8 @@ def common_words(texts: Iterable[str], n: int = 4200) -> list[str]:
 def hold_out(
     groups: Mapping[str, int], share: float, rng: np.random.Generator, least: int = 1, cause: str = ""
 ) -> set[str]:
-    """Groups drawn at random until they hold `share` of the examples; `least` groups at the least, never all.
+    """Return groups drawn at random until they hold `share` of the examples; `least` groups at the least,
+    never all.
 
     `groups` maps each group to its number of examples. Raises InputError with fewer than two groups, and with
     the `cause` that a report knows of.

@@ -52,7 +52,7 @@ def run_golds(queries: Sequence[Query]) -> list[Gold]:
 
 
 def stopped(outcome: Outcome) -> bool:
-    """Whether a limit, or the death of its process, ended the query rather than its own text."""
+    """Tell whether a limit, or the death of its process, ended the query rather than its own text."""
     return "limit:" in outcome.error or "process died" in outcome.error or "memory" in outcome.error.lower()
 
 

@@ -20,12 +20,12 @@ TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|\w+|[^\w\s]|\s
 
 
 def bare_token(token: str) -> str:
-    """A token without the quotes of a name, in lower case; string literals keep theirs."""
+    """Return a token without the quotes of a name, in lower case; string literals keep theirs."""
     return token[1:-1].lower() if len(token) > 1 and token[0] in '"`[' else token.lower()
 
 
 def name_places(sql: str) -> list[tuple[int, int, str]]:
-    """Where names of tables and columns stand in a query, (start, end, name in lower case), in order.
+    """Return where names of tables and columns stand in a query, (start, end, name in lower case), in order.
 
     By sqlglot's tree, so that neither keywords, functions and texts nor the query's own aliases count. Of SQL
     that it cannot read, by its tokens.
@@ -46,14 +46,14 @@ def name_places(sql: str) -> list[tuple[int, int, str]]:
 
 
 def is_name(name: exp.Identifier, parent: exp.Expr | None) -> bool:
-    """Whether an identifier of the tree is a table's or column's name rather than an alias."""
+    """Tell whether an identifier of the tree is a table's or column's name rather than an alias."""
     if isinstance(parent, exp.Column | exp.Table):
         return name.arg_key in ("this", "table") and not sorts_by_alias(name, parent)
     return isinstance(parent, exp.Join | exp.Tuple)  # USING (name)
 
 
 def sorts_by_alias(name: exp.Identifier, parent: exp.Expr) -> bool:
-    """Whether a bare name in ORDER BY is that of a column which the query itself has named so."""
+    """Tell whether a bare name in ORDER BY is that of a column which the query itself has named so."""
     order = parent.find_ancestor(exp.Order)
     if order is None or parent.args.get("table") or not isinstance(order.parent, exp.Select):
         return False
@@ -62,7 +62,7 @@ def sorts_by_alias(name: exp.Identifier, parent: exp.Expr) -> bool:
 
 
 def by_tokens(sql: str) -> list[tuple[int, int, str]]:
-    """Names of SQL that sqlglot can cut into tokens but not read, or else what looks like a name."""
+    """Return names of SQL that sqlglot can cut into tokens but not read, or else what looks like a name."""
     try:
         tokens = sqlglot.tokenize(sql, read="sqlite")
     except sqlglot.errors.SqlglotError:
@@ -78,12 +78,12 @@ def by_tokens(sql: str) -> list[tuple[int, int, str]]:
 
 
 def names_used(sql: str, known: Collection[str]) -> frozenset[str]:
-    """The `known` names (in lower case) of tables and columns that a query uses."""
+    """Return the `known` names (in lower case) of tables and columns that a query uses."""
     return frozenset(name for _, _, name in name_places(sql) if name in known)
 
 
 def template(sql: str, known: Collection[str]) -> str:
-    """The query with its literals blanked: queries of one template ask the same of different values."""
+    """Blank the literals of a query: queries of one template ask the same of different values."""
     blanked = []
     for token in TOKEN.findall(sql.rstrip("; \n")):
         name = bare_token(token)
@@ -94,7 +94,7 @@ def template(sql: str, known: Collection[str]) -> str:
 
 
 def rename_table(sql: str, name: str) -> str:
-    """The query with `name` (in lower case) renamed wherever it stands as a name."""
+    """Rename `name` (in lower case) in a query wherever it stands as a name."""
     for start, end, found in reversed(name_places(sql)):
         if found == name:
             quote = sql[start] in '"`['
@@ -104,13 +104,13 @@ def rename_table(sql: str, name: str) -> str:
 
 
 def all_labels(rows: Iterable[Example]) -> list[str]:
-    """Every query as it is, and with each of its names renamed as a changed label has it."""
+    """Return every query as it is, and with each of its names renamed as a changed label has it."""
     made = {(e.output, name) for e in rows for name in e.extra["names"].split("\n")}
     return sorted({sql for sql, _ in made} | {rename_table(sql, name) for sql, name in made if name})
 
 
 def spaced(sql: str) -> str:
-    """The query with spaces between all its tokens, for tokenizers of whole words; quotes stand alone."""
+    """Put spaces between all tokens of a query, for tokenizers of whole words; quotes stand alone."""
     parts = []
     for token in re.findall(r"<=|>=|<>|!=|==|\|\||\d+\.\d+|" + TOKEN.pattern, sql):
         parts.append(
@@ -120,12 +120,12 @@ def spaced(sql: str) -> str:
 
 
 def unspaced(sql: str) -> str:
-    """A query whose quoted texts have lost the spaces at their edges that `spaced` gave them."""
+    """Return a query whose quoted texts have lost the spaces at their edges that `spaced` gave them."""
     return re.sub(r"(['\"]) ?(.*?) ?\1", r"\1\2\1", sql)
 
 
 def undo(sql: str) -> tuple[str, frozenset[str]]:
-    """The query with the renaming undone, and the names that had been renamed, in lower case."""
+    """Undo a renaming: return the query, and the names that had been renamed, in lower case."""
     renamed = set()
     for start, end, name in reversed(name_places(sql)):
         if name.endswith(RENAMED):
@@ -136,7 +136,7 @@ def undo(sql: str) -> tuple[str, frozenset[str]]:
 
 
 def relevant(target: Example, e: Example) -> bool:
-    """Whether an example's query uses the same tables and columns of the same database (ours)."""
+    """Tell whether an example's query uses the same tables and columns of the same database (ours)."""
     return (target.extra["db_id"], target.extra["names"]) == (e.extra["db_id"], e.extra["names"])
 
 

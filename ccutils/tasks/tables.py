@@ -17,7 +17,7 @@ Rows = list[tuple[int, list[str]]]
 
 
 def comma_rows(lines: Sequence[str], source: str) -> Rows:
-    """Rows of CSV, whose cells may be quoted and then hold line breaks.
+    """Return rows of CSV, whose cells may be quoted and then hold line breaks.
 
     Raises InputError for quotes that do not close; warns of a cell that has swallowed what look like rows.
     """
@@ -27,7 +27,7 @@ def comma_rows(lines: Sequence[str], source: str) -> Rows:
 
 
 def tab_rows(lines: Sequence[str], source: str) -> Rows:
-    """Rows of TSV. Most programs write it without quoting, and then a quote is a sign like any other.
+    """Return rows of TSV. Most programs write it without quoting, and then a quote is a sign like any other.
 
     It is taken as quoted only where all of it reads so and something shows it: a quoted header, doubled
     quotes, or lines that have the header's number of cells in no other way. A line of an unquoted file is a
@@ -53,7 +53,7 @@ def tab_rows(lines: Sequence[str], source: str) -> Rows:
 
 
 def quoted_rows(lines: Sequence[str], delimiter: str, source: str) -> Rows:
-    """Rows of a file with quoting. Raises InputError for quotes that do not close."""
+    """Return rows of a file with quoting. Raises InputError for quotes that do not close."""
     inside = "\0"  # stands for a bare CR, at which `csv` would end the row; NUL is not in the text
     feed = (line.replace("\r", inside) + "\n" for line in lines)
     before = csv.field_size_limit(max(csv.field_size_limit(), sum(len(line) + 1 for line in lines)))

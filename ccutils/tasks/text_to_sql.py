@@ -57,7 +57,8 @@ def text_to_sql(
     n_test: int = 300,
     max_new_tokens: int = 256,
 ) -> Task:
-    """Questions to SQL, from a folder as BIRD, Spider or GeoQuery comes, from one file, or from a Hub id.
+    """Load questions to SQL, from a folder as BIRD, Spider or GeoQuery comes, from one file, or from a Hub
+    id.
 
     `databases` is the folder (searched below, too) of <db_id>.sqlite files; by default `path`. `schema` in
     prompts: "names" of tables and columns, "ddl", or "none". `metric` is "execution" (see `semantics`) or
@@ -171,7 +172,7 @@ def query_examples(
     unread: dict[str, str],
     report: Report,
 ) -> list[Example]:
-    """Rows as examples; those without question, SQL or database are set aside."""
+    """Return rows as examples; those without question, SQL or database are set aside."""
     made = []
     report.read += len(records)
     for record in records:
@@ -205,7 +206,7 @@ def take_running(
     report: Report,
     golds: dict[Query, Gold],
 ) -> list[Example]:
-    """`size` examples in random order (or all) whose gold query runs; the report is told of the others.
+    """Take `size` examples in random order (or all) whose gold query runs; the report is told of the others.
 
     Queries run only as far as they are needed: those of BIRD can take minutes. Their results are kept in
     `golds` unless they are large.
@@ -230,8 +231,8 @@ def take_running(
 def make_sql_score(
     metric: str, semantics: str, spaces: bool = False, golds: Mapping[Query, Gold] | None = None
 ) -> Score:
-    """The task's score. A changed label (see `change_name`) is followed where the answer renames the same
-    names and, with the renaming undone, is as good as the gold query.
+    """Make the task's score. A changed label (see `change_name`) is followed where the answer renames the
+    same names and, with the renaming undone, is as good as the gold query.
 
     An answer once judged by execution is not executed again: checkpoints and the Copy-score ask for the same
     ones many times, and each call would start processes.

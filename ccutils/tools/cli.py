@@ -31,7 +31,7 @@ def columns(command: Any) -> Any:
 @click.group(epilog=CODES)
 @click.version_option(ccutils.__version__, prog_name="ccutils")
 def commands() -> None:
-    """Contrastive contexts for any trainer, and a check-up of any model.
+    """Return contrastive contexts for any trainer, and a check-up of any model.
 
     DATA is a .jsonl, .json, .csv, .tsv or .parquet file with columns of text.
     """

@@ -47,7 +47,7 @@ class TrainingSet(EpochContexts):
         return self.sampler.group_size if isinstance(self.sampler, SharedSampler) else 1
 
     def tokens(self, places: Sequence[int]) -> dict[str, list[list[int]]]:
-        """`input_ids` and `labels` of the prompts with their answers; only the answer's labels count."""
+        """Make `input_ids` and `labels` of the prompts with their answers; the answer's labels count."""
         features = [feature(prompt.ids, answer) for prompt, answer in self._prompts(places)]
         return {name: [f[name] for f in features] for name in ("input_ids", "labels")}
 
@@ -58,7 +58,7 @@ class TrainingSet(EpochContexts):
             yield self.prompter.prompt(demonstrations, target, len(answer), nearness), answer
 
     def dataset(self, n: int) -> Dataset:
-        """The first n prompts as a data set that makes each when it is asked for."""
+        """Return the first n prompts as a data set that makes each when it is asked for."""
         rows = Dataset.from_dict({"place": np.arange(n)})
         return rows.with_transform(lambda batch: self.tokens(batch["place"]))
 
@@ -86,6 +86,6 @@ class TrainingSet(EpochContexts):
         )
 
     def show(self, place: int) -> str:
-        """The prompt at one place and its answer, as a person reads them."""
+        """Return the prompt at one place and its answer, as a person reads them."""
         target, demonstrations, _ = self.contexts([place])[0]
         return f"{self.prompter.text(demonstrations, target)} «{shorten(target.output, 200)}»"

@@ -88,7 +88,7 @@ class ICTrainer(SFTTrainer):
         self.mark_saved()
 
     def mark_saved(self) -> None:
-        """Mark the checkpoint of this step as whole, and strip the older ones."""
+        """Return mark the checkpoint of this step as whole, and strip the older ones."""
         self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
         if self.args.should_save:
             folder = Path(str(self.args.output_dir))

@@ -20,6 +20,17 @@ MTOP = Path(__file__).parents[3] / "shared" / "data" / "mtop_en" / "train.jsonl"
 BACKENDS = ["bm25", "tfidf"]
 
 
+def test_fold_ignores_case_and_spaces_alone() -> None:
+    assert fold(" Play\u00a0 JAZZ\n") == fold("play jazz")
+    assert fold("play jazz!") != fold("play jazz")
+
+
+def test_unknown_words_lower_bm25_similarity() -> None:
+    index = Index(["wake me at six", "play some jazz"], "bm25")
+    row = np.array([[0]])
+    assert index.similarity(["wake me"], row) > index.similarity(["wake me xylophone"], row) > 0.1
+
+
 def bm25_by_hand(query: str, text: str, pool: list[str]) -> float:
     """Lucene's BM25 with k1 = 1.5 and b = 0.75, over the score of the query with itself."""
     pools = [words(t) for t in pool]
@@ -104,12 +115,6 @@ def test_a_text_is_wholly_similar_to_itself_and_not_to_a_stranger(backend: str) 
     np.testing.assert_allclose(index.between(["new words"], ["new words"]), [1.0 if backend == "bm25" else 0])
 
 
-def test_unknown_words_lower_bm25_similarity() -> None:
-    index = Index(["wake me at six", "play some jazz"], "bm25")
-    row = np.array([[0]])
-    assert index.similarity(["wake me"], row) > index.similarity(["wake me xylophone"], row) > 0.1
-
-
 def test_more_is_fetched_while_a_tie_could_change_the_answer() -> None:
     pool = ["x y"] + ["a b"] * 300 + ["a b c"] * 5
     found = Index(pool, "tfidf").search(["a b"], 4, exclude=[[1, 2]])
@@ -134,11 +139,6 @@ def test_words_keep_the_vowel_signs_of_tamil_and_hindi() -> None:
     assert words("क्\u200dष") == ["क्ष"]  # a joiner changes the look, not the word
     assert words("\u0bca") == words("\u0bc6\u0bbe")  # one sign, written in two ways
     assert words("It's ２ o'clock, STRAßE_x") == ["it", "s", "2", "o", "clock", "strasse", "x"]
-
-
-def test_fold_ignores_case_and_spaces_alone() -> None:
-    assert fold(" Play\u00a0 JAZZ\n") == fold("play jazz")
-    assert fold("play jazz!") != fold("play jazz")
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:

@@ -32,6 +32,20 @@ from ccutils.models.packed_attention import block_mask, parts_of
 from ccutils.models.packing import Feature, SharedCollator, group_prompts, pack, share
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:flex_attention called without")
+
+
+def test_the_mask_by_hand() -> None:
+    segments = torch.tensor([[0, 0, 1, 1, 2, -1], [1, 2, 2, 3, 3, 3]])
+    expected = [
+        ["x.....", "xx....", "xxx...", "xxxx..", "xx..x.", ".....x"],
+        ["x.....", ".x....", ".xx...", "...x..", "...xx.", "...xxx"],
+    ]
+    found = create_mask(block_mask(segments).mask_mod, 2, 1, 6, 6, device="cpu")
+    for mask, lines in zip(found, expected, strict=True):
+        assert ["".join(".x"[int(sees)] for sees in line) for line in mask[0].tolist()] == lines
+    assert parts_of(segments) == [[(0, 2), (1, 2), (2, 1), (-1, 1)], [(1, 1), (2, 2), (3, 3)]]
+
+
 VOCABULARY = 50
 SHAPE: dict[str, Any] = {
     "vocab_size": VOCABULARY,
@@ -129,18 +143,6 @@ def test_a_packed_group_holds_its_prompts(shared: list[int], rests: list[tuple[l
     firsts = [next(j for j, label in enumerate(f["labels"]) if label != IGNORE) for f in features]
     longer = {tuple(f["input_ids"][: n + 1]) for f in features}
     assert n == min(firsts) - 1 or len(longer) > 1  # nothing more could be shared
-
-
-def test_the_mask_by_hand() -> None:
-    segments = torch.tensor([[0, 0, 1, 1, 2, -1], [1, 2, 2, 3, 3, 3]])
-    expected = [
-        ["x.....", "xx....", "xxx...", "xxxx..", "xx..x.", ".....x"],
-        ["x.....", ".x....", ".xx...", "...x..", "...xx.", "...xxx"],
-    ]
-    found = create_mask(block_mask(segments).mask_mod, 2, 1, 6, 6, device="cpu")
-    for mask, lines in zip(found, expected, strict=True):
-        assert ["".join(".x"[int(sees)] for sees in line) for line in mask[0].tolist()] == lines
-    assert parts_of(segments) == [[(0, 2), (1, 2), (2, 1), (-1, 1)], [(1, 1), (2, 2), (3, 3)]]
 
 
 def test_flex_attention_skips_what_branches_do_not_see() -> None:

@@ -13,6 +13,21 @@ from ccutils.errors import InputError
 from ccutils.tasks.sql import Limits, execute_queries
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "geoquery_sql"
+
+
+def test_what_is_no_database_costs_its_items(tmp_path):
+    (tmp_path / "x.sqlite").write_text("no database " * 100)
+    (outcome,) = execute_queries([(tmp_path / "x.sqlite", "SELECT 1")])
+    assert outcome.rows is None and "not a database" in outcome.error
+
+
+def test_odd_file_names_are_opened_as_they_are(tmp_path, folder):
+    odd = tmp_path / "a b?mode=rwc&x=%41#ü.sqlite"
+    odd.write_bytes((folder / "world.sqlite").read_bytes())
+    (outcome,) = execute_queries([(odd, "SELECT count(*) FROM city")])
+    assert outcome.rows == ((200,),)
+
+
 TIGHT = Limits(seconds=0.4, rows=1_000, megabytes=32)
 DENIED = (
     "not authorized|authorization denied|prohibited|vtable constructor failed|no such function|no such table"
@@ -154,19 +169,6 @@ def test_queries_among_attacks_are_answered(folder):
 def test_honest_queries_run(folder, sql, rows):
     (outcome,) = execute_queries([(folder / "world.sqlite", sql)])
     assert outcome.error == "" and outcome.rows == rows
-
-
-def test_odd_file_names_are_opened_as_they_are(tmp_path, folder):
-    odd = tmp_path / "a b?mode=rwc&x=%41#ü.sqlite"
-    odd.write_bytes((folder / "world.sqlite").read_bytes())
-    (outcome,) = execute_queries([(odd, "SELECT count(*) FROM city")])
-    assert outcome.rows == ((200,),)
-
-
-def test_what_is_no_database_costs_its_items(tmp_path):
-    (tmp_path / "x.sqlite").write_text("no database " * 100)
-    (outcome,) = execute_queries([(tmp_path / "x.sqlite", "SELECT 1")])
-    assert outcome.rows is None and "not a database" in outcome.error
 
 
 def test_bad_parameters_are_refused(tmp_path, folder):

@@ -33,6 +33,11 @@ from ccutils.training.memory import (
     shape_of,
 )
 
+
+def test_free_main_memory_is_used_without_a_gpu() -> None:
+    assert memory.available_bytes() > 10**8
+
+
 T4, RTX_24 = 15_800_000_000, 25_300_000_000  # bytes that torch reports for these cards
 LLAMA_8B = LlamaConfig(
     vocab_size=128256,
@@ -337,10 +342,6 @@ def test_comparing_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compare(prediction)["ratio"] == 1
     assert memory.available_bytes() == 105 + memory.CONTEXT
     assert memory.repeats_kv_heads()
-
-
-def test_free_main_memory_is_used_without_a_gpu() -> None:
-    assert memory.available_bytes() > 10**8
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
