@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+from scipy.stats import sem, t
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -22,7 +23,7 @@ from ccutils.evaluation.runs import probe_run
 from ccutils.models.base import model_path
 from ccutils.probes.questions import make_questions
 from ccutils.records import read_rows
-from ccutils.report.aggregate import COPY, ICL, IWL, check_rows, final_rows, half_width
+from ccutils.report.aggregate import COPY, ICL, IWL, check_rows, final_rows
 from ccutils.tasks import load_task
 from ccutils.training.plan import Plan
 from ccutils.training.run import ic_train
@@ -30,6 +31,11 @@ from ccutils.training.settings import Settings
 from ccutils.training.trainer import checkpoints
 
 SCORES = (IWL, ICL, COPY)
+
+
+def half_width(values: list[float]) -> float:
+    """Return half the width of the 95% t interval of a mean."""
+    return float(t.ppf(0.975, len(values) - 1) * sem(values))
 
 
 def measure(plan: Plan, n_targets: int) -> dict[str, float]:
