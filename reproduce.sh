@@ -130,7 +130,7 @@ if [ "${1:-}" = test ]; then
 fi
 # Help, a wrong option or profile: answered before anything is installed.
 python=${CCUTILS_PYTHON:-$(find_python)}
-"$python" -c 'import sys; from ccutils.chain.cli import check_options as c; sys.exit(c(sys.argv[1:]))' "$@"
+"$python" -c 'import sys; from ccutils.chain.cli import refuse_options as c; sys.exit(c(sys.argv[1:]))' "$@"
 for option in "$@"; do
     case $option in -h | --help) exit ;; esac
 done

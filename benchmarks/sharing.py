@@ -23,14 +23,14 @@ from ccutils.evaluation.runs import probe_run
 from ccutils.models.base import model_path
 from ccutils.probes.questions import make_questions
 from ccutils.records import read_rows
-from ccutils.report.aggregate import COPY, ICL, IWL, check_rows, final_rows
+from ccutils.report.aggregate import COPY, IWL, OVERRIDE, check_rows, final_rows
 from ccutils.tasks import load_task
 from ccutils.training.plan import Plan
 from ccutils.training.run import ic_train
 from ccutils.training.settings import Settings
 from ccutils.training.trainer import checkpoints
 
-SCORES = (IWL, ICL, COPY)
+SCORES = (IWL, OVERRIDE, COPY)
 
 
 def half_width(values: list[float]) -> float:

@@ -220,7 +220,7 @@ def run_chain(options: argparse.Namespace) -> int:
     return 0
 
 
-def compare(options: argparse.Namespace) -> int:
+def compare_with_reference(options: argparse.Namespace) -> int:
     """Print the profile's results beside its reference rows. Raises InputError where either is missing."""
     from ccutils.report.aggregate import find_rows  # here, since it needs what is installed
     from ccutils.report.reference import compare_rows, find_reference, tell_agreement, tell_origin
@@ -244,7 +244,7 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
-def check_options(arguments: Sequence[str]) -> int:
+def refuse_options(arguments: Sequence[str]) -> int:
     """Answer --help and refuse a wrong option or profile; what reproduce.sh asks before it sets up."""
     try:
         parse_options(arguments)
@@ -261,7 +261,7 @@ def main(arguments: Sequence[str]) -> int:
             signal.signal(stop, signal.default_int_handler)
     try:
         options = parse_options(arguments)
-        return compare(options) if options.compare else run_chain(options)
+        return compare_with_reference(options) if options.compare else run_chain(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

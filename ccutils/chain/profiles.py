@@ -124,9 +124,9 @@ def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Prof
     known = all_parameters(profile)
     return replace(
         profile,
-        tasks={name: checked(f"{source}: ", own, known) for name, own in tasks.items()},
-        parameters=checked(f"{source}: ", profile.parameters, known),
-        overrides=checked(f"{source}: ", profile.overrides, known),
+        tasks={name: check_parameters(f"{source}: ", own, known) for name, own in tasks.items()},
+        parameters=check_parameters(f"{source}: ", profile.parameters, known),
+        overrides=check_parameters(f"{source}: ", profile.overrides, known),
     )
 
 
@@ -158,7 +158,7 @@ def check_shape(config: Mapping[str, Any], source: str) -> None:
             raise InputError(f"{source}: {key!r} must be a mapping of parameters to values.")
 
 
-def checked(where: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+def check_parameters(where: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Return values of notebooks' parameters, of the kinds of their defaults; `known` are all names with
     those.
 
@@ -183,7 +183,7 @@ def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
     Raises InputError for a name that is a parameter of no notebook, with the nearest that are.
     """
     values = {name: from_root(value) for name, value in settings.items() if name not in RUN}
-    values = checked("--set ", values, all_parameters(profile))
+    values = check_parameters("--set ", values, all_parameters(profile))
     changed = replace(profile, overrides={**profile.overrides, **values})
     if "task" in settings:
         tasks = {name: profile.tasks.get(name, {}) for name in _names("task", settings["task"])}

@@ -101,7 +101,7 @@ def paraphrase(
     name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     path = cache / f"paraphrases-{how.kind}-{name}.jsonl"
     if not path.exists():
-        write_lines(path, make(examples, how, own, write))
+        write_lines(path, make_rows(examples, how, own, write))
     rows = read_records(path) if examples else []
     return Paraphrases(
         {str(r.values["input"]): tuple(r.values["paraphrases"]) for r in rows},
@@ -136,7 +136,7 @@ def paraphrase_pool(task: Task, how: Paraphraser, cache: Path, write: Writer | N
     return paraphrase(task.pool, how, cache, task.paraphrase, write)
 
 
-def make(
+def make_rows(
     examples: Sequence[Example], how: Paraphraser, own: Own | None, write: Writer | None
 ) -> list[dict[str, Any]]:
     """Return one row for each different input: input, paraphrases, kind."""

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from ccutils.contexts.epochs import EpochContexts
 from ccutils.contexts.neighbours import pool_neighbours
-from ccutils.contexts.paraphrase import Paraphraser, Paraphrases, make
+from ccutils.contexts.paraphrase import Paraphraser, Paraphrases, make_rows
 from ccutils.contexts.prompts import Prompter, feature
 from ccutils.contexts.sampler import ContextSampler, Strategy
 from ccutils.errors import InputError, check_count, nearest
@@ -66,7 +66,7 @@ class ContrastiveContexts:
         paraphrases = self.paraphraser
         if isinstance(paraphrases, str):
             how = Paraphraser(paraphrases, language=self.language, seed=self.seed)
-            made = make(pool, how, None, None)
+            made = make_rows(pool, how, None, None)
             paraphrases = Paraphrases(
                 {row["input"]: tuple(row["paraphrases"]) for row in made},
                 {row["input"]: row["kind"] for row in made},

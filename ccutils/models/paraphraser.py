@@ -36,7 +36,7 @@ def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int 
     for start in tqdm(range(0, len(examples), batch), desc="paraphrases", delay=2):
         part = [e.input for e in examples[start : start + batch]]
         encoded = tokenizer(
-            [ask(tokenizer, text) for text in part],
+            [write_request(tokenizer, text) for text in part],
             return_tensors="pt",
             padding=True,
             add_special_tokens=not tokenizer.chat_template,  # the chat form has its own
@@ -60,7 +60,7 @@ def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int 
     return offered
 
 
-def ask(tokenizer: Any, text: str) -> str:
+def write_request(tokenizer: Any, text: str) -> str:
     """Return the request to the model, in its own chat form where it has one."""
     if tokenizer.chat_template:
         messages = [{"role": "user", "content": REQUEST + text}]

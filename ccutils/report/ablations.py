@@ -10,16 +10,16 @@ from ccutils.report.aggregate import EXCESS, IWL, KNOWN, NOVEL, OVERRIDE, final_
 from ccutils.report.charts import UNIT_SCALE, explain, in_words, lines, panels
 from ccutils.style import colour_scale
 
-TITLE = "Variants of the strategies, at the last step"
-SHOWN = (IWL, OVERRIDE, NOVEL, KNOWN, EXCESS)
+ABLATIONS_TITLE = "Variants of the strategies, at the last step"
+ABLATION_SCORES = (IWL, OVERRIDE, NOVEL, KNOWN, EXCESS)
 
 
 def ablations(rows: pd.DataFrame) -> Any:
     """Draw the headline scores of every variant, a line for each, with 95% intervals."""
     if not (rows["variant"] != "").any():
-        return in_words(TITLE, "No variant of a strategy was run: profile ablations runs some.")
+        return in_words(ABLATIONS_TITLE, "No variant of a strategy was run: profile ablations runs some.")
     final = final_rows(rows)
-    of_scores = [over_seeds(score.of(final)).assign(score=score.name) for score in SHOWN]
+    of_scores = [over_seeds(score.of(final)).assign(score=score.name) for score in ABLATION_SCORES]
     data = pd.concat([part for part in of_scores if len(part)], ignore_index=True)
     name = data["strategy"] + data["variant"].map(lambda variant: f", {variant}" if variant else "")
     data = data.assign(panel=panels(data), name=name, place=data["strategy"].map(list(ORDER).index))
@@ -37,7 +37,7 @@ def ablations(rows: pd.DataFrame) -> Any:
         .properties(width=130, height=alt.Step(18))
         .facet(
             row=alt.Row("panel:N", title=None),
-            column=alt.Column("score:N", title=None, sort=[score.name for score in SHOWN]),
-            title=alt.TitleParams(TITLE, subtitle=lines(explain(data, "lines"))),
+            column=alt.Column("score:N", title=None, sort=[score.name for score in ABLATION_SCORES]),
+            title=alt.TitleParams(ABLATIONS_TITLE, subtitle=lines(explain(data, "lines"))),
         )
     )

@@ -34,7 +34,7 @@ class Figure:
 
 OF_A_RUN = ("seed", "recipe.seed", "strategy", "data")  # what may differ between runs that are compared
 
-MARKS = dict(zip(VERDICTS, "✓✗?––=≠–", strict=True))
+VERDICT_MARKS = dict(zip(VERDICTS, "✓✗?––=≠–", strict=True))
 
 INTRODUCTION = (
     "A reproduction of the ideas of arXiv:2604.01601. Every number here was measured by this package "
@@ -267,7 +267,7 @@ def hopes_html(table: pd.DataFrame) -> list[str]:
         rule=table["rule"],
         measure=[f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in measures],
         p=p,
-        verdict=table["verdict"].map(lambda verdict: f"{MARKS[verdict]} {verdict}"),
+        verdict=table["verdict"].map(lambda verdict: f"{VERDICT_MARKS[verdict]} {verdict}"),
     )
     for column, word in (("change", "not measured"), ("measure", "none")):
         shown[column] = shown[column].str.replace("nan", word)

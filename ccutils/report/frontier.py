@@ -14,8 +14,8 @@ from ccutils.report.aggregate import IWL, NOVEL, OVERRIDE, base_rows, gaps, over
 from ccutils.report.charts import UNIT_SCALE, explain, in_words, lines, panels, start_together
 from ccutils.style import colour_scale, dash_scale, shape_scale
 
-TITLE = "What is known against what is kept, over training"
-KEYS = ["task", "model", "strategy"]
+FRONTIER_TITLE = "What is known against what is kept, over training"
+PATH_KEYS = ["task", "model", "strategy"]
 
 
 def frontier_table(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> pd.DataFrame:
@@ -24,7 +24,7 @@ def frontier_table(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> pd.DataFrame
     With `by=("seed",)` one for each seed, else means over seeds with columns iwl_low, iwl_high, icl_low,
     icl_high, seeds.
     """
-    keys = [*KEYS, "step", *by]
+    keys = [*PATH_KEYS, "step", *by]
     start = start_together(rows)
     parts = []
     for score in (OVERRIDE, NOVEL):
@@ -74,7 +74,7 @@ def frontier(rows: pd.DataFrame) -> Any:
     """Draw IWL-score against both ICL-scores, a path over checkpoints for each strategy, from the base on."""
     missing = gaps(rows, [IWL, OVERRIDE, NOVEL])
     if base_rows(rows).empty or any(score.of(rows).empty for score in (IWL, OVERRIDE, NOVEL)):
-        return in_words(TITLE, missing)
+        return in_words(FRONTIER_TITLE, missing)
     data = frontier_table(rows)
     data = data.assign(panel=panels(data))
     names = data["strategy"]
@@ -102,7 +102,7 @@ def frontier(rows: pd.DataFrame) -> Any:
             row=alt.Row("panel:N", title=None),
             column=alt.Column("score:N", title=None, sort=[OVERRIDE.name, NOVEL.name]),
             spacing=30,
-            title=alt.TitleParams(TITLE, subtitle=subtitle),
+            title=alt.TitleParams(FRONTIER_TITLE, subtitle=subtitle),
         )
     )
 

@@ -11,13 +11,13 @@ from ccutils.report.aggregate import Headline
 KINDS = {"quality": "plain", "iwl": "plain", "icl": "changed", "empty": "empty"}
 SHARES = {"copy": ("copied", "wrong"), "copy_excess": ("excess", "wrong"), "blind": ("copied", "")}
 """Of a probe that is no mean of scores: the column above and the column below the line ('': all answers)."""
-COLUMNS = ["task", "model", "strategy", "variant", "seed", "step", "set", "kind", "grade", "target"]
+JUDGED_COLUMNS = ["task", "model", "strategy", "variant", "seed", "step", "set", "kind", "grade", "target"]
 
 
 def find_judged(results: Path) -> pd.DataFrame | None:
     """Read the judged answers of all runs below a results folder; None where there are none."""
     paths = sorted(results.rglob("questions.parquet"))
-    columns = [*COLUMNS, "score", "wrong", "copied", "chance"]
+    columns = [*JUDGED_COLUMNS, "score", "wrong", "copied", "chance"]
     tables = [pd.read_parquet(path, columns=columns) for path in paths]
     return pd.concat(tables, ignore_index=True) if tables else None
 

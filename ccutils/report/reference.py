@@ -20,7 +20,18 @@ ORIGIN = ("commit", "processor", "versions", "date")
 """What each row of a reference says of where it comes from."""
 EXPECTED = 0.93
 """The share of numbers that should agree: a little less than the 95% of their intervals, as some are few."""
-COLUMNS = ["task", "model", "strategy", "score", "yours", "reference", "difference", "low", "high", "agrees"]
+COMPARISON_COLUMNS = [
+    "task",
+    "model",
+    "strategy",
+    "score",
+    "yours",
+    "reference",
+    "difference",
+    "low",
+    "high",
+    "agrees",
+]
 
 
 def write_reference(results: Path, profile: str, folder: Path = FOLDER) -> Path:
@@ -72,7 +83,7 @@ def compare_rows(rows: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
                 found = difference_interval(*values)
                 means = (float(mine["value"].mean()), float(other["value"].mean()))
                 lines.append((*key, score.name, *means, *found, found[1] <= 0 <= found[2]))
-    return pd.DataFrame(lines, columns=COLUMNS).sort_values(keys, kind="stable", ignore_index=True)
+    return pd.DataFrame(lines, columns=COMPARISON_COLUMNS).sort_values(keys, kind="stable", ignore_index=True)
 
 
 def tell_agreement(table: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from ccutils.errors import InputError
 from ccutils.report.aggregate import scores_table, usual_rows, wide_table
 from ccutils.report.reference import FOLDER, find_reference, tell_origin
 
-ROOT = FOLDER.parent
+DOCS_ROOT = FOLDER.parent
 MARKED = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end of reference -->)", re.S)
 
 
@@ -32,7 +32,7 @@ def make_table(profile: str, folder: Path = FOLDER) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{tell_origin(rows)}\n"
 
 
-def marked_files(root: Path = ROOT) -> list[Path]:
+def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
     """Return the Markdown files of the repository that hold marked tables."""
     files = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
     return sorted(path for path in files if MARKED.search(path.read_text(encoding="utf-8")))

@@ -16,7 +16,7 @@ SIDES = ("pool", "test")
 """Lines and fillers are on one of two sides: an input of a test shares neither with one of a pool."""
 CHOICE, SLOT = re.compile(r"\(([^()]*)\)"), re.compile(r"\{(?:(\w+):)?(\w+)\}")
 ARTICLE = re.compile(r"\ba(?= [aeioAEIO])")
-ORDER = "~"  # begins a line that is an order
+SLOT_ORDER = "~"  # begins a line that is an order
 ASKED = ("please {}", "{} please", "can you {}", "could you {}", "I'd like you to {}", "hey, {}")
 SAID = ("hey, {}", "ok, {}", "so, {}")
 PLAIN = 0.5
@@ -79,7 +79,7 @@ def read_line(text: str) -> Line:
     >>> read_line("~(set|make) an alarm( now|)").wordings
     ('set an alarm now', 'set an alarm', 'make an alarm now', 'make an alarm')
     """
-    return Line(tuple(dict.fromkeys(expand(text.removeprefix(ORDER)))), text.startswith(ORDER))
+    return Line(tuple(dict.fromkeys(expand(text.removeprefix(SLOT_ORDER)))), text.startswith(SLOT_ORDER))
 
 
 def expand(text: str) -> Iterator[str]:
@@ -94,7 +94,7 @@ def slots_of(wording: str) -> list[tuple[str, str]]:
     return [(name or kind, kind) for name, kind in SLOT.findall(wording)]
 
 
-def draw(grammar: Grammar, intent: Intent, side: str, rng: np.random.Generator) -> Request:
+def draw_request(grammar: Grammar, intent: Intent, side: str, rng: np.random.Generator) -> Request:
     """Draw a request of an intent: a line, a wording, fillers (no two alike of one kind), and a frame."""
     at = int(rng.integers(len(intent.lines[side])))
     line = intent.lines[side][at]

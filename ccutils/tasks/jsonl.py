@@ -17,7 +17,7 @@ from ccutils.tasks.relabel import INVENTED, change_output
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import check_filled, check_sizes, common_words, divide, hold_out, keep_apart, take
 
-METRICS = {"exact": metrics.text_match, "chrf": metrics.chrf, "bleu": metrics.bleu}
+TEXT_METRICS = {"exact": metrics.text_match, "chrf": metrics.chrf, "bleu": metrics.bleu}
 
 
 def jsonl(
@@ -43,9 +43,9 @@ def jsonl(
     files.
     """
     check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
-    if metric not in METRICS:
-        raise InputError(f"metric is {metric!r}: choose one of {', '.join(METRICS)}.")
-    judge = METRICS[metric]
+    if metric not in TEXT_METRICS:
+        raise InputError(f"metric is {metric!r}: choose one of {', '.join(TEXT_METRICS)}.")
+    judge = TEXT_METRICS[metric]
     report = Report()
     columns = (input_column, output_column, *([group_column] if group_column else []))
     rows = _examples(_read(path, "train", columns), columns, report)

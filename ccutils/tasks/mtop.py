@@ -17,14 +17,14 @@ from ccutils.tasks.relabel import change_output, change_parse
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import check_filled, check_sizes, common_words, keep_apart, take
 
-TEMPLATES = {
+PARSE_TEMPLATES = {
     "parse": Template(
         instruction="Write the logical form of each request: its intent, and the slots it fills.\n\n",
         question="Request: {input}\nLogical form:",
     ),
     "intent": Template(question="{input} =", answer=" {output}", separator="\n"),
 }
-SCORES: dict[str, Callable[[Sequence[str], Sequence[str]], metrics.Scores]] = {
+PARSE_SCORES: dict[str, Callable[[Sequence[str], Sequence[str]], metrics.Scores]] = {
     "exact": metrics.parse_match,
     "intent": metrics.intent_match,
     "slot_f1": metrics.slot_f1,
@@ -66,8 +66,8 @@ def mtop(
     """
     check_sizes(pool_size=pool_size, n_test=n_test)
     for name, value, known in (
-        ("answer", answer, list(TEMPLATES)),
-        ("metric", metric, list(SCORES)),
+        ("answer", answer, list(PARSE_TEMPLATES)),
+        ("metric", metric, list(PARSE_SCORES)),
         ("test_split", test_split, ["test", "dev"]),
     ):
         if value not in known:
@@ -126,7 +126,7 @@ def mtop(
         ),
         relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
         language=language,
-        template=TEMPLATES[answer],
+        template=PARSE_TEMPLATES[answer],
         max_new_tokens=160 if answer == "parse" else 16,
         facts={
             "seed": seed,
@@ -213,11 +213,11 @@ def parse_examples(
     records: Sequence[Record], language: str, answer: str, domains: dict[str, str], report: Report
 ) -> list[Example]:
     """Return the rows that make an example; the report is told of the others."""
-    made = (example(record, language, answer, domains, report) for record in records)
+    made = (parse_example(record, language, answer, domains, report) for record in records)
     return [e for e in made if e is not None]
 
 
-def example(
+def parse_example(
     record: Record, language: str, answer: str, domains: dict[str, str], report: Report
 ) -> Example | None:
     """Return the row as an example, or None after telling the report why not.
@@ -248,5 +248,5 @@ def example(
 
 
 def _score(answer: str, metric: str) -> Score:
-    judge = SCORES[metric] if answer == "parse" else metrics.text_match
+    judge = PARSE_SCORES[metric] if answer == "parse" else metrics.text_match
     return lambda answers, examples: judge(answers, [e.output for e in examples])

@@ -23,10 +23,12 @@ def check_options(task: str, loader: Callable[..., Any], options: Mapping[str, A
     for name in options:
         if name not in known:
             raise InputError(f"task {task!r} has no option {name!r}: it has {', '.join(known)}.")
-    return {name: checked(f"option {name} of task {task!r}", v, hints[name]) for name, v in options.items()}
+    return {
+        name: check_value(f"option {name} of task {task!r}", v, hints[name]) for name, v in options.items()
+    }
 
 
-def checked(where: str, value: Any, hint: Any) -> Any:
+def check_value(where: str, value: Any, hint: Any) -> Any:
     """Return the value if it is of the kind of a type hint: a plain type, one or None, or a sequence of
     texts.
     """
@@ -37,7 +39,7 @@ def checked(where: str, value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is Sequence:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise InputError(f"{where} is {value!r} but must be a list of texts, such as [one, two].")
-        return [checked(f"{where}: an entry", item, str) for item in value]
+        return [check_value(f"{where}: an entry", item, str) for item in value]
     if hint is float and isinstance(value, str):
         with suppress(ValueError):
             value = float(value)

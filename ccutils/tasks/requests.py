@@ -16,19 +16,19 @@ from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template
 from ccutils.tasks.brackets import Node, labels, parse_form, words_below
-from ccutils.tasks.grammar import Grammar, Intent, draw, other_words, read_grammar, short_parse
+from ccutils.tasks.grammar import Grammar, Intent, draw_request, other_words, read_grammar, short_parse
 from ccutils.tasks.relabel import change_output, change_parse
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import check_sizes, common_words, normalise
 from ccutils.tasks.synthetic import zipf_law
 
-TEMPLATES = {
+REQUEST_TEMPLATES = {
     "intent": Template(question="Request: {input}\nIntent:", separator="\n"),
     "parse": Template(question="Request: {input}\nLogical form:", separator="\n"),
 }
 OOD_EACH = 40  # examples of the OOD pool for each of its intents
 IN_VAIN = 1000  # draws one after another that give nothing new: then the grammar is taken to have no more
-SPLITS = ("test", "dev")
+TEST_SPLITS = ("test", "dev")
 
 
 def requests(
@@ -51,7 +51,7 @@ def requests(
     """
     check_sizes(pool_size=pool_size, n_test=n_test)
     grammar = read_grammar()
-    check_options(grammar, answer, ood_domains, test_split, zipf)
+    check_request_options(grammar, answer, ood_domains, test_split, zipf)
     known = [intent for intent in grammar.intents if intent.domain not in ood_domains]
     novel = [intent for intent in grammar.intents if intent.domain in ood_domains]
     fixed = np.random.default_rng([0, Stream.REQUESTS_FIXED])
@@ -94,7 +94,7 @@ def requests(
         relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
         paraphrase=lambda e, rng: other_words(by_name[e.extra["intent"]], fillers(e), e.input, rng),
         vocabulary=vocabulary(grammar, answer),
-        template=TEMPLATES[answer],
+        template=REQUEST_TEMPLATES[answer],
         max_new_tokens=12 if answer == "intent" else 64,
         facts={
             "seed": seed,
@@ -108,14 +108,14 @@ def requests(
     )
 
 
-def check_options(
+def check_request_options(
     grammar: Grammar, answer: str, ood_domains: Sequence[str], test_split: str, zipf: float
 ) -> None:
     """Raise InputError for an option that cannot be."""
     domains = sorted({intent.domain for intent in grammar.intents})
     for name, value, known in (
-        ("answer", answer, list(TEMPLATES)),
-        ("test_split", test_split, list(SPLITS)),
+        ("answer", answer, list(REQUEST_TEMPLATES)),
+        ("test_split", test_split, list(TEST_SPLITS)),
         *(("ood_domains", domain, domains) for domain in ood_domains),
     ):
         if value not in known:
@@ -145,7 +145,7 @@ def draw_distinct(
     while len(found) < size:
         first = side == "pool" and len(found) < len(intents)
         intent = intents[len(found) if first else int(rng.choice(len(intents), p=law))]
-        e = example(grammar, intent, side, answer, rng)
+        e = request_example(grammar, intent, side, answer, rng)
         in_vain += 1
         if normalise(e.input) not in seen:
             seen.add(normalise(e.input))
@@ -157,9 +157,11 @@ def draw_distinct(
     return found
 
 
-def example(grammar: Grammar, intent: Intent, side: str, answer: str, rng: np.random.Generator) -> Example:
+def request_example(
+    grammar: Grammar, intent: Intent, side: str, answer: str, rng: np.random.Generator
+) -> Example:
     """Draw one request as an example; `extra` tells its intent, its parse and the line it was written by."""
-    drawn = draw(grammar, intent, side, rng)
+    drawn = draw_request(grammar, intent, side, rng)
     form = str(short_parse(intent.name, drawn.slots))
     extra = {"intent": intent.name, "parse": form, "line": f"{intent.name} {side} {drawn.line}"}
     return Example(drawn.text, intent.name if answer == "intent" else form, intent.domain, extra)

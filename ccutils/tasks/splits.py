@@ -11,11 +11,11 @@ import numpy as np
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
 
-MARKS = r"[.,;:!?…。、।\"“”„«»]"
+SENTENCE_MARKS = r"[.,;:!?…。、।\"“”„«»]"
 AT_EDGES = re.compile(
-    rf"(?<=[^\W\d_]){MARKS}+(?=\s|$)"  # behind a word: what a letter ends; `3.5`, `f(x)`, `5!`, `.5` stay
+    rf"(?<=[^\W\d_]){SENTENCE_MARKS}+(?=\s|$)"  # behind a word; `3.5`, `f(x)`, `5!`, `.5` stay
     r"|(?<=\d)[.?]+$"  # at the end of a sentence that ends in a number
-    rf"|(?<=[^\W\d_])\s+{MARKS}+$"  # the same, written apart
+    rf"|(?<=[^\W\d_])\s+{SENTENCE_MARKS}+$"  # the same, written apart
     r"|(?:(?<=\s)|^)[¿¡\"“”„«»]+(?=[^\W\d_])"
 )
 """The marks of sentences, which make no other input of one."""

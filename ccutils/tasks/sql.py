@@ -113,7 +113,7 @@ def execute_queries(
     `limits`. One that loops, explodes or kills its process costs that one item. Raises InputError for a
     database file as `check_database` does, and for limits below their least.
     """
-    check(limits, workers)
+    check_limits(limits, workers)
     for database in {database for database, _ in queries}:
         check_database(database)
     distinct = list(dict.fromkeys(queries))
@@ -161,7 +161,7 @@ def check_database(database: Path) -> None:
             )
 
 
-def check(limits: Limits, workers: int) -> None:
+def check_limits(limits: Limits, workers: int) -> None:
     """Raise InputError for a limit that lets nothing run."""
     for name, value, least in (
         ("seconds", limits.seconds, 0.01),

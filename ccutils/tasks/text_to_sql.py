@@ -34,7 +34,7 @@ FILES = {
     "dev": ("dev.jsonl", "dev.json", "dev*/dev.json", "mini_dev_sqlite.json"),
 }
 """Where GeoQuery's, BIRD's and Spider's own folders hold their rows."""
-SPLITS = {"train": ("train",), "dev": ("dev", "validation", "test", "mini_dev_sqlite")}
+FILE_SPLITS = {"train": ("train",), "dev": ("dev", "validation", "test", "mini_dev_sqlite")}
 """How Hub copies name them."""
 SQL_COLUMNS = ("SQL", "query", "sql")
 SQL_INSTRUCTION = "Write an SQLite query that answers each question.\n\n"
@@ -147,7 +147,7 @@ def read_queries(path: str) -> tuple[list[Record], list[Record]]:
     """Train and dev rows; one of them may be missing, and a single file is all train."""
     if is_hub_id(path):
         splits = hub_splits(path)  # many copies have but one
-        chosen = [next((s for s in names if s in splits), None) for names in SPLITS.values()]
+        chosen = [next((s for s in names if s in splits), None) for names in FILE_SPLITS.values()]
         parts = [read_hub(path, split) if split else [] for split in chosen]
     elif here(path).is_file() or is_file_name(path):
         parts = [read_records(Path(path)), []]
@@ -155,7 +155,7 @@ def read_queries(path: str) -> tuple[list[Record], list[Record]]:
         found = [[f for name in names for f in sorted(here(path).glob(name))] for names in FILES.values()]
         parts = [read_records(files[0]) if files else [] for files in found]
     if not any(parts):
-        known = SPLITS if is_hub_id(path) else FILES
+        known = FILE_SPLITS if is_hub_id(path) else FILES
         wanted = ", ".join(name for names in known.values() for name in names)
         raise InputError(f"path {path!r} holds none of {wanted}: give such a folder, a file or a Hub id.")
     every = [record for part in parts for record in part]

@@ -26,7 +26,7 @@ LANGUAGES = {
     "ta": ("Tamil", "tam"),
 }
 """Code, name in prompts, and code in NTREX's file names: the paper's four targets, and English."""
-METRICS: dict[str, Score] = {
+TRANSLATION_METRICS: dict[str, Score] = {
     "chrf": lambda answers, rows: metrics.chrf(answers, [e.output for e in rows]),
     "bleu": lambda answers, rows: metrics.bleu(answers, [e.output for e in rows]),
     "comet": lambda answers, rows: metrics.comet(answers, [e.output for e in rows], [e.input for e in rows]),
@@ -65,7 +65,7 @@ def translation(
         ("source", source, list(LANGUAGES)),
         ("target", target, [code for code in LANGUAGES if code != source]),
         ("group", group, ["document", "outlet"]),
-        ("metric", metric, list(METRICS)),
+        ("metric", metric, list(TRANSLATION_METRICS)),
     ):
         if value not in known:
             raise InputError(f"{option} is {value!r}: choose one of {', '.join(known)}.")
@@ -99,9 +99,9 @@ def translation(
         id_test=take(sets["id_test"], n_test, fixed),
         ood_test=take(sets["ood_test"], n_test, fixed),
         ood_pool=take(sets["ood_pool"], pool_size, rng),
-        score=make_translation_score(METRICS[metric]),
+        score=make_translation_score(TRANSLATION_METRICS[metric]),
         wrong=wrong_by(
-            make_translation_score(METRICS["chrf"])
+            make_translation_score(TRANSLATION_METRICS["chrf"])
         ),  # one answer at a time, for which COMET is too slow
         change_labels=lambda target, near, other, rng: change_word(target, near, other, invented, rng),
         relevant=lambda target, e: bool(shared(target, e)),

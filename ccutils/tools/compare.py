@@ -55,7 +55,7 @@ def _values(
     return np.where(np.isnan(scores), np.nan, np.array(copied, dtype=np.float64))
 
 
-def in_words(differences: pd.DataFrame, model: str, other: str) -> list[str]:
+def difference_in_words(differences: pd.DataFrame, model: str, other: str) -> list[str]:
     """Say each difference in a sentence; one whose interval holds 0 is not settled."""
     sets = {"id": "as in training", "ood": "of novel groups"}
     lines = []

@@ -21,7 +21,7 @@ from ccutils.records import read_answers
 APIS = ("completions", "chat")
 """completions: the prompt as plain text, what IC-Train trains on; a base model needs it. chat: demonstrations
 as turns, in the server's own chat template. Every question can be asked by either."""
-KEYS = ("CCUTILS_API_KEY", "OPENAI_API_KEY")  # environment variables, the first that is set counts
+KEY_VARIABLES = ("CCUTILS_API_KEY", "OPENAI_API_KEY")  # environment variables, the first that is set counts
 BUSY = (408, 429, 500, 502, 503, 504)  # what passes
 
 Asked = str | list[dict[str, str]]
@@ -152,7 +152,7 @@ class Endpoint:
         if got.status in (401, 403):
             raise InputError(
                 f"endpoint {self.url} wants a key (status {got.status}): put it into the environment "
-                f"variable {KEYS[0]}."
+                f"variable {KEY_VARIABLES[0]}."
             )
         try:
             if got.status != 200:
@@ -178,7 +178,7 @@ class EndpointAnswers:
 
 def headers() -> dict[str, str]:
     """Return the request's headers, with a key of the environment where there is one; it is kept nowhere."""
-    key = next((os.environ[name] for name in KEYS if os.environ.get(name)), None)
+    key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), None)
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 

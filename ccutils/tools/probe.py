@@ -16,10 +16,10 @@ from ccutils.probes.questions import QuestionSet, make_questions
 from ccutils.probes.scores import measure
 from ccutils.records import Row, Run, write_rows
 from ccutils.tasks import load_task
-from ccutils.tools.compare import in_words, paired_differences
+from ccutils.tools.compare import difference_in_words, paired_differences
 from ccutils.tools.endpoint import Asked, Endpoint
 
-SHOWN = {"iwl": 0, "icl": 1, "copy": 0, "quality": 1}
+PRINTED_SCORES = {"iwl": 0, "icl": 1, "copy": 0, "quality": 1}
 """Scores that are printed and drawn, and their grade."""
 SYNTHETIC = ("topics", "gloss")
 
@@ -70,7 +70,7 @@ def told_beforehand(questions: QuestionSet, asking: Asking) -> str:
     )
 
 
-def ask(questions: QuestionSet, asking: Asking, folder: Path) -> list[str]:
+def ask_questions(questions: QuestionSet, asking: Asking, folder: Path) -> list[str]:
     """Return the model's answers, from the folder where they are kept. Raises what Endpoint and models do."""
     most, endpoint = questions.task.max_new_tokens, asking.endpoint
     if endpoint is not None:
@@ -103,20 +103,20 @@ def check_up(
 
     Written are probes.parquet (tidy rows), differences.parquet of two models, and scores.svg.
     """
-    answers = [ask(questions, asking, folder) for asking in asked]
+    answers = [ask_questions(questions, asking, folder) for asking in asked]
     rows: list[Row] = []
     for asking, given in zip(asked, answers, strict=True):
         run = Run(folder, questions.task.name, asking.name, "base", questions.seed)
         rows += measure(questions, given, run, 0)
     write_rows(folder / "probes.parquet", rows, {**parameters, "facts": dict(questions.task.facts)})
     table = pd.DataFrame([{name: getattr(row, name) for name in Row.__dataclass_fields__} for row in rows])
-    table = table[[SHOWN.get(r.probe) == r.grade and r.n > 0 for r in rows]]
+    table = table[[PRINTED_SCORES.get(r.probe) == r.grade and r.n > 0 for r in rows]]
     said = [scores_text(table)]
     if len(asked) == 2:
         differences = paired_differences(questions, *answers)
         differences.to_parquet(folder / "differences.parquet", index=False)
-        said += in_words(differences, asked[0].name, asked[1].name)
-    return [*said, draw(table, folder / "scores.svg")]
+        said += difference_in_words(differences, asked[0].name, asked[1].name)
+    return [*said, draw_scores(table, folder / "scores.svg")]
 
 
 def scores_text(table: pd.DataFrame) -> str:
@@ -131,7 +131,7 @@ def scores_text(table: pd.DataFrame) -> str:
     return str(wide.to_string(index=False))
 
 
-def draw(table: pd.DataFrame, path: Path) -> str:
+def draw_scores(table: pd.DataFrame, path: Path) -> str:
     """Draw the scores with their intervals, and say where; without Altair, say what is missing."""
     try:
         import altair as alt

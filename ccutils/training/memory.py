@@ -285,7 +285,7 @@ def available_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def compare(prediction: Prediction) -> dict[str, float]:
+def compare_memory(prediction: Prediction) -> dict[str, float]:
     """Compare predicted and measured peak of this process's tensors in GB, and their ratio; {} without a GPU.
 
     Call it after training. The context is left out on both sides: torch counts tensors alone.

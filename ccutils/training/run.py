@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from ccutils.contexts.dose import measure_dose
 from ccutils.records import read_json, write_json
-from ccutils.training.memory import GB, available_bytes, check_fits, compare
+from ccutils.training.memory import GB, available_bytes, check_fits, compare_memory
 from ccutils.training.plan import Plan
 from ccutils.training.prepare import PreparedRun, make_model, predict_memory, prepare_run
 from ccutils.training.trainer import checkpoints, spent, train
@@ -53,7 +53,7 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
         "checkpoints": list(checkpoints(folder)),
         "curve": [{name: entry[name] for name in ("step", "loss", "learning_rate")} for entry in curve],
         "seconds": spent(folder),
-        "memory": {"predicted_gb": memory.total / GB, **compare(memory)},
+        "memory": {"predicted_gb": memory.total / GB, **compare_memory(memory)},
     }
     if state.is_main_process:
         write_json(done, facts)

@@ -74,7 +74,7 @@ def test_rules_are_cached_and_reused(tmp_path, monkeypatch):
     assert all("Ann Lee" in text and text != CALL.input for text in made.texts[CALL.input])
     assert made.pick(CALL, rng()) in made.texts[CALL.input]
     assert len(list(tmp_path.iterdir())) == 1
-    monkeypatch.setattr(module, "make", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr(module, "make_rows", lambda *_: pytest.fail("made again"))
     assert paraphrase([CALL, SHOW, CALL], Paraphraser(), tmp_path) == made
 
 

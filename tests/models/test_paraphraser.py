@@ -54,9 +54,9 @@ def test_a_chat_model_is_asked_in_its_own_form(small_model):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(small_model)
-    assert module.ask(tokenizer, "hello").endswith("Text: hello\nIn other words:")
+    assert module.write_request(tokenizer, "hello").endswith("Text: hello\nIn other words:")
     tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
-    asked = module.ask(tokenizer, "hello")
+    asked = module.write_request(tokenizer, "hello")
     assert asked.startswith("<user>Say the following") and asked.endswith("hello<assistant>")
 
 

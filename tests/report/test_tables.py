@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from made_up import fabricate
 
-from ccutils.report.tables import ROOT, fill_tables, marked_files
+from ccutils.report.tables import DOCS_ROOT, fill_tables, marked_files
 
 TEXT = "before\n<!-- reference: fake -->\nold\n<!-- end of reference -->\nafter\n"
 
@@ -26,4 +26,6 @@ def test_a_marked_table_is_that_of_the_reference(tmp_path: Path) -> None:
 def test_the_tables_of_the_repository_are_generated(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     again = "run python -m ccutils.report.tables"
-    assert fill_tables(text) == text, f"{path.relative_to(ROOT)} differs from the reference rows: {again}"
+    assert fill_tables(text) == text, (
+        f"{path.relative_to(DOCS_ROOT)} differs from the reference rows: {again}"
+    )

@@ -13,7 +13,7 @@ from ccutils.contexts.neighbours import Index
 from ccutils.errors import InputError
 from ccutils.tasks import Example, Task, load_task
 from ccutils.tasks.brackets import parse_form
-from ccutils.tasks.grammar import SIDES, draw, read_grammar, read_line, slots_of
+from ccutils.tasks.grammar import SIDES, draw_request, read_grammar, read_line, slots_of
 from ccutils.tasks.requests import fillers
 from ccutils.tasks.sequences import near
 from ccutils.tasks.splits import normalise
@@ -68,7 +68,7 @@ class TestGrammar:
 
     @given(st.integers(0, 2**32 - 1), st.sampled_from(GRAMMAR.intents), st.sampled_from(SIDES))
     def test_a_request_holds_its_fillers_and_is_clean(self, seed, intent, side) -> None:
-        drawn = draw(GRAMMAR, intent, side, np.random.default_rng(seed))
+        drawn = draw_request(GRAMMAR, intent, side, np.random.default_rng(seed))
         for _, filler in drawn.slots:
             assert filler in drawn.text
         assert not re.search(r"[{}|~()]|\b(a|an) (a|an|the)\b|\ba [aeio]|\s\s", drawn.text), drawn.text

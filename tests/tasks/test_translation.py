@@ -13,7 +13,7 @@ from ccutils.tasks.base import Example
 from ccutils.tasks.relabel import INVENTED
 from ccutils.tasks.splits import normalise
 from ccutils.tasks.translation import (
-    METRICS,
+    TRANSLATION_METRICS,
     change_word,
     changed_words,
     glossary,
@@ -181,8 +181,16 @@ def test_following_a_changed_word_worked_by_hand():
     assert changed[0].output == "Die Zorvax" and follows == "eine neue Zorvax"
     goal = Example(target.input, follows, "", target.extra)
     answers = ["Eine neue zorvax.", "Die Zorvax", "eine neue Brücke", "", "zorvaxen"]
-    assert make_translation_score(METRICS["chrf"])(answers, [goal] * 5).tolist() == [1, 1, 0, 0, 0]
-    mixed = make_translation_score(METRICS["chrf"])(["eine neue Brücke", "eine neue Brücke"], [target, goal])
+    assert make_translation_score(TRANSLATION_METRICS["chrf"])(answers, [goal] * 5).tolist() == [
+        1,
+        1,
+        0,
+        0,
+        0,
+    ]
+    mixed = make_translation_score(TRANSLATION_METRICS["chrf"])(
+        ["eine neue Brücke", "eine neue Brücke"], [target, goal]
+    )
     assert mixed.tolist() == pytest.approx([1, 0])
     with pytest.raises(InputError, match="no relevant example"):
         change_word(

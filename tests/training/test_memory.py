@@ -26,7 +26,7 @@ from ccutils.training import memory, trainer  # noqa: F401  # trainer makes TRL 
 from ccutils.training.memory import (
     Setup,
     check_fits,
-    compare,
+    compare_memory,
     predict,
     predict_shape,
     settings_that_fit,
@@ -329,7 +329,7 @@ def test_sizes_below_one_are_refused(name: str) -> None:
 
 def test_comparing_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     prediction = predict(CONFIGS["llama"], window=64)
-    assert compare(prediction) == {}
+    assert compare_memory(prediction) == {}
     pretend: dict[str, Callable[[], Any]] = {
         "is_available": lambda: True,
         "max_memory_allocated": lambda: prediction.total - memory.CONTEXT,
@@ -339,7 +339,7 @@ def test_comparing_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     for name, function in pretend.items():
         monkeypatch.setattr(torch.cuda, name, function)
-    assert compare(prediction)["ratio"] == 1
+    assert compare_memory(prediction)["ratio"] == 1
     assert memory.available_bytes() == 105 + memory.CONTEXT
     assert memory.repeats_kv_heads()
 
