@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
+import vl_convert
 
 from ccutils.records import check_strategies
 
@@ -91,6 +92,7 @@ def save(chart: Any, stem: Path) -> list[Path]:
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png", "html")]
     chart.save(paths[0])
-    chart.save(paths[1], scale_factor=2)
+    # Of the SVG, which holds the whole picture: laying a chart out takes most of the time.
+    paths[1].write_bytes(vl_convert.svg_to_png(paths[0].read_text(encoding="utf-8"), scale=2))
     chart.save(paths[2], inline=True, embed_options=EMBED)
     return paths

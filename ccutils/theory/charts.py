@@ -16,6 +16,7 @@ from ccutils.theory.model import Array, World, context_kinds, gradient, loss
 SHARPNESS = (-4.0, 12.0)  # of theta_1, in every portrait
 PULL = (-6.0, 10.0)  # of theta_2
 TIMES = np.logspace(-2, 5, 141)
+LEAST_STEP = 0.06  # of theta between two points of a line: less than a pixel of the portraits
 NULLCLINES = {"theta_1 stands still": "#e69f00", "theta_2 stands still": "#56b4e9"}
 REGIME_COLOURS = ("#0072b2", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
 
@@ -37,7 +38,7 @@ def table(points: ArrayLike) -> pd.DataFrame:
     return pd.DataFrame(np.asarray(points).reshape(-1, 2), columns=["theta_1", "theta_2"])
 
 
-def nullclines(world: World, strategy: str, count: int = 161) -> pd.DataFrame:
+def nullclines(world: World, strategy: str, count: int = 101) -> pd.DataFrame:
     """Columns theta_1, theta_2, line: where a component of the gradient changes sign on a grid's edges."""
     points = grid(count)
     slope = gradient(points, context_kinds(world, strategy))
@@ -67,11 +68,14 @@ def arrows(world: World, strategy: str, count: int = 17) -> pd.DataFrame:
 def trajectories(world: World, strategy: str, starts: ArrayLike) -> pd.DataFrame:
     """Columns theta_1, theta_2, time, start: gradient flow from each of `starts` (n, 2)."""
     starts = np.asarray(starts, dtype=np.float64)
-    path = np.concatenate(
-        [starts[None], flow(context_kinds(world, strategy), starts, TIMES)]
-    )  # (times, n, 2)
+    ends = flow(context_kinds(world, strategy), starts, TIMES, accuracy=1e-6)
+    path = np.concatenate([starts[None], ends])  # (times, n, 2)
     time, start = np.meshgrid(np.concatenate([[0.0], TIMES]), np.arange(len(starts)), indexing="ij")
-    return table(path).assign(time=time.ravel(), start=start.ravel())
+    # A point that lies on the one before it in the picture is left out: most of a picture's time is theirs.
+    length = np.linalg.norm(np.diff(path, axis=0, prepend=path[:1]), axis=-1).cumsum(0)
+    seen = np.diff(length // LEAST_STEP, axis=0, prepend=-1) > 0
+    seen[-1] = True
+    return table(path[seen]).assign(time=time[seen], start=start[seen])
 
 
 def default_starts() -> Array:

@@ -28,11 +28,11 @@ FAR = 1e4  # so far out on a ray that every weight that vanishes there is 0 in f
 REGIMES = ("pure IWL", "mixture", "pure ICL", "copying", "blend")
 
 
-def flow(kinds: Kinds, starts: ArrayLike, times: ArrayLike) -> Array:
+def flow(kinds: Kinds, starts: ArrayLike, times: ArrayLike, accuracy: float = 1e-8) -> Array:
     """Gradient flow, d theta / dt = -gradient, from `starts` (n, 2) at ascending times > 0: (times, n, 2).
 
-    Integrated in log t by LSODA with the exact Hessian, relative tolerance 1e-8, from t = 1e-3 or half the
-    first time if that is sooner. Raises InputError for starts or times that are not finite.
+    Integrated in log t by LSODA with the exact Hessian, relative tolerance `accuracy`, from t = 1e-3 or half
+    the first time if that is sooner. Raises InputError for starts or times that are not finite.
     """
     starts, times = check_starts(starts), np.asarray(times, dtype=np.float64)
     if times.ndim != 1 or not np.all(np.isfinite(times)) or np.any(times <= 0) or np.any(np.diff(times) <= 0):
@@ -59,8 +59,8 @@ def flow(kinds: Kinds, starts: ArrayLike, times: ArrayLike) -> Array:
         jac=jacobian,
         lband=1,
         uband=1,
-        rtol=1e-8,
-        atol=1e-9,
+        rtol=accuracy,
+        atol=accuracy / 10,
     )
     if not solved.success:
         raise ArithmeticError(f"gradient flow could not be integrated: {solved.message}")
@@ -90,6 +90,8 @@ def descend(kinds: Kinds, starts: ArrayLike, steps: int = 200, longest: float = 
         step = np.einsum("...ij,...j->...i", axes, along / size)
         length = np.linalg.norm(step, axis=-1, keepdims=True)
         theta = theta - step * np.minimum(1.0, longest / np.maximum(length, 1e-300))
+        if length.max() < 1e-14:  # all are where they end
+            break
     return theta
 
 
