@@ -9,6 +9,8 @@ from .paraphrase import Paraphraser as Paraphraser
 from .paraphrase import Paraphrases as Paraphrases
 from .paraphrase import choose_paraphraser as choose_paraphraser
 from .paraphrase import paraphrase_pool as paraphrase_pool
+from .profile import context_similarity as context_similarity
+from .profile import similarity_profile as similarity_profile
 from .prompts import Prompt as Prompt
 from .prompts import Prompter as Prompter
 from .prompts import check_window as check_window
@@ -19,7 +21,6 @@ from .sampler import SlotKind as SlotKind
 from .sampler import Strategy as Strategy
 from .sampler import read_variant as read_variant
 from .sampler import show_demonstrations as show_demonstrations
-from .sampler import similarity_profile as similarity_profile
 from .sampler import write_variant as write_variant
 from .shared import SHAREABLE as SHAREABLE
 from .shared import SharedSampler as SharedSampler

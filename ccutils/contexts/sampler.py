@@ -10,10 +10,9 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from ccutils.contexts.neighbours import Index, Neighbours, duplicate_groups
+from ccutils.contexts.neighbours import Neighbours, duplicate_groups
 from ccutils.errors import InputError, check_count
 from ccutils.records import STRATEGIES
 from ccutils.tasks.base import Example
@@ -246,42 +245,6 @@ def show_demonstrations(
         replace(pool[row], input=paraphrase(row)) if kind == SlotKind.PARAPHRASE else pool[row]
         for row, kind in zip(rows, kinds, strict=True)
     ]
-
-
-def similarity_profile(
-    sampler: ContextSampler,
-    index: Index,
-    paraphrase: Callable[[int], str],
-    epochs: int = 1,
-    targets: NDArray[Any] | None = None,
-) -> pd.DataFrame:
-    """Tell how similar the contexts of a strategy are to their targets: a line for each drawn context.
-
-    Columns strategy, seed, epoch, target; best: similarity of the most similar demonstration, in [0, 1]; mean
-    that of the others (NaN where there are none); kind what the context was made to hold beside random
-    examples, a label of SlotKind, or "none" if empty. `index` is over the pool's inputs; `paraphrase` gives a
-    target's paraphrase by its pool row; `targets` are pool rows, all if None.
-    """
-    texts = index.texts
-    queries = texts if targets is None else [texts[t] for t in targets.tolist()]
-    targets = np.arange(len(texts)) if targets is None else targets
-    tables = []
-    for epoch in range(epochs):
-        drawn = sampler.sample(epoch, targets)
-        n, k = drawn.rows.shape
-        table = {"strategy": sampler.strategy.name, "seed": sampler.seed, "epoch": epoch, "target": targets}
-        if k == 0:
-            tables.append(pd.DataFrame({**table, "best": np.nan, "mean": np.nan, "kind": "none"}))
-            continue
-        similarity = index.similarity(queries, drawn.rows)  # (n, k)
-        where = np.nonzero(drawn.kinds == SlotKind.PARAPHRASE)
-        rows = drawn.rows[where].tolist()
-        similarity[where] = index.between([texts[r] for r in rows], [paraphrase(r) for r in rows])
-        ordered = np.sort(similarity, axis=1)[:, ::-1]
-        mean = ordered[:, 1:].mean(axis=1) if k > 1 else np.full(n, np.nan)
-        kind = LABELS[drawn.kinds.max(axis=1)]  # a context has one kind beside RANDOM at most
-        tables.append(pd.DataFrame({**table, "best": ordered[:, 0], "mean": mean, "kind": kind}))
-    return pd.concat(tables, ignore_index=True)
 
 
 def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

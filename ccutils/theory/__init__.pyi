@@ -10,6 +10,12 @@ from .gradient_flow import (
 from .gradient_flow import (
     stationary_point as stationary_point,
 )
+from .knowledge import (
+    knowledge_chart as knowledge_chart,
+)
+from .knowledge import (
+    knowledge_rows as knowledge_rows,
+)
 from .model import (
     World as World,
 )
@@ -30,4 +36,13 @@ from .model import (
 )
 from .model import (
     signals as signals,
+)
+from .spread import (
+    contrast_signal as contrast_signal,
+)
+from .spread import (
+    spread_contexts as spread_contexts,
+)
+from .spread import (
+    spread_end as spread_end,
 )

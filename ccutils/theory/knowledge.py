@@ -59,6 +59,8 @@ def knowledge_chart(rows: pd.DataFrame) -> Any:
         dots = dots.mark_line(strokeDash=[1, 4], color="black", strokeWidth=2.5)
         layer = alt.layer(lines, dots.encode(x, y=alt.Y("best:Q")))
         panels.append(layer.properties(width=230, height=200, title=f"its similarity: {grade:g}"))
-    subtitle = ["A prediction: the more the weights know, the less the context counts. Dotted: the best weight."]
+    subtitle = [
+        "A prediction: the more the weights know, the less the context counts. Dotted: the best weight."
+    ]
     title = alt.TitleParams("ICL as knowledge grows, at the end of training", subtitle=subtitle)
     return alt.hconcat(*panels).properties(title=title)

@@ -1,15 +1,14 @@
 """Contexts: what may never be in one, how often each kind is, and that drawing is pure."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_pool import made_up_pool
 from scipy.stats import binomtest, chisquare
 
-from ccutils.contexts.neighbours import Index, Neighbours, duplicate_groups, pool_neighbours
-from ccutils.contexts.sampler import STRATEGIES, ContextSampler, SlotKind, Strategy, similarity_profile
+from ccutils.contexts.neighbours import Neighbours, duplicate_groups
+from ccutils.contexts.sampler import STRATEGIES, ContextSampler, SlotKind, Strategy
 from ccutils.errors import InputError
 
 
@@ -181,39 +180,3 @@ def test_targets_outside_the_pool_are_refused() -> None:
 def test_no_targets_give_no_contexts() -> None:
     for name in STRATEGIES:
         assert len(sampler(name, 3).sample(0, np.array([], dtype=np.int64)).rows) == 0
-
-
-def test_similarity_profile_against_the_contexts_themselves() -> None:
-    pool = [f"{a} {b} {c}" for a in "pqr" for b in "stu" for c in "vw"]
-    index, neighbours = Index(pool), pool_neighbours(pool, 3)
-    made = ContextSampler(Strategy("contrastive", 3, p=0.4, epsilon=0.3), neighbours, pool, seed=1)
-    table = similarity_profile(made, index, lambda row: pool[row][:3], epochs=4)  # two of its three words
-    assert table.columns.tolist() == ["strategy", "seed", "epoch", "target", "best", "mean", "kind"]
-    assert len(table) == 4 * len(pool) and set(table["kind"]) == {"random", "similar", "paraphrase"}
-    for line in table.itertuples():
-        drawn = made.sample(line.epoch, np.array([line.target]))
-        kinds = drawn.kinds[0].tolist()
-        texts = [
-            pool[r][:3] if kind == SlotKind.PARAPHRASE else pool[r]
-            for r, kind in zip(drawn.rows[0], kinds, strict=True)
-        ]
-        similarity = sorted(index.between([pool[line.target]] * 3, texts).tolist())
-        assert line.best == pytest.approx(similarity[-1], abs=1e-5)
-        assert line.mean == pytest.approx(sum(similarity[:2]) / 2, abs=1e-5)
-        assert line.kind == ("random", "similar", "paraphrase")[max(kinds)]
-
-
-def test_similarity_profile_orders_the_strategies() -> None:
-    pool = [f"{a} {b} {c}" for a in "pqr" for b in "stu" for c in "vw"]
-    index, neighbours = Index(pool), pool_neighbours(pool, 4)
-
-    def profile(name: str, k: int = 4) -> pd.DataFrame:
-        made = ContextSampler(Strategy(name, k), neighbours, pool, seed=0)
-        return similarity_profile(made, index, lambda row: pool[row], epochs=20)
-
-    best = {name: profile(name)["best"].mean() for name in ("random", "contrastive", "similar")}
-    assert best["random"] < best["contrastive"] < best["similar"]
-    assert profile("similar")["mean"].mean() > profile("contrastive")["mean"].mean() + 0.1
-    empty, alone = profile("none"), profile("random", k=1)
-    assert empty["best"].isna().all() and set(empty["kind"]) == {"none"}
-    assert alone["best"].notna().all() and alone["mean"].isna().all()
