@@ -117,7 +117,7 @@ def portrait(
 
 def portraits(worlds: Sequence[World], strategies: Sequence[str]) -> Any:
     """Portraits of all strategies side by side, a row for each world, on one scale; a legend at the end."""
-    size, last = 170, (worlds[-1], strategies[0])  # four of them fit a page
+    size, last = 155, (worlds[-1], strategies[0])  # four of them fit a page
     rows = [
         alt.hconcat(*(portrait(world, name, size=size, legend=(world, name) == last) for name in strategies))
         for world in worlds
@@ -140,7 +140,7 @@ def loss_surfaces(world: World, strategies: Sequence[str], count: int = 41) -> A
     )
     scheme = alt.SchemeParams(name="viridis", count=14)
     scale = alt.Scale(type="quantize", domain=[0.1, 1.5], scheme=scheme, reverse=True, nice=False)
-    colour = alt.Color("loss:Q", title="squared error", scale=scale)
+    colour = alt.Color("loss:Q", title="squared error", scale=scale, legend=alt.Legend(orient="bottom"))
     title = "Loss surfaces (the labels' variance is 1)"
     x, y = (alt.Scale(domain=domain, nice=False) for domain in (SHARPNESS, PULL))
     chart = tiles(
@@ -184,7 +184,7 @@ def phase_rows(world: World, strategy: str, x: str, y: str, values: dict[str, Ar
 def phase_diagram(rows: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], title: str) -> Any:
     """The regimes of phase_rows, a panel for each value of column `panel`; x, y: column and title."""
     scale = alt.Scale(domain=list(REGIMES), range=list(REGIME_COLOURS))
-    colour = alt.Color("regime:N", title="end state", scale=scale)
+    colour = alt.Color("regime:N", title="end state", scale=scale, legend=alt.Legend(orient="bottom"))
     domains = (
         alt.Scale(domain=[rows[name].min(), rows[name].max()], nice=False, padding=2) for name in (x[0], y[0])
     )

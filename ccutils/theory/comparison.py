@@ -105,7 +105,7 @@ def panel(
     flows = alt.Chart(curve[["world", "step", "value"]]).mark_line(color="black", strokeWidth=1.6, clip=True)
     colour = alt.Color("strategy:N", scale=colour_scale([strategy]), legend=None)
     worlds = alt.Scale(domain=list(theory["world"].unique()), range=[[1, 0], [3, 3]])
-    dash = alt.StrokeDash("world:N", title="theory", scale=worlds)
+    dash = alt.StrokeDash("world:N", title="theory", scale=worlds, legend=alt.Legend(orient="bottom"))
     layer = alt.layer(lines.encode(x, y, colour, detail="seed:N"), flows.encode(x, y, dash))
     layer = layer.resolve_scale(color="independent")
     return layer.properties(width=165, height=115, title=strategy if first else "")

@@ -39,8 +39,9 @@ def end_state_chart(world: World, thetas: Mapping[str, Array]) -> Any:
     """Weight and attention of one example by its similarity, at each strategy's theta; best weight dotted."""
     rows, names = end_state_rows(world, thetas), list(thetas)
     x = alt.X("similarity:Q", title="similarity of the one relevant example (0 to 1)")
-    colour = alt.Color("strategy:N", scale=colour_scale(names), sort=names)
-    dash = alt.StrokeDash("strategy:N", scale=dash_scale(names), sort=names)
+    legend = alt.Legend(title=None, orient="bottom")
+    colour = alt.Color("strategy:N", scale=colour_scale(names), sort=names, legend=legend)
+    dash = alt.StrokeDash("strategy:N", scale=dash_scale(names), sort=names, legend=legend)
     s = np.linspace(0, 1, 101)
     best = pd.DataFrame({"similarity": s, "value": best_weight(world, s)})
     panels = []
@@ -112,7 +113,7 @@ def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
             looks = log if column == "smallest" else linear
             y = alt.Y(f"{column}:Q", title=None if columns else name, **looks)
             panel = base.encode(x, y, colour)
-            panels.append(panel.properties(width=130, height=110))
+            panels.append(panel.properties(width=115, height=110))
         columns.append(alt.vconcat(*panels))
     subtitle = [
         "Each column varies one parameter. At each point drawn both eigenvalues are positive: it is stable.",
