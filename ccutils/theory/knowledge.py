@@ -50,7 +50,7 @@ def knowledge_chart(rows: pd.DataFrame) -> Any:
     legend = alt.Legend(title=None, orient="bottom")
     colour = alt.Color("strategy:N", scale=colour_scale(names), legend=legend)
     dash = alt.StrokeDash("strategy:N", scale=dash_scale(names), legend=legend)
-    panels = []
+    panels: list[Any] = []
     for grade, part in rows.groupby("grade"):
         title = None if panels else "weight on the relevant example"
         y = alt.Y("weight:Q", title=title, scale=alt.Scale(domain=[0, 1]))
@@ -62,5 +62,5 @@ def knowledge_chart(rows: pd.DataFrame) -> Any:
     subtitle = [
         "A prediction: the more the weights know, the less the context counts. Dotted: the best weight."
     ]
-    title = alt.TitleParams("ICL as knowledge grows, at the end of training", subtitle=subtitle)
-    return alt.hconcat(*panels).properties(title=title)
+    heading = alt.TitleParams("ICL as knowledge grows, at the end of training", subtitle=subtitle)
+    return alt.hconcat(*panels).properties(title=heading)

@@ -89,7 +89,7 @@ def spread_end(
     """Follow gradient flow from `start` to `time`, above 1e-3: theta (2,). Integrated in log t by LSODA."""
 
     def velocity(log_t: float, theta: Array) -> Array:
-        return -np.exp(log_t) * spread_gradient(theta, contexts, world)
+        return np.asarray(-np.exp(log_t) * spread_gradient(theta, contexts, world))
 
     span = (float(np.log(1e-3)), float(np.log(time)))
     solved = solve_ivp(velocity, span, np.asarray(start, dtype=float), method="LSODA", rtol=1e-7, atol=1e-8)

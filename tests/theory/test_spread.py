@@ -103,7 +103,7 @@ class TestContrastSignal:
         def squared(theta_1: float) -> np.ndarray:
             logits = np.append(theta_1 * s, theta_1 * s.mean())
             share = np.exp(logits) / np.exp(logits).sum()
-            return (y @ share[:-1] + share[-1] * known[:, 0] - g[:, 0]) ** 2
+            return np.asarray((y @ share[:-1] + share[-1] * known[:, 0] - g[:, 0]) ** 2)
 
         slope = (squared(step) - squared(-step)) / (2 * step)
         exact, half = contrast_signal(s, 4 / 5, error), 4 * slope.std() / n**0.5
