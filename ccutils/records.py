@@ -7,11 +7,12 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from ccutils.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd  # in functions, since the command line reads this before anything is installed
 
 FREE_BYTES = 200 * 2**20  # below this a run would fail half-way
 STRATEGIES = ("none", "random", "similar", "contrastive", "batch_mix")
@@ -114,6 +115,8 @@ def model_folder(model: str) -> str:
 
 def write_rows(path: Path, rows: Iterable[Row], parameters: Mapping[str, Any]) -> None:
     """Write rows as Parquet and the run's parameters beside them as JSON, each whole or not at all."""
+    import pandas as pd
+
     table = pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__dataclass_fields__))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
@@ -147,8 +150,10 @@ def read_answers(path: Path) -> dict[int, str]:
     return found
 
 
-def read_rows(paths: Sequence[Path]) -> pd.DataFrame:
+def read_rows(paths: Sequence[Path]) -> "pd.DataFrame":
     """Return all rows of several Parquet files as one frame."""
+    import pandas as pd
+
     return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True)
 
 
