@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from ccutils.chain.job import list_gpus, print_line
 from ccutils.chain.profiles import Profile, declared_parameters
 from ccutils.errors import InputError
-from ccutils.models.smollm2 import NAME as SMOLLM2
-from ccutils.models.smollm2 import smollm2, smollm2_folder
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -44,7 +42,9 @@ def check_model_at_hand(model: str, *, dry_run: bool = False) -> None:
     """
     if model == "tiny":
         return
-    if model == SMOLLM2:
+    if model == "smollm2":
+        from ccutils.models.smollm2 import smollm2  # here: help is answered before anything is installed
+
         if not dry_run:
             smollm2()
         return
@@ -126,7 +126,9 @@ def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None
 
 def local_folder(model: str) -> Path:
     """Return where a model's directory is on this machine, if it is."""
-    return smollm2_folder() if model == SMOLLM2 else Path(model).expanduser()
+    from ccutils.models.smollm2 import smollm2_folder
+
+    return smollm2_folder() if model == "smollm2" else Path(model).expanduser()
 
 
 def at_hand(plan: "Plan", task: "Task") -> tuple["PreTrainedTokenizerBase", "PretrainedConfig", int]:
