@@ -1,7 +1,9 @@
 """The one exception for input that a person can mend, and the checks that every kind of input shares."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+import functools
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from numbers import Integral
@@ -13,6 +15,24 @@ class InputError(ValueError):
 
     The command line prints the sentence without a traceback and exits with status 2.
     """
+
+
+def command(work: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], int]:
+    """Make a command of a function of its arguments: it returns the exit status, 0, or 2 for bad input.
+
+    Bad input is told in its one sentence, on standard error.
+    """
+
+    @functools.wraps(work)
+    def run(arguments: Sequence[str]) -> int:
+        try:
+            work(arguments)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        return 0
+
+    return run
 
 
 def reason(error: Exception) -> str:

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, command
 from ccutils.models.tiny_episodes import Material, episodes
 from ccutils.records import read_json, write_json
 
@@ -86,29 +86,23 @@ def context_accuracy(model: LlamaForCausalLM, material: Material, demonstrations
     return right / asked
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Keep the bases of a task, the first argument, for the seeds that follow; return the exit status."""
+@command
+def main(arguments: Sequence[str]) -> None:
+    """Keep the bases of a task, the first argument, for the seeds that follow."""
     from ccutils.models.tiny import DESCRIPTION, make_recipe, prepare_tiny, tiny_base
     from ccutils.tasks import load_task
 
-    try:
-        if len(arguments) < 2 or not all(seed.isdecimal() for seed in arguments[1:]):
-            raise InputError("give a task and its seeds: topics 0 1 2.")
-        for seed in map(int, arguments[1:]):
-            task, recipe = load_task(arguments[0], seed=seed), make_recipe({}, seed)
-            with tempfile.TemporaryDirectory() as cache:
-                made = tiny_base(task, Path(cache), recipe)
-                model = LlamaForCausalLM.from_pretrained(made)
-                about = json.loads((made / DESCRIPTION).read_text(encoding="utf-8"))
-            material = prepare_tiny(task, recipe)[1]
-            about["accuracy"] = round(context_accuracy(model, material, recipe.demonstrations), 4)
-            print(
-                f"kept: {keep_base(model, about, task.name, seed)}, accuracy {about['accuracy']}", flush=True
-            )
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    if len(arguments) < 2 or not all(seed.isdecimal() for seed in arguments[1:]):
+        raise InputError("give a task and its seeds: topics 0 1 2.")
+    for seed in map(int, arguments[1:]):
+        task, recipe = load_task(arguments[0], seed=seed), make_recipe({}, seed)
+        with tempfile.TemporaryDirectory() as cache:
+            made = tiny_base(task, Path(cache), recipe)
+            model = LlamaForCausalLM.from_pretrained(made)
+            about = json.loads((made / DESCRIPTION).read_text(encoding="utf-8"))
+        material = prepare_tiny(task, recipe)[1]
+        about["accuracy"] = round(context_accuracy(model, material, recipe.demonstrations), 4)
+        print(f"kept: {keep_base(model, about, task.name, seed)}, accuracy {about['accuracy']}", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, command
 from ccutils.records import read_json
 from ccutils.report.aggregate import SCORES, check_rows, final_rows, usual_rows
 from ccutils.report.intervals import difference_interval, errors_of
@@ -113,16 +113,12 @@ def tell_origin(reference: pd.DataFrame) -> str:
     return f"Reference: seeds {', '.join(map(str, sorted(set(reference['seed']))))}, {', '.join(parts)}."
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the reference rows of RESULTS as PROFILE and return the exit status."""
-    try:
-        if len(arguments) != 2:
-            raise InputError("give two arguments, a results folder and a profile's name: results/cpu cpu.")
-        print(f"written: {write_reference(Path(arguments[0]), arguments[1])}")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+@command
+def main(arguments: Sequence[str]) -> None:
+    """Write the reference rows of RESULTS as PROFILE."""
+    if len(arguments) != 2:
+        raise InputError("give two arguments, a results folder and a profile's name: results/cpu cpu.")
+    print(f"written: {write_reference(Path(arguments[0]), arguments[1])}")
 
 
 if __name__ == "__main__":

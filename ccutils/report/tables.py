@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, command
 from ccutils.report.aggregate import scores_table, usual_rows, wide_table
 from ccutils.report.reference import FOLDER, find_reference, tell_origin
 
@@ -38,18 +38,14 @@ def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
     return sorted(path for path in files if MARKED.search(path.read_text(encoding="utf-8")))
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write all marked tables anew and return the exit status."""
-    try:
-        if arguments:
-            raise InputError(f"{arguments[0]!r} was given: this takes no arguments.")
-        for path in marked_files():
-            path.write_text(fill_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
-            print(f"written: {path}")
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+@command
+def main(arguments: Sequence[str]) -> None:
+    """Write all marked tables anew."""
+    if arguments:
+        raise InputError(f"{arguments[0]!r} was given: this takes no arguments.")
+    for path in marked_files():
+        path.write_text(fill_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
+        print(f"written: {path}")
 
 
 if __name__ == "__main__":

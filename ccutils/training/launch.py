@@ -10,7 +10,7 @@ accelerate launch --config_file launch/data_parallel.yaml -m ccutils.training.la
 import sys
 from collections.abc import Sequence
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, command
 from ccutils.training.plan import Plan, read_plan
 
 
@@ -21,19 +21,15 @@ def train_plan(plan: Plan) -> None:
     ic_train(plan)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the plan in the one argument, a JSON object, and return the exit status."""
-    try:
-        if len(arguments) != 1:
-            raise InputError(
-                f"{len(arguments)} arguments given: give one, a JSON object of the plan, such as "
-                '\'{"task": "topics", "settings": {"steps": 400}}\'.'
-            )
-        train_plan(read_plan(arguments[0]))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+@command
+def main(arguments: Sequence[str]) -> None:
+    """Run the plan in the one argument, a JSON object,."""
+    if len(arguments) != 1:
+        raise InputError(
+            f"{len(arguments)} arguments given: give one, a JSON object of the plan, such as "
+            '\'{"task": "topics", "settings": {"steps": 400}}\'.'
+        )
+    train_plan(read_plan(arguments[0]))
 
 
 if __name__ == "__main__":
