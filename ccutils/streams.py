@@ -19,6 +19,7 @@ class Stream(IntEnum):
     REQUESTS = 8
     REQUESTS_FIXED = 9  # their tests and their long tail, the same for every seed
     TARGET_ORDER = 11
+    BARRED_CONTEXTS = 12
     PARAPHRASE_SHOWN = 13
     QUESTION_CONTEXTS = 17
     QUESTION_TARGETS = 19

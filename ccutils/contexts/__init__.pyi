@@ -1,3 +1,4 @@
+from .barred import BarredSampler as BarredSampler
 from .dose import measure_dose as measure_dose
 from .epochs import EpochContexts as EpochContexts
 from .neighbours import Index as Index

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,16 +14,15 @@ import numpy as np
 from ccutils.contexts.paraphrase_rules import keeps, needed, rewrite
 from ccutils.errors import InputError
 from ccutils.streams import Stream
-from ccutils.tasks.base import Example, Task
+from ccutils.tasks.base import Example, Paraphrase, Task
 from ccutils.tasks.files import here, read_records, require
 
-PARAPHRASERS = ("none", "rules", "model", "file", "task")
-"""none: the input itself. rules: see paraphrase_rules. model: a language model by directory or Hub id. file:
-JSON lines with `input` and `paraphrase` (or `paraphrases`, a list). task: what the task itself has."""
+PARAPHRASERS = ("none", "rules", "noise", "model", "file", "task")
+"""none: the input itself. rules: see paraphrase_rules. noise: a weak one, words give way to words of other
+inputs. model: a language model by directory or Hub id. file: JSON lines with `input` and `paraphrase` (or
+`paraphrases`, a list). task: what the task itself has."""
 LONGEST_RATIO = 3  # a model's paraphrase may be this many times as long as the input
 RULES_VERSION = 2  # of the cache: raise it when the rules change
-
-Own = Callable[[Example, np.random.Generator], str]
 
 
 class Writer(Protocol):
@@ -35,8 +34,8 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Paraphraser:
-    """How paraphrases are made. `strength` (0 to 1) is that of the rules; `source` the model or the file,
-    `frames` whether rules may put "please" and the like around (not for what is to be translated).
+    """How paraphrases are made. `strength` (0 to 1) is that of rules, noise and task; `source` the model or
+    the file, `frames` whether rules may put "please" and the like around (not for what is to be translated).
 
     Raises InputError for values that cannot be.
     """
@@ -84,7 +83,7 @@ def paraphrase(
     examples: Sequence[Example],
     how: Paraphraser,
     cache: Path,
-    own: Own | None = None,
+    own: Paraphrase | None = None,
     write: Writer | None = None,
 ) -> Paraphrases:
     """Paraphrase every example's input, from the cache where they were made before.
@@ -109,7 +108,7 @@ def paraphrase(
     )
 
 
-def check_paraphraser(how: Paraphraser, own: Own | None) -> None:
+def check_paraphraser(how: Paraphraser, own: Paraphrase | None) -> None:
     """Raise InputError for a task without paraphrases of its own, or a file that cannot be read."""
     if how.kind == "task" and own is None:
         raise InputError("paraphraser 'task': this task has no paraphrases of its own; choose another.")
@@ -137,7 +136,7 @@ def paraphrase_pool(task: Task, how: Paraphraser, cache: Path, write: Writer | N
 
 
 def make_rows(
-    examples: Sequence[Example], how: Paraphraser, own: Own | None, write: Writer | None
+    examples: Sequence[Example], how: Paraphraser, own: Paraphrase | None, write: Writer | None
 ) -> list[dict[str, Any]]:
     """Return one row for each different input: input, paraphrases, kind."""
     distinct = list({e.input: e for e in examples}.values())
@@ -155,7 +154,9 @@ def make_rows(
         texts = [t for t in dict.fromkeys(offered.get(e.input, ())) if usable(t, e.input, phrases)]
         kind = how.kind
         if how.kind == "task" and own is not None:
-            texts = [own(e, rng) for _ in range(how.variants)]
+            texts = [own(e, how.strength, rng) for _ in range(how.variants)]
+        elif how.kind == "noise":
+            texts = [disturb(e.input, how.strength, distinct, rng) for _ in range(how.variants)]
         elif not texts and how.kind != "none":
             made = (
                 rewrite(e.input, e.output, how.strength, how.language, rng, how.frames)
@@ -167,6 +168,16 @@ def make_rows(
             texts, kind = [e.input], "none"
         rows.append({"input": e.input, "paraphrases": texts[: how.variants], "kind": kind})
     return rows
+
+
+def disturb(text: str, strength: float, among: Sequence[Example], rng: np.random.Generator) -> str:
+    """Put random words of other inputs in the place of a share `strength` of a text's words: the weak
+    paraphraser, to be set against a strong one.
+    """
+    words = text.split()
+    for place in rng.permutation(len(words))[: round(strength * len(words))]:
+        words[place] = str(rng.choice(among[int(rng.integers(len(among)))].input.split() or [""]))
+    return " ".join(words)
 
 
 def usable(text: str, original: str, phrases: list[str]) -> bool:

@@ -71,8 +71,8 @@ class Strategy:
         return 1 if self.name == "contrastive" and self.p > 0 else 0
 
 
-VARIES = {"k": int, "p": float, "epsilon": float, "paraphraser": str, "strength": float}
-"""What a variant of a strategy can change, and its kind."""
+VARIES = {"k": int, "p": float, "epsilon": float, "paraphraser": str, "strength": float, "barred": int}
+"""What a variant of a strategy can change, and its kind; `barred` 1 keeps relevant examples out of random."""
 
 
 def read_variant(spec: str) -> tuple[str, dict[str, Any]]:

@@ -51,6 +51,11 @@ Wrong = Callable[[str, Example, Sequence[Example]], tuple[float, float]]
 and repeats the label of one of those demonstrations), each in [0, 1]. What the Copy-score is made of."""
 
 
+Paraphrase = Callable[[Example, float, np.random.Generator], str]
+"""(example, strength, rng) -> its input in other words, with its label kept; strength from 0 to 1 says how
+much changes, where the task has grades of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A fixed task with its data; the four sets share no input.
@@ -77,7 +82,7 @@ class Task:
     template: Template = Template()
     max_new_tokens: int = 64
     wrong: Wrong | None = None
-    paraphrase: Callable[[Example, np.random.Generator], str] | None = None
+    paraphrase: Paraphrase | None = None
     language: str = "en"
     frames: bool = True
     vocabulary: Sequence[str] = ()

@@ -92,7 +92,7 @@ def requests(
             )
         ),
         relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
-        paraphrase=lambda e, rng: other_words(by_name[e.extra["intent"]], fillers(e), e.input, rng),
+        paraphrase=lambda e, strength, rng: other_words(by_name[e.extra["intent"]], fillers(e), e.input, rng),
         vocabulary=vocabulary(grammar, answer),
         template=REQUEST_TEMPLATES[answer],
         max_new_tokens=12 if answer == "intent" else 64,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ccutils.errors import InputError, check_count
 from ccutils.streams import Stream
-from ccutils.tasks.base import Example, Task, Template
+from ccutils.tasks.base import Example, Paraphrase, Task, Template
 from ccutils.tasks.brackets import ANY
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
@@ -24,8 +24,8 @@ def topics(
     seed: int,
     n_topics: int = 80,
     n_novel: int = 40,
-    words_per_topic: int = 6,
-    input_words: int = 3,
+    words_per_topic: int = 16,
+    input_words: int = 4,
     zipf: float = 1.0,
     pool_size: int = 1000,
     n_test: int = 200,
@@ -33,7 +33,9 @@ def topics(
     """Return a few words to one label: every topic owns `words_per_topic` words and one label.
 
     Topic i is drawn with probability proportional to i ** -zipf; the novel topics of the OOD sets are equally
-    frequent. Raises InputError for sizes below 1, zipf below 0, or more input words than a topic has.
+    frequent. Similarity is graded: two inputs of a topic share from none to all but one of their words, and
+    no test input has the very words of a pool input in another order. Raises InputError for
+    sizes below 1, zipf below 0, or more input words than a topic has.
     """
     _check(
         n_topics=n_topics,
@@ -75,7 +77,7 @@ def topics(
             target, relevant, irrelevant, alike(target, labels[:n_topics], labels[n_topics:]), rng
         ),
         relevant=lambda target, example: target.group == example.group,
-        paraphrase=another_word(pool, [*id_test, *ood_test]),
+        paraphrase=other_words(pool, [*id_test, *ood_test]),
         vocabulary=[*names[n_all:], *labels],
         template=TEMPLATE,
         max_new_tokens=2,
@@ -151,33 +153,32 @@ def gloss(
         ),
         relevant=lambda target, example: not set(target.input.split()).isdisjoint(example.input.split()),
         wrong=gloss_wrong,
-        paraphrase=lambda example, rng: example.input,  # no other sentence has this gloss
+        paraphrase=lambda example, strength, rng: example.input,  # no other sentence has this gloss
         template=TEMPLATE,
         max_new_tokens=2 * sentence_words + 1,
         facts={"seed": seed, "n_words": n_words, "n_novel": n_novel, "zipf": zipf, "pool_size": pool_size},
     )
 
 
-def another_word(
-    pool: Sequence[Example], tests: Sequence[Example]
-) -> Callable[[Example, np.random.Generator], str]:
-    """Return task.paraphrase of `topics`: one word gives way to another of the topic, and the order changes.
+def other_words(pool: Sequence[Example], tests: Sequence[Example]) -> Paraphrase:
+    """Return task.paraphrase of `topics`: words give way to others of the topic, and the order changes.
 
-    Both words are the pool's, and no text is a test's input; where that leaves none, the input itself.
+    Strength is the share of the words that do, from 0, another order alone, to 1, all of them. All words are
+    the pool's, and no text has a test's words; where that leaves none, the input itself.
     """
     known: dict[str, set[str]] = {}
     for e in pool:
         known.setdefault(e.group, set()).update(e.input.split())
-    barred = {e.input for e in tests}
+    barred = {words_of(e) for e in tests}
 
-    def paraphrase(example: Example, rng: np.random.Generator) -> str:
+    def paraphrase(example: Example, strength: float, rng: np.random.Generator) -> str:
         own = example.input.split()
         others = sorted(known[example.group] - set(own))
-        for _ in range(20 if others else 0):
-            words = list(own)
-            words[int(rng.integers(len(words)))] = str(rng.choice(others))
+        n = min(round(strength * len(own)), len(others))
+        for _ in range(20):
+            words = [*rng.permutation(own)[n:], *rng.choice(others or own, n, replace=False)]
             text = " ".join(rng.permutation(words))
-            if text not in barred:
+            if frozenset(words) not in barred:
                 return text
         return example.input
 
@@ -187,20 +188,27 @@ def another_word(
 def draw_sets(
     draw: Callable[[], Example], first: list[Example], n_pool: int, n_test: int
 ) -> tuple[list[Example], list[Example]]:
-    """Return a pool that begins with `first`, and a test set none of whose inputs is in the pool."""
+    """Return a pool that begins with `first`, and a test set none of whose inputs is in the pool, in whatever
+    order its words are.
+    """
     if n_pool < len(first):
         raise InputError(
             f"pool_size is {n_pool}, but {len(first)} examples are needed to show every label once."
         )
     pool = first + [draw() for _ in range(n_pool - len(first))]
-    seen = {e.input for e in pool}
+    seen = {words_of(e) for e in pool}
     drawn = (draw() for _ in range(1000 * n_test))
-    test = list(islice((e for e in drawn if e.input not in seen), n_test))
+    test = list(islice((e for e in drawn if words_of(e) not in seen), n_test))
     if len(test) < n_test:
         raise InputError(
             f"pool_size {n_pool} leaves too few unseen inputs for n_test {n_test}: lower one of them."
         )
     return pool, test
+
+
+def words_of(example: Example) -> frozenset[str]:
+    """Return the words of an example's input, in whatever order."""
+    return frozenset(example.input.split())
 
 
 def exact_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:

@@ -30,7 +30,8 @@ class Plan:
     """A run described whole; the fields are the parameters of notebook 03, `settings` those of the training.
 
     `strategy` may hold a variant, "contrastive,p=0.3": what it changes overrides `k`, `p`, `epsilon`,
-    `paraphraser` and `paraphrase_strength`, and goes into `variant`, which the run's folder and rows carry.
+    `barred` (1: random contexts without relevant examples), `paraphraser` and `paraphrase_strength`, and goes
+    into `variant`, which the run's folder and rows carry.
     `window` 0 is the model's own; `chat` writes prompts in the model's chat template. `paraphraser` is a kind
     of ccutils.contexts.paraphrase; "auto" is the task's own where it has one, else rules.
     `targets_per_context` targets share their random demonstrations (ccutils.models.packing): 0 is independent
@@ -46,6 +47,7 @@ class Plan:
     k: int = 6
     p: float = 0.5
     epsilon: float = 0.1
+    barred: int = 0
     targets_per_context: int = 0
     similarity: str = "bm25"
     paraphraser: str = "auto"
@@ -157,6 +159,11 @@ def check_plan(plan: Plan, task: Task) -> None:
     Strategy(plan.strategy, plan.k, plan.p, plan.epsilon)
     check_similarity(plan.similarity)
     plan.paraphraser_for(task)
+    if plan.barred not in (0, 1) or (plan.barred and (plan.strategy != "random" or plan.targets_per_context)):
+        raise InputError(
+            f"barred is {plan.barred} and the strategy {plan.strategy!r}: it is 0, or 1 for random with "
+            "targets_per_context 0."
+        )
     if plan.targets_per_context and plan.strategy not in SHAREABLE:
         raise InputError(
             f"targets_per_context is {plan.targets_per_context}, and strategy {plan.strategy!r} has no "

@@ -8,6 +8,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
+from ccutils.contexts.barred import BarredSampler
 from ccutils.contexts.neighbours import pool_neighbours
 from ccutils.contexts.paraphrase import paraphrase_pool
 from ccutils.contexts.prompts import Prompter
@@ -69,6 +70,10 @@ def prepare_run(plan: Plan) -> PreparedRun:
     prompter = Prompter(tokenizer, task.template, plan.window or context_length(path), plan.chat)
     if plan.targets_per_context:
         sampler: ContextSampler = SharedSampler(strategy, near, inputs, plan.seed, plan.targets_per_context)
+    elif plan.barred:
+        sampler = BarredSampler(
+            strategy, inputs, plan.seed, lambda a, b: task.relevant(task.pool[a], task.pool[b])
+        )
     else:
         sampler = ContextSampler(strategy, near, inputs, plan.seed)
     return PreparedRun(task, path, tokenizer, TrainingSet(task.pool, sampler, rewritten, prompter))

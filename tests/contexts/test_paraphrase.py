@@ -108,8 +108,22 @@ def test_a_cache_serves_as_a_file(tmp_path):
 
 
 def test_the_tasks_own(tmp_path):
-    made = paraphrase([SHOW], Paraphraser("task", variants=2), tmp_path, own=lambda e, r: e.input.upper())
+    made = paraphrase(
+        [SHOW], Paraphraser("task", variants=2), tmp_path, own=lambda e, strength, r: e.input.upper()
+    )
     assert made.texts[SHOW.input] == (SHOW.input.upper(),) * 2 and made.kinds[SHOW.input] == "task"
+
+
+def test_noise_takes_words_of_other_inputs_and_as_many_as_its_strength_says(tmp_path):
+    pool = [Example("a b c d", "X"), Example("e f g h", "Y"), Example("i j k l", "Z")]
+    made = paraphrase(pool, Paraphraser("noise", strength=0.5, variants=4, seed=3), tmp_path)
+    for e in pool:
+        for text in made.texts[e.input]:
+            pairs = list(zip(text.split(), e.input.split(), strict=True))
+            assert sum(a == b for a, b in pairs) >= 2
+            assert set(text.split()) <= set("abcdefghijkl")
+    assert sum(t != e.input for e in pool for t in made.texts[e.input]) > 8
+    assert set(made.kinds.values()) == {"noise"}
 
 
 def made_of(pool: list[Example], **changes: Any) -> Task:
@@ -141,7 +155,7 @@ def test_a_task_without_its_own_has_rules_in_its_language_and_at_the_strength_gi
         said, other = texts(german, kind, 0.5)
         assert all("zeig mir Zeit in Ulm" in text or "Zeig mir Zeit in Ulm" in text for text in said)
         assert all("bitte" in text or text.startswith("also ") for text in said | other)
-    shout = made_of(pool, paraphrase=lambda e, rng: e.input.upper())
+    shout = made_of(pool, paraphrase=lambda e, strength, rng: e.input.upper())
     assert texts(shout, "auto", 0.0) == [{e.input.upper()} for e in pool]
     assert texts(shout, "rules", 0.5) == texts(english, "rules", 0.5)
 
@@ -149,7 +163,7 @@ def test_a_task_without_its_own_has_rules_in_its_language_and_at_the_strength_gi
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"kind": "llm"}, "'llm' does not exist: choose one of none, rules, model, file, task"),
+        ({"kind": "llm"}, "'llm' does not exist: choose one of none, rules, noise, model, file, task"),
         ({"strength": 1.5}, "strength is 1.5"),
         ({"variants": 0}, "variants is 0"),
         ({"kind": "model"}, "'model' needs a source"),

@@ -140,7 +140,7 @@ class TestTask:
         rng, changed = np.random.default_rng(0), 0
         assert task.paraphrase
         for e in task.pool[:300]:
-            text = task.paraphrase(e, rng)
+            text = task.paraphrase(e, 0.5, rng)
             assert all(filler in text for filler in fillers(e).values())
             assert text not in tests
             changed += text != e.input

@@ -74,15 +74,15 @@ class TestSets:
             ("gloss", {"n_test": -1}, "n_test is -1"),
             ("topics", {"zipf": -1.0}, "zipf is -1.0: it must be at least 0"),
             ("gloss", {"zipf": -0.5}, "zipf is -0.5"),
-            ("topics", {"input_words": 7}, "input_words is 7 but words_per_topic only 6"),
+            ("topics", {"input_words": 17}, "input_words is 17 but words_per_topic only 16"),
             ("gloss", {"n_novel": 2}, "sentence_words is 3, more than n_words or n_novel"),
             ("topics", {"pool_size": 50}, "pool_size is 50, but 80 examples are needed"),
             (
                 "topics",
-                {"n_topics": 1, "pool_size": 900, "n_test": 9},
-                "pool_size 900 leaves too few unseen inputs",
+                {"n_topics": 1, "words_per_topic": 4, "pool_size": 9, "n_test": 9},
+                "pool_size 9 leaves too few unseen inputs",
             ),
-            ("topics", {"n_topics": 900_000}, "words and 6300280 were asked for"),
+            ("topics", {"n_topics": 900_000}, "words and 15300680 were asked for"),
             ("topics", {"topic": 3}, "has no option 'topic': it has n_topics"),
         ],
     )
@@ -105,37 +105,64 @@ class TestTopics:
         assert chisquare([novel[e.output] for e in task.ood_pool[:40]]).pvalue > 0.001
 
     def test_a_topic_is_its_words(self):
-        """Each topic has words of its own, each input three different ones of them."""
+        """Each topic has words of its own, each input four different ones of them."""
         task = load_task("topics", seed=1)
         words: dict[str, set[str]] = {}
         for e in [*task.pool, *task.id_test, *task.ood_pool]:
-            assert len(set(e.input.split())) == 3
+            assert len(set(e.input.split())) == 4
             assert e.group == e.output
             words.setdefault(e.group, set()).update(e.input.split())
         assert len(words) == 120
-        assert all(len(own) <= 6 for own in words.values())
+        assert all(len(own) <= 16 for own in words.values())
         assert not any(a & b for a, b in combinations(words.values(), 2))
 
-    def test_a_paraphrase_keeps_all_words_but_one(self):
-        """In words that the pool has for the topic, and never in those of a test."""
+    @pytest.mark.parametrize("name", ["topics", "gloss"])
+    def test_no_test_input_is_a_pool_input_reordered(self, name):
+        task = load_task(name, seed=0)
+        for pool, test in ((task.pool, task.id_test), (task.ood_pool, task.ood_test)):
+            known = {frozenset(e.input.split()) for e in pool}
+            assert not known & {frozenset(e.input.split()) for e in test}
+
+    def test_similarity_has_a_range(self):
+        """The words that a target shares with the most similar example of its topic: all grades occur."""
+        task = load_task("topics", seed=0)
+        shared = Counter(
+            max(len(set(t.input.split()) & set(e.input.split())) for e in task.pool if e.group == t.group)
+            for t in task.id_test
+        )
+        assert set(shared) >= {1, 2, 3}
+        assert max(shared.values()) < 0.6 * len(task.id_test)
+
+    @pytest.mark.parametrize(("strength", "kept"), [(0.0, 4), (0.25, 3), (0.5, 2), (1.0, 0)])
+    def test_a_paraphrase_changes_as_many_words_as_its_strength_says(self, strength, kept):
+        """Into words that the pool has for the topic; its words are never those of a test."""
         task = load_task("topics", seed=0)
         words: dict[str, set[str]] = {}
         for e in task.pool:
             words.setdefault(e.group, set()).update(e.input.split())
-        tests = {e.input for e in [*task.id_test, *task.ood_test]}
+        tests = {frozenset(e.input.split()) for e in [*task.id_test, *task.ood_test]}
         rng = np.random.default_rng(0)
-        made = [(e, task.paraphrase(e, rng)) for e in task.pool for _ in range(4)]
+        roomy = [e for e in task.pool if len(words[e.group]) >= 8]
+        assert len(roomy) > 500
+        made = [(e, task.paraphrase(e, strength, rng)) for e in roomy for _ in range(4)]
         changed = [(e, text) for e, text in made if text != e.input]
         assert len(changed) > 0.9 * len(made)
         for e, text in changed:
-            assert len(set(text.split()) & set(e.input.split())) == 2
-            assert len(set(text.split())) == 3
+            assert len(set(text.split()) & set(e.input.split())) == kept
+            assert len(set(text.split())) == 4
             assert set(text.split()) <= words[e.group]
-            assert text not in tests
+            assert frozenset(text.split()) not in tests
 
-    def test_a_topic_without_another_word_is_its_own_paraphrase(self):
-        task = load_task("topics", seed=0, words_per_topic=3)
-        assert task.paraphrase(task.pool[5], np.random.default_rng(0)) == task.pool[5].input
+    def test_a_topic_without_another_word_keeps_its_own(self):
+        task = load_task("topics", seed=0)
+        words: dict[str, set[str]] = {}
+        for e in task.pool:
+            words.setdefault(e.group, set()).update(e.input.split())
+        alone = [e for e in task.pool if words[e.group] == set(e.input.split())]
+        assert alone
+        for e in alone:
+            text = task.paraphrase(e, 1.0, np.random.default_rng(0))
+            assert set(text.split()) == set(e.input.split())
 
     def test_score(self):
         asked = [Example("a", "YES")] * 4
@@ -147,7 +174,7 @@ class TestGloss:
         """Its gloss repeats each word in place: other words, or another order, have another gloss."""
         task = load_task("gloss", seed=0)
         rng = np.random.default_rng(0)
-        assert all(task.paraphrase(e, rng) == e.input for e in task.pool)
+        assert all(task.paraphrase(e, 0.5, rng) == e.input for e in task.pool)
 
     def test_answers_are_word_by_word_of_one_lexicon(self):
         task = load_task("gloss", seed=2)

@@ -1,0 +1,92 @@
+"""How well a base learns in context, by the form of the prompt: what to look at before training on a base.
+
+python benchmarks/prompt_forms.py
+python benchmarks/prompt_forms.py --task mtop --options '{"path": "../shared/data/mtop_en"}'
+
+Forms are the task's own template, the same behind an instruction, the words Input and Label around it, and
+each of them in the model's chat template. The questions are of a validation seed (and, of `requests`, of its
+validation split), so that choosing a form by this table is no tuning on a test set.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from ccutils.evaluation.responder import Responder
+from ccutils.models.base import model_path
+from ccutils.probes.judged import judge_answers
+from ccutils.probes.questions import PLAIN, QuestionSet, make_questions
+from ccutils.tasks import Task, Template, load_task
+
+SEED = 100  # a validation seed: never one of those that are reported
+INSTRUCTION = "Answer with the label of the input, as in the examples.\n\n"
+
+
+def forms(template: Template) -> Iterator[tuple[str, Template]]:
+    """Yield the forms of a prompt by name."""
+    yield "own", template
+    yield "own, instruction", replace(template, instruction=INSTRUCTION)
+    yield "Input/Label", Template("Input: {input}\nLabel:", separator="\n\n")
+    yield (
+        "Input/Label, instruction",
+        Template("Input: {input}\nLabel:", separator="\n\n", instruction=INSTRUCTION),
+    )
+
+
+def ask(responder: Responder, questions: QuestionSet, cache: Path, name: str) -> dict[str, float]:
+    """Return the mean score by set and number of relevant demonstrations."""
+    prompts = responder.prompts(questions)
+    answers = responder.answers(prompts, questions.task.max_new_tokens, None, cache, name)
+    judged = judge_answers(questions, answers)
+    means = judged.groupby(["set", "grade"])["score"].mean()
+    tokens = sum(len(p.ids) for p in prompts) / len(prompts)
+    return {"tokens": round(tokens), **{f"{s}, {g} of {questions.k}": means[s, g] for s, g in means.index}}
+
+
+def chosen(task: Task, k: int, n_targets: int) -> QuestionSet:
+    """Return questions with nothing, one, and k relevant demonstrations of true labels."""
+    made = make_questions(task, k, SEED, n_targets).only(PLAIN)
+    return replace(made, questions=tuple(q for q in made.questions if q.grade in {0, 1, k}))
+
+
+def main() -> None:
+    """Print a table of all forms."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--task", default="requests")
+    parser.add_argument("--options", type=json.loads, default={}, help="of the task, as JSON")
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("-k", type=int, default=4)
+    parser.add_argument("--targets", type=int, default=20)
+    parser.add_argument("--results", type=Path, default=Path("results/prompt-forms"))
+    given = parser.parse_args()
+    options: dict[str, Any] = {"test_split": "dev"} if given.task == "requests" else {}
+    task = load_task(given.task, seed=SEED, **options, **given.options)
+    path = model_path(given.model, task, given.results / "cache")
+    rows = []
+    for name, template in forms(task.template):
+        for chat in (False, True):
+            questions = chosen(replace(task, template=template), given.k, given.targets)
+            responder = Responder(path, given.results / "cache", quantise=False, window=2048, chat=chat)
+            form = f"{name}, chat" if chat else name
+            rows.append({"form": form, **ask(responder, questions, given.results, "form")})
+    print(
+        f"{given.task}, {given.model}, k = {given.k}, {given.targets} targets a set, seed {SEED}; "
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; torch {version('torch')}, "
+        f"transformers {version('transformers')}\n"
+    )
+    print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f"))
+
+
+if __name__ == "__main__":
+    main()
