@@ -16,8 +16,8 @@ class BarredSampler(ContextSampler):
 
     `relevant(target, row)` says of two pool rows whether the second tells something of the first. As with
     every sampler, drawing is a function of (seed, epoch, target), and a context holds neither the target nor
-    a duplicate of it. Raises InputError for another strategy than random; `sample` does for a target with fewer
-    than k such examples.
+    a duplicate of it. Raises InputError for another strategy than random; `sample` does for a target with
+    fewer than k such examples.
 
     >>> inputs = ["rain in Oslo", "rain in Lima", "call my sister", "play a song"]
     >>> sampler = BarredSampler(Strategy("random", k=2), inputs, 0, lambda a, b: {a, b} == {0, 1})
