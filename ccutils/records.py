@@ -55,6 +55,9 @@ class Row:
 PROBES: Mapping[str, str] = {
     "quality": "quality, with `grade` relevant examples among k",
     "empty": "quality, with no context at all",
+    "retrieved": "quality, with the k most similar of all labelled examples as context",
+    "nearest_label": "what the label of the most similar example scores as an answer: a baseline without "
+    "a model",
     "similarity": "quality, by similarity of the target to its most similar context example, the same "
     "targets compared across similarities",
     "iwl": "IWL-score: quality with a context that holds nothing relevant",

@@ -1,11 +1,13 @@
 """Answers judged one by one, before anything is averaged: the table that a run keeps beside its rows."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from ccutils.probes.questions import PLAIN, Question, QuestionSet
+from ccutils.probes.questions import PLAIN, RETRIEVED, Question, QuestionSet
 from ccutils.tasks.base import Wrong
 from ccutils.tasks.sequences import plain_wrong
 
@@ -22,7 +24,8 @@ def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFram
     similarity of the most similar demonstration (NaN without); expected and answer; score, NaN where it
     cannot be judged; known, whether the weights know the target (NaN where it was not asked). For plain
     contexts with none or one relevant example: wrong, and copied, the share that is wrong and a label of an
-    irrelevant demonstration. With none: chance, the same share for contexts of other targets. Else NaN.
+    irrelevant demonstration. With none: chance, the same share for contexts of other targets. For retrieved
+    contexts: nearest, the score that the label of the most similar demonstration has as an answer. Else NaN.
     """
     asked = questions.questions
     scores = questions.task.score(list(answers), [question.expected for question in asked])
@@ -45,7 +48,18 @@ def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFram
     scored = without.drop_duplicates("target").set_index("target")["score"]
     table["known"] = table["target"].map((scored >= KNOWN_FROM).astype(float))
     wrong = questions.task.wrong or plain_wrong
-    return table.join(_copies(asked, answers, table, wrong))
+    return table.assign(nearest=_nearest(questions)).join(_copies(asked, answers, table, wrong))
+
+
+def _nearest(questions: QuestionSet) -> NDArray[np.float64]:
+    """The column nearest: what a model would score that answers with the nearest neighbour's label."""
+    found = np.full(len(questions.questions), np.nan)
+    places = [i for i, q in enumerate(questions.questions) if q.kind == RETRIEVED]
+    chosen = [questions.questions[i] for i in places]
+    labels = [q.context[int(np.argmax(q.similarity))].output for q in chosen]
+    if chosen:
+        found[places] = questions.task.score(labels, [q.expected for q in chosen])
+    return found
 
 
 def _copies(
@@ -62,7 +76,10 @@ def _copies(
             share, copied = wrong(answers[i], question.target, question.irrelevant)
             chance = np.nan
             if grade == 0:
-                others = [order[(turn + 1 + j) % len(order)] for j in range(min(OTHERS, len(order) - 1))]
+                following = [*order[turn + 1 :], *order[:turn]]
+                # A context never holds its own target's label: of those targets it would be no fair chance.
+                fair = (o for o in following if asked[o].target.output.split() != answers[i].split())
+                others = list(islice(fair, OTHERS))
                 judged = [wrong(answers[i], question.target, asked[o].context)[1] for o in others if share]
                 chance = float(np.mean(judged)) if judged else (np.nan if share else 0.0)
             found.loc[i] = (share, copied, chance)

@@ -18,6 +18,8 @@ from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Task
 
 PLAIN, CHANGED, NEIGHBOUR, EMPTY = "plain", "changed", "neighbour", "empty"
+RETRIEVED = "retrieved"
+KINDS = (PLAIN, CHANGED, NEIGHBOUR, EMPTY, RETRIEVED)
 NEIGHBOURS = 3  # contexts of each target that hold one neighbour, at ranks spread over the pool
 SETS = ("id", "ood")
 SHOWN = {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)}
@@ -31,10 +33,11 @@ class Question:
     """One question: a target of one set behind a context, and the example that its answer is judged by.
 
     `kind` is PLAIN (true labels), CHANGED (the relevant examples have a changed label, and `expected` the
-    answer that follows it), NEIGHBOUR (nothing relevant but, maybe, one neighbour) or EMPTY (no demonstration
-    at all, as a model trained without contexts is used). `grade` counts the relevant examples put into the
-    context; of a NEIGHBOUR it says nothing (0). `similarity` is that of each demonstration to the target,
-    `needed` marks those that the question is about: the last to be dropped.
+    answer that follows it), NEIGHBOUR (nothing relevant but, maybe, one neighbour), EMPTY (no demonstration
+    at all, as a model trained without contexts is used) or RETRIEVED (the k most similar of all labelled
+    examples, as a model is used that goes on adapting). `grade` counts the relevant examples put into the
+    context; of NEIGHBOUR and RETRIEVED it says nothing (0). `similarity` is that of each demonstration to
+    the target, `needed` marks those that the question is about: the last to be dropped.
     """
 
     set: str
@@ -63,7 +66,7 @@ class QuestionSet:
     left_out: Mapping[str, int]
 
     def only(self, kind: str) -> "QuestionSet":
-        """Keep the questions of one kind: PLAIN, CHANGED, NEIGHBOUR or EMPTY."""
+        """Keep the questions of one kind, such as PLAIN."""
         return replace(self, questions=tuple(q for q in self.questions if q.kind == kind))
 
 
@@ -212,6 +215,9 @@ def _contexts(
         if len(rows) == k:
             yield question(NEIGHBOUR, 0, rows, [around.examples[r] for r in rows], target)
     yield Question(around.set, EMPTY, 0, target, target, (), (), ())
+    nearest = [row for row in around.order.tolist() if not around.duplicate(row)][:k]
+    if len(nearest) == k:
+        yield question(RETRIEVED, 0, nearest, [around.examples[row] for row in nearest], target)
 
 
 def _relevant(around: _Around) -> list[int]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ccutils.probes.estimates import Estimate, estimate
 from ccutils.probes.judged import judge_answers
-from ccutils.probes.questions import CHANGED, EMPTY, NEIGHBOUR, PLAIN, SETS, QuestionSet
+from ccutils.probes.questions import CHANGED, EMPTY, KINDS, NEIGHBOUR, PLAIN, RETRIEVED, SETS, QuestionSet
 from ccutils.probes.same_targets import quality_by_bin
 from ccutils.records import Row, Run
 
@@ -25,12 +25,13 @@ def measure(questions: QuestionSet, answers: Sequence[str], run: Run, step: int)
 def measure_judged(judged: pd.DataFrame, run: Run, step: int) -> list[Row]:
     """Measure every probe by judged answers; without questions a probe has no row.
 
-    quality: plain contexts by grade. empty: no context. iwl: plain contexts of grade 0. icl: contexts with
-    changed labels by grade, scored against the answer that follows; icl_known and icl_unknown: those of grade
-    1 by whether the weights know the target. similarity: see ccutils.probes.same_targets. copy, copy_rate,
-    copy_chance and copy_excess: grade 0, see `judge_answers`; n of all but copy_rate is the number of answers
-    that are wrong at all. blind: grade 1. An answer that cannot be judged is left out;
-    where there are such answers, unjudged is their share of all those asked for.
+    quality: plain contexts by grade. empty: no context. retrieved: the k most similar examples as context;
+    nearest_label: what the label of the first of them scores as an answer, without any model. iwl: plain
+    contexts of grade 0. icl: contexts with changed labels by grade, scored against the answer that follows;
+    icl_known and icl_unknown: those of grade 1 by whether the weights know the target. similarity: see
+    ccutils.probes.same_targets. copy, copy_rate, copy_chance and copy_excess: grade 0, see `judge_answers`; n
+    of all but copy_rate is the number of answers that are wrong at all. blind: grade 1. An answer that cannot
+    be judged is left out; where there are such answers, unjudged is their share of all those asked for.
     """
     rows = []
     for name in SETS:
@@ -56,7 +57,7 @@ def _estimates(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
         wholes = chosen[over].to_numpy(float) if over else np.ones(len(chosen))
         return estimate(chosen[column].to_numpy(float), wholes, chosen["target"].tolist())
 
-    of_kind = {kind: judged[judged["kind"] == kind] for kind in (PLAIN, CHANGED, NEIGHBOUR, EMPTY)}
+    of_kind = {kind: judged[judged["kind"] == kind] for kind in KINDS}
     plain, changed = of_kind[PLAIN], of_kind[CHANGED]
     for grade in sorted(set(plain["grade"])):
         yield "quality", grade, mean(plain[plain["grade"] == grade])
@@ -66,6 +67,9 @@ def _estimates(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
         yield ("icl_known" if known else "icl_unknown"), 1, mean(chosen)
     if len(of_kind[EMPTY]):
         yield "empty", 0, mean(of_kind[EMPTY])
+    if len(retrieved := of_kind[RETRIEVED]):
+        yield "retrieved", 0, mean(retrieved)
+        yield "nearest_label", 0, mean(retrieved[retrieved["nearest"].notna()], "nearest")
     without, one = plain[plain["grade"] == 0], plain[plain["grade"] == 1]
     if len(of_kind[NEIGHBOUR]):
         for middle, found in quality_by_bin(pd.concat([without, of_kind[NEIGHBOUR]])):

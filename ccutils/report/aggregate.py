@@ -39,7 +39,20 @@ EXCESS = Headline("Copy-score, above chance", "copy_excess", "id", 0)
 BLIND = Headline("blind copying, 1 relevant", "blind", "ood", 1)
 KNOWN = Headline("quality ID, 1 relevant", "quality", "id", 1)
 EMPTY_CONTEXT = Headline("quality ID, no context", "empty", "id", 0)
-SCORES = (IWL, OVERRIDE, NOVEL, COPY, EXCESS, BLIND, KNOWN, EMPTY_CONTEXT)
+RETRIEVED_ID = Headline("quality ID, k nearest", "retrieved", "id", 0)
+RETRIEVED_OOD = Headline("quality OOD, k nearest", "retrieved", "ood", 0)
+SCORES = (
+    IWL,
+    OVERRIDE,
+    NOVEL,
+    COPY,
+    EXCESS,
+    BLIND,
+    KNOWN,
+    EMPTY_CONTEXT,
+    RETRIEVED_ID,
+    RETRIEVED_OOD,
+)
 
 
 def find_rows(results: Path) -> pd.DataFrame:

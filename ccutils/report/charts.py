@@ -54,14 +54,39 @@ def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
     missing = gaps(rows, [Headline(f"{name} {part.upper()}", probe, part, None) for part in SET_TITLES])
     if data.empty:
         return in_words(title, missing)
-    data = data.assign(panel=panels(data), where=data["set"].map(SET_TITLES), kind="mean")
-    chart = _curves(data, x, alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=UNIT_SCALE))
+    data = pd.concat([data.assign(kind="mean"), baselines(final)], ignore_index=True)
+    data = data.assign(panel=panels(data), where=data["set"].map(SET_TITLES))
+    y = alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=UNIT_SCALE)
+    chart = alt.layer(_curves(data, x, y), _rules(data))
     return chart.properties(width=330, height=220).facet(
         row=alt.Row("panel:N", title=None),
         column=alt.Column("where:N", title=None, sort=list(SET_TITLES.values())),
         spacing=30,
         title=alt.TitleParams(title, subtitle=lines(explain(data), missing)),
     )
+
+
+BASELINES = {"retrieved": "base, k nearest", "nearest_label": "label of the nearest"}
+
+
+def baselines(final: pd.DataFrame) -> pd.DataFrame:
+    """Return two baselines as lines of kind "baseline": the untrained base with the k nearest examples as its
+    context, and the label of the nearest neighbour.
+    """
+    found = final[(final["strategy"] == "base") & final["probe"].isin(BASELINES)]
+    if found.empty:
+        return found
+    means = over_seeds(found)
+    return means.assign(kind="baseline", name=means["probe"].map(BASELINES))
+
+
+def _rules(data: pd.DataFrame) -> Any:
+    """Return a grey line with its name for each baseline."""
+    chart = alt.Chart(data).transform_filter("datum.kind === 'baseline'").encode(y="value:Q")
+    tooltip = ["name:N", alt.Tooltip("value:Q", format=".3f"), "interval:N"]
+    rule = chart.mark_rule(strokeDash=[1, 3], color="#555555").encode(tooltip=tooltip)
+    name = chart.mark_text(align="left", dy=-5, fontSize=9, color="#555555")
+    return alt.layer(rule, name.encode(x=alt.value(4), text="name:N"))
 
 
 def scores_over_training(rows: pd.DataFrame) -> Any:

@@ -13,9 +13,11 @@ from ccutils.errors import InputError
 from ccutils.probes.questions import (
     CHANGED,
     EMPTY,
+    KINDS,
     NEIGHBOUR,
     NEIGHBOURS,
     PLAIN,
+    RETRIEVED,
     Question,
     QuestionSet,
     curve_questions,
@@ -51,7 +53,7 @@ def test_contexts_of_real_tasks(name: str) -> None:
         pytest.skip("needs ../shared/data")
     questions = make_questions(load_task(name, seed=0, **REAL[name]), 4, 0, 15)
     check(questions)
-    assert {question.kind for question in questions.questions} == {PLAIN, CHANGED, NEIGHBOUR, EMPTY}
+    assert {question.kind for question in questions.questions} == set(KINDS)
 
 
 @pytest.mark.parametrize("name", list(SMALL))
@@ -236,3 +238,21 @@ def test_every_target_is_asked_without_a_context() -> None:
     asked = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 3, 0, 5).only(EMPTY).questions
     assert len(asked) == len({(q.set, q.target.input) for q in asked}) == 10
     assert all(q.context == q.irrelevant == () and q.expected == q.target for q in asked)
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_what_is_retrieved_is_the_most_similar_of_all_labelled_examples(name: str) -> None:
+    task = load_task(name, seed=2, **SMALL[name])
+    examples = [*task.pool, *task.ood_pool]
+    index = Index([e.input for e in examples], "bm25")
+    asked = [q for q in make_questions(task, 4, 2, 6).questions if q.kind == RETRIEVED]
+    assert len(asked) == 12
+    for q in asked:
+        found = index.search([q.target.input], len(examples))
+        others = [
+            s
+            for row, s in zip(found.rows[0], found.scores[0], strict=True)
+            if fold(examples[row].input) != fold(q.target.input)
+        ]
+        assert sorted(q.similarity, reverse=True) == pytest.approx(others[:4], abs=1e-6)
+        assert not any(q.needed)

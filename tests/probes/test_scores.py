@@ -15,7 +15,15 @@ from scipy.stats import bootstrap  # type: ignore[import-untyped]
 
 from ccutils.probes.estimates import estimate
 from ccutils.probes.judged import judge_answers
-from ccutils.probes.questions import CHANGED, NEIGHBOUR, PLAIN, Question, QuestionSet, make_questions
+from ccutils.probes.questions import (
+    CHANGED,
+    NEIGHBOUR,
+    PLAIN,
+    RETRIEVED,
+    Question,
+    QuestionSet,
+    make_questions,
+)
 from ccutils.probes.same_targets import BINS, FEWEST, quality_by_bin
 from ccutils.probes.scores import measure
 from ccutils.records import PROBES, Row, Run
@@ -170,8 +178,9 @@ def test_bins_of_few_answers_have_no_row(topics: QuestionSet) -> None:
     ]
 
 
-def test_a_guess_by_frequency_copies_no_more_than_chance(topics: QuestionSet) -> None:
+def test_a_guess_by_frequency_copies_no_more_than_chance() -> None:
     """Always the commonest label: many a context holds it, and the Copy-score alone calls that copying."""
+    topics = make_questions(load_task("topics", seed=0), 4, 0, 200)
     common = max(topics.task.pool, key=lambda e: [p.output for p in topics.task.pool].count(e.output)).output
     rows = rows_of(topics, lambda question: common)
     excess = rows["id", "copy_excess", 0]
@@ -296,3 +305,19 @@ def values(rows: Rows, probe: str, name: str = "id") -> dict[float, float]:
     return {
         grade: row.value for (found, which, grade), row in rows.items() if (found, which) == (name, probe)
     }
+
+
+def test_the_label_of_the_nearest_neighbour_is_a_baseline(topics):
+    """Whatever was answered: the share of retrieved contexts whose most similar example is relevant."""
+    asked = [q for q in topics.questions if q.kind == RETRIEVED]
+    assert asked
+    for name in ("id", "ood"):
+        of_set = [q for q in asked if q.set == name]
+        right = [q.context[int(np.argmax(q.similarity))].output == q.target.output for q in of_set]
+        for answers in (["nonsense"] * len(topics.questions), [q.target.output for q in topics.questions]):
+            rows = {
+                (r.set, r.probe): r.value
+                for r in measure(topics, answers, Run(Path("x"), "topics", "tiny", "random", 0), 1)
+            }
+            assert rows[name, "nearest_label"] == pytest.approx(np.mean(right))
+            assert rows[name, "retrieved"] == (0 if answers[0] == "nonsense" else 1)

@@ -176,3 +176,15 @@ def test_histograms_of_contexts_count_every_context_once() -> None:
     assert set(data["strategy"]) == {"similar"} and np.allclose(data["mean"], np.mean(best))
     counts = {round(low, 2): n for low, n in zip(data["low"], data["contexts"], strict=True)}
     assert counts == {0.0: 2, 0.05: 1, 0.5: 1, 0.95: 2}
+
+
+def test_baselines_stand_in_the_figures_of_quality() -> None:
+    """The untrained base with the nearest examples, and the label of the nearest: a line each a panel."""
+    rows = fabricate()
+    for make in (charts.quality_by_similarity, charts.quality_by_relevance):
+        found = values(make(rows))
+        lines = found[found["kind"] == "baseline"]
+        assert sorted(zip(lines["set"], lines["name"], strict=True)) == sorted(
+            (part, name) for part in ("id", "ood") for name in ("base, k nearest", "label of the nearest")
+        )
+        assert set(lines["value"]) == {0.5}  # the base's, not a strategy's

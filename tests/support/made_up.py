@@ -8,7 +8,7 @@ import pandas as pd
 from ccutils.records import Row, Run, write_rows
 
 GRADES = {"quality": (0, 1, 2), "similarity": (0.25, 0.75), "iwl": (0,), "icl": (1, 2), "copy": (0,)}
-GRADES |= {"copy_excess": (0,), "blind": (1,), "empty": (0,)}
+GRADES |= {"copy_excess": (0,), "blind": (1,), "empty": (0,), "retrieved": (0,), "nearest_label": (0,)}
 
 
 def fabricate(
