@@ -43,6 +43,8 @@ def data(wildcards):
     return [path] if path and Path(path).is_file() else []
 
 
+shell.prefix("set -euo pipefail; exec ")  # no shell between a job and Snakemake, with which it ends
+
 # Not the interpreter's own path: a rule whose text changes runs again, and another environment is no reason to.
 EXECUTE = (
     '"${{CCUTILS_PYTHON:-python}}" -m ccutils.chain.job'

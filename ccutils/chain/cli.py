@@ -5,29 +5,29 @@ anything is installed.
 """
 
 import argparse
-import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ccutils.chain.holding import end_processes, hold_folder, mark_processes
 from ccutils.chain.job import BAD_INPUT, list_gpus, print_line
 from ccutils.chain.preflight import check_profile
 from ccutils.chain.profiles import ROOT, Profile, read_profile, to_config
 from ccutils.errors import InputError, nearest
-from ccutils.records import check_results_folder
+from ccutils.records import check_results_folder, write_json
 
 PROFILES = ROOT / "profiles"
 STEPS_DONE = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
 UP_TO_DATE = "Nothing to be done"
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE = 3.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
 
 
 class Parser(argparse.ArgumentParser):
@@ -108,61 +108,58 @@ def profile_path(name: str) -> Path:
     return path
 
 
-@contextmanager
-def hold_folder(folder: Path) -> Iterator[int]:
-    """Hold the results folder for this run; the lock dies with its holders, so none is ever stale."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"another run is at work in {folder}: wait for it, or choose another, --set results=FOLDER."
-            ) from error
-        yield lock.fileno()
-
-
-def snakemake_command(profile: Profile, options: argparse.Namespace, config: str) -> list[str]:
+def snakemake_command(profile: Profile, options: argparse.Namespace, config: Path) -> list[str]:
     """Return Snakemake's command line; `hold_folder` makes its own locks needless."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(profile.results_folder), "--configfile", config]
+    command = [sys.executable, "-m", "ccutils.chain.graph", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(profile.results_folder), "--configfile", str(config)]
     command += ["--cores", str(options.cores), "--resources", f"gpu={max(1, len(list_gpus()))}"]
     command += ["--rerun-incomplete", "--keep-going", "--nolock", "--scheduler", "greedy"]
     return command + (["--dry-run", "--quiet", "rules", "host"] if options.dry_run else [])
 
 
-def run_snakemake(profile: Profile, options: argparse.Namespace, lock: int) -> tuple[int, str]:
+def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, str]:
     """Run the chain, showing the jobs' own lines and Snakemake's count of them; return its status and log.
 
     The jobs print to standard output, Snakemake to standard error, but its dry run to standard output.
     """
+    folder = profile.results_folder
     jobs = min(options.jobs or options.cores, options.cores)
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    lines = []
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
-        json.dump({**to_config(profile), "threads": options.cores // jobs}, config)
-        config.flush()
-        process = subprocess.Popen(
-            snakemake_command(profile, options, config.name),
-            stdout=subprocess.PIPE if options.dry_run else None,
-            stderr=subprocess.STDOUT if options.dry_run else subprocess.PIPE,
-            text=True,
-            pass_fds=[lock],
-            start_new_session=True,  # so that an interruption reaches it and its jobs once, through us
-            preexec_fn=restore_interrupt,
-            env={**os.environ, "PYTHONPATH": path, "CCUTILS_PYTHON": sys.executable},
-        )
-        stream = process.stdout if options.dry_run else process.stderr
-        assert stream is not None
-        try:
-            for line in stream:
-                lines.append(line)
-                if STEPS_DONE.match(line):
-                    print_line(line.strip())
-        except KeyboardInterrupt:
-            os.killpg(process.pid, signal.SIGINT)
-            process.communicate()
-            raise
+    config, lines = folder / ".snakemake" / "profile.json", []
+    write_json(config, {**to_config(profile), "threads": options.cores // jobs})
+    process = subprocess.Popen(
+        snakemake_command(profile, options, config),
+        stdout=subprocess.PIPE if options.dry_run else None,
+        stderr=subprocess.STDOUT if options.dry_run else subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that an interruption reaches it and its jobs once, through us
+        preexec_fn=restore_interrupt,
+        env={**os.environ, "PYTHONPATH": path, "CCUTILS_PYTHON": sys.executable, **mark_processes(folder)},
+    )
+    stream = process.stdout if options.dry_run else process.stderr
+    assert stream is not None
+    try:
+        for line in stream:
+            lines.append(line)
+            if STEPS_DONE.match(line):
+                print_line(line.strip())
         return process.wait(), "".join(lines)
+    except KeyboardInterrupt:
+        stop(process, folder)
+        raise
+
+
+def stop(process: subprocess.Popen[str], folder: Path) -> None:
+    """Ask Snakemake and its jobs to end, and kill what is left after a while or at the next interruption."""
+    try:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=GRACE)
+    except (subprocess.TimeoutExpired, ProcessLookupError, KeyboardInterrupt):
+        pass  # all the same
+    for again in STOPS:
+        signal.signal(again, signal.SIG_IGN)
+    end_processes(folder)
+    process.wait()
 
 
 def restore_interrupt() -> None:
@@ -200,11 +197,13 @@ def run_chain(options: argparse.Namespace) -> int:
     results = profile.results_folder
     check_results_folder(results)
     report = shown(results / "report.html")
-    with hold_folder(results) as lock:
+    with hold_folder(results) as ended:
+        if ended:
+            print_line(ended)
         for path in (results / "logs").rglob("*.failed"):
             path.unlink()
         print_line(f"profile {options.profile}, results in {shown(results)}, {options.cores} cores")
-        status, log = run_snakemake(profile, options, lock)
+        status, log = run_snakemake(profile, options)
         failures = read_failures(results)
     if failures:
         return tell_failures(failures, results)
@@ -256,9 +255,9 @@ def refuse_options(arguments: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status: 0 done, 2 bad input, 1 any other failure."""
-    for stop in (signal.SIGTERM, signal.SIGHUP):  # a batch system's stop, a closed terminal: as Ctrl-C
-        if signal.getsignal(stop) != signal.SIG_IGN:  # nohup asks to go on
-            signal.signal(stop, signal.default_int_handler)
+    for stopped in STOPS[1:]:  # a batch system's stop, a closed terminal: as Ctrl-C
+        if signal.getsignal(stopped) != signal.SIG_IGN:  # nohup asks to go on
+            signal.signal(stopped, signal.default_int_handler)
     try:
         options = parse_options(arguments)
         return compare_with_reference(options) if options.compare else run_chain(options)

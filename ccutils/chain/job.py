@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ccutils.chain.holding import end_with_parent
 from ccutils.chain.profiles import declared_parameters
 
 # jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) where that package is there;
@@ -189,6 +190,7 @@ def main(arguments: list[str]) -> int:
     """Run one job and tell of it; a failure is also left in logs/<job>.failed for the end of the run."""
     notebook, job, parameters = Path(arguments[0]), arguments[1], json.loads(arguments[2])
     results = Path.cwd()
+    end_with_parent()
     print_line(f"started  {job}")
     try:
         with one_gpu(results) if int(arguments[3]) else no_gpu():

@@ -1,9 +1,7 @@
 """The command line, on a chain of stub notebooks, and ./reproduce.sh itself on the profile `smoke`."""
 
-import fcntl
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -79,37 +77,6 @@ def test_one_failure_does_not_stop_the_rest_and_the_same_command_goes_on(tmp_pat
     assert "k is wrong: lower it." in refused.stdout
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGHUP])
-def test_a_stopped_run_leaves_nothing_that_blocks_the_next(stop: signal.Signals, tmp_path: Path) -> None:
-    profile = make_chain(tmp_path)
-    slow = tmp_path / "notebooks" / "03_ic_train.ipynb"
-    slow.write_text(
-        slow.read_text().replace("for seed in seeds", "import time; time.sleep(60)\\nfor seed in seeds")
-    )
-    command = [sys.executable, "-m", "ccutils.chain.cli", "--profile", str(profile), "--cores", "2"]
-
-    def in_background() -> None:
-        """As a script's background job, which ignores Ctrl-C; but not under nohup."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(stop, signal.SIG_DFL)
-
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, preexec_fn=in_background)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("started  03_ic_train"):
-            break
-    busy = run(profile)
-    assert busy.returncode == 2
-    assert "another run is at work" in busy.stderr
-    process.send_signal(stop)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
-    slow.write_text(slow.read_text().replace("time.sleep(60)", "time.sleep(0)"))
-    done = run(profile)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "started  00_start_here" not in done.stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -172,17 +139,6 @@ def test_a_gpu_profile_without_a_gpu_is_refused_but_can_be_planned(
     checks.check_profile(profile, dry_run=True)
     with pytest.raises(InputError, match="needs an NVIDIA GPU"):
         checks.check_profile(profile)
-
-
-def test_a_lock_is_held_only_while_its_holder_lives(tmp_path: Path) -> None:
-    with (
-        reproduce.hold_folder(tmp_path),
-        pytest.raises(InputError, match="another run"),
-        reproduce.hold_folder(tmp_path),
-    ):
-        pass
-    with (tmp_path / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class TestShell:

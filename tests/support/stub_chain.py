@@ -6,6 +6,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 TRAIN = """
+if Path(results, "wait").exists():  # deaf to an interruption until it is gone
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    write("waiting")
+    while Path(results, "wait").exists():
+        time.sleep(0.1)
 if fail == "input":
     raise InputError("k is wrong: lower it.")
 if fail == "bug" and strategy == "random":
@@ -30,6 +35,8 @@ NOTEBOOKS = {  # parameters and body of each
     "05_figures": ("", 'write("report.html")'),
 }
 HEAD = """
+import signal
+import time
 from pathlib import Path
 from ccutils.errors import InputError
 
