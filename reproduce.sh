@@ -5,7 +5,13 @@
 # The environment: $CCUTILS_PYTHON if set, an interpreter you answer for; else the active virtual or conda
 # environment if it holds the locked versions; else .venv, made here from the lock.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
+unset CDPATH PYTHONSAFEPATH # cd goes where it is told, and Python finds ccutils in this folder
+script=${BASH_SOURCE[0]}
+while [ -L "$script" ]; do # a link to this file; readlink -f is not everywhere
+    link=$(readlink "$script")
+    case $link in /*) script=$link ;; *) script=$(dirname "$script")/$link ;; esac
+done
+cd "$(dirname "$script")"
 CPU_TORCH=https://download.pytorch.org/whl/cpu
 
 say() { printf '%s\n' "$*"; }

@@ -148,6 +148,28 @@ class TestShell:
         for option in ("--profile", "--cores", "--jobs", "--dry-run", "--set", "reproduce.sh test"):
             assert option in done.stdout
 
+    @pytest.mark.parametrize("by", ["its own path", "a link", "a link to a link", "bash and a relative path"])
+    def test_it_finds_its_folder_however_it_is_started(self, by: str, tmp_path: Path) -> None:
+        """CDPATH would lead elsewhere, and Python does not look into its working folder."""
+        decoy = tmp_path / "decoy" / ROOT.name
+        decoy.mkdir(parents=True)
+        (tmp_path / "link.sh").symlink_to(ROOT / "reproduce.sh")
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "again").symlink_to("../link.sh")
+        commands = {
+            "its own path": (tmp_path, [str(ROOT / "reproduce.sh")]),
+            "a link": (tmp_path, ["./link.sh"]),
+            "a link to a link": (tmp_path / "folder", ["bash", "again"]),
+            "bash and a relative path": (ROOT.parent, ["bash", f"{ROOT.name}/reproduce.sh"]),
+        }
+        folder, command = commands[by]
+        environment = {**os.environ, "CDPATH": str(decoy.parent), "PYTHONSAFEPATH": "1"}
+        done = subprocess.run(
+            [*command, "--help"], cwd=folder, capture_output=True, text=True, env=environment, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("usage: ./reproduce.sh")
+
     def test_an_unknown_option_is_refused_before_the_set_up(self) -> None:
         done = shell("--help-me")
         assert done.returncode == 2
