@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 from ccutils.chain.profiles import make_profile
+from ccutils.chain.watched import data_files, watchable
 from ccutils.records import MODEL_FOLDER, RUN_FOLDER, model_folder
 
 threads_each = config.pop("threads", 1)
@@ -17,7 +18,7 @@ GPU = 1 if profile.gpu else 0
 
 
 def notebook(name):
-    return str(profile.notebook(name))
+    return watchable(profile.notebook(name))
 
 
 def job(name, **fixed):
@@ -38,9 +39,9 @@ def runs(*pattern, **more):
 
 
 def data(wildcards):
-    """A task's own data file, so that what is made of it is made again when it changes; folders are not watched."""
-    path = profile.values("03_ic_train", task=wildcards.task).get("task_options", {}).get("path", "")
-    return [path] if path and Path(path).is_file() else []
+    """A task's own data files, so that what is made of them is made again when they change."""
+    options = profile.values("03_ic_train", task=wildcards.task).get("task_options", {})
+    return [watchable(path) for path in data_files(options)]
 
 
 shell.prefix("set -euo pipefail; exec ")  # no shell between a job and Snakemake, with which it ends

@@ -27,7 +27,7 @@ PROFILES = ROOT / "profiles"
 STEPS_DONE = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
 UP_TO_DATE = "Nothing to be done"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GRACE = 3.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
+GRACE = 2.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
 
 
 class Parser(argparse.ArgumentParser):

@@ -70,8 +70,8 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
     # The notebook must import the ccutils beside it and use this interpreter, other kernels or not.
     os.environ |= {"PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1", "TOKENIZERS_PARALLELISM": "false"}
     papermill.execute_notebook(
-        str(notebook),
-        str(copy),
+        escaped(notebook),
+        escaped(copy),
         parameters=parameters,
         kernel_name="python3",
         language="python",
@@ -80,6 +80,11 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
         progress_bar=False,
         extra_arguments=[f"--IPKernelApp.exec_lines={NO_IRIS}"],
     )
+
+
+def escaped(path: Path) -> str:
+    """Return a path as papermill takes it, to which braces are places for parameters."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def failure(name: str, message: str) -> NotebookError:
@@ -188,7 +193,7 @@ def print_line(line: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run one job and tell of it; a failure is also left in logs/<job>.failed for the end of the run."""
-    notebook, job, parameters = Path(arguments[0]), arguments[1], json.loads(arguments[2])
+    notebook, job, parameters = Path(arguments[0]).resolve(), arguments[1], json.loads(arguments[2])
     results = Path.cwd()
     end_with_parent()
     print_line(f"started  {job}")
