@@ -1,7 +1,7 @@
 """Tables of the README and docs, generated from reference rows between two markers.
 
 `python -m ccutils.report.tables` writes them anew; a test fails where they differ. A table stands between
-<!-- reference: cpu --> and <!-- end of reference -->.
+<!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone.
 """
 
 import re
@@ -14,20 +14,27 @@ from ccutils.report.aggregate import scores_table, usual_rows, wide_table
 from ccutils.report.reference import FOLDER, find_reference, tell_origin
 
 DOCS_ROOT = FOLDER.parent
-MARKED = re.compile(r"(<!-- reference: (\w+) -->\n).*?(<!-- end of reference -->)", re.S)
+MARKED = re.compile(r"(<!-- reference: (\w+) ?(\w*) -->\n).*?(<!-- end of reference -->)", re.S)
 
 
 def fill_tables(text: str, folder: Path = FOLDER) -> str:
     """Return the text with every marked table as the reference rows have it now."""
-    return MARKED.sub(lambda found: found[1] + make_table(found[2], folder) + found[3], text)
+    return MARKED.sub(lambda found: found[1] + make_table(found[2], folder, found[3]) + found[4], text)
 
 
-def make_table(profile: str, folder: Path = FOLDER) -> str:
-    """Return the headline scores of a profile's reference as Markdown, with where they come from."""
+def make_table(profile: str, folder: Path = FOLDER, task: str = "") -> str:
+    """Return the headline scores of a profile's reference as Markdown, with where they come from.
+
+    Of one task alone if it is named. Raises InputError where the reference has no such task.
+    """
     rows = find_reference(profile, folder)
     if rows is None:
         return f"No reference rows of profile `{profile}` are kept yet.\n"
     table = wide_table(scores_table(usual_rows(rows))).drop(columns="model").astype(str)
+    if task:
+        table = table[table["task"] == task].drop(columns="task")
+        if table.empty:
+            raise InputError(f"the reference of profile {profile} has no rows of task {task}: name another.")
     lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{tell_origin(rows)}\n"
 

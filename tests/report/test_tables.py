@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from made_up import fabricate
 
+from ccutils.errors import InputError
 from ccutils.report.tables import DOCS_ROOT, fill_tables, marked_files
 
 TEXT = "before\n<!-- reference: fake -->\nold\n<!-- end of reference -->\nafter\n"
@@ -20,6 +22,19 @@ def test_a_marked_table_is_that_of_the_reference(tmp_path: Path) -> None:
     )
     assert "old" not in text and "an abacus" in text and "| fake | contrastive | 0.50 (" in text
     assert fill_tables(text, tmp_path) == text
+
+
+def test_a_table_of_one_task_leaves_the_others_out(tmp_path: Path) -> None:
+    two = [
+        fabricate().assign(task=name, commit="abc", processor="", versions="", date="")
+        for name in ("one", "two")
+    ]
+    pd.concat(two).to_parquet(tmp_path / "fake.parquet")
+    text = fill_tables(TEXT.replace("fake", "fake two"), tmp_path)
+    assert text.startswith("before\n<!-- reference: fake two -->\n| strategy |")
+    assert text.count("| contrastive |") == 1 and fill_tables(text, tmp_path) == text
+    with pytest.raises(InputError, match="no rows of task three"):
+        fill_tables(TEXT.replace("fake", "fake three"), tmp_path)
 
 
 @pytest.mark.parametrize("path", marked_files(), ids=lambda path: path.name)
