@@ -15,8 +15,9 @@ from ccutils.records import read_json
 from ccutils.report import charts
 from ccutils.report.ablations import ablations
 from ccutils.report.aggregate import SCORES, gaps, scores_table, unjudged, usual_rows, wide_table
-from ccutils.report.claims import VERDICTS, judge_claims
+from ccutils.report.claims import judge_claims
 from ccutils.report.frontier import frontier
+from ccutils.report.hopes import RULES, hopes_html, opening
 from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
 from ccutils.report.paired import find_judged
 from ccutils.report.reference import compare_rows, find_reference, tell_agreement, tell_origin
@@ -34,20 +35,10 @@ class Figure:
 
 OF_A_RUN = ("seed", "recipe.seed", "strategy", "data")  # what may differ between runs that are compared
 
-VERDICT_MARKS = dict(zip(VERDICTS, "✓✗?––=≠–", strict=True))
-
 INTRODUCTION = (
     "A reproduction of the ideas of arXiv:2604.01601. Every number here was measured by this package "
     "on the runs listed below; none is the paper's. The definitions of the scores and tasks are ours "
     "too."
-)
-RULES = (
-    "Each hope is a rule; its bound is ours and was set beforehand, as were the four primary hopes. From six "
-    "seeds on these four are tested by flipping the signs of the seeds' differences, p corrected by Holm; "
-    "all others describe: they came out if the whole 95% interval keeps the rule, they did not if none of it "
-    "does. Of fewer seeds nothing is decided here: the report says whether they agree with the reference. "
-    "Intervals are a bootstrap over seeds and, within them, targets; where a rule compares two strategies, "
-    "they are compared seed by seed and target by target. OOD: groups of examples that training never saw."
 )
 SCORES_NOTE = (
     "Mean over seeds (95% interval of a bootstrap over seeds and, within them, targets), from 0 to 1; the "
@@ -213,31 +204,39 @@ def reference_html(rows: pd.DataFrame, reference: pd.DataFrame | None) -> list[s
 
 
 def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -> Path:
-    """Write results/report.html: one page, no network, with hopes, figures, scores and parameters."""
+    """Write results/report.html: one page, no network, with figures, hopes, scores and parameters.
+
+    It opens with three sentences and the first figure.
+    """
     path = results / "report.html"
     reference = find_reference(results.name)
+    hopes = judge_claims(rows, judged=find_judged(results), reference=reference)
+    scores = scores_table(usual_rows(rows))
     minimal = [image_html(image) for image in sorted((results / "minimal_model").glob("*.svg"))]
+    first, *others = [figure_html(figure.name, figure.chart, figure.reading) for figure in figures] or [""]
     body = [
-        paragraph(INTRODUCTION),
-        paragraph(summarise(rows)),
+        *map(paragraph, opening(rows, scores, hopes)),
         *(paragraph(f"⚠ {sentence}") for sentence in read_mixed(results)),
+        first,
         heading("What was hoped for, and what came out"),
         paragraph(RULES),
-        *hopes_html(judge_claims(rows, judged=find_judged(results), reference=reference)),
+        *hopes_html(hopes),
         heading("Beside the reference"),
         *reference_html(rows, reference),
         heading("Figures"),
         paragraph("Point at a mark for its numbers; click a strategy in a legend to bring it out."),
-        *(figure_html(figure.name, figure.chart, figure.reading) for figure in figures),
+        *others,
         heading("Scores at the last step"),
         paragraph(SCORES_NOTE),
         *map(paragraph, filter(None, [gaps(rows, SCORES), unjudged(rows)])),
-        table_html(wide_table(scores_table(usual_rows(rows)))),
+        table_html(wide_table(scores)),
         heading("The minimal model"),
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),
         heading("Parameters of the runs"),
         table_html(read_parameters(results)),
         heading("Where this report comes from"),
+        paragraph(INTRODUCTION),
+        paragraph(summarise(rows)),
         table_html(read_origin()),
     ]
     write_page(path, "In-context and in-weights mixtures by contrastive context sampling", body)
@@ -249,27 +248,3 @@ def summarise(rows: pd.DataFrame) -> str:
     columns = {"tasks": "task", "models": "model", "strategies": "strategy", "seeds": "seed"}
     parts = [f"{name}: {', '.join(map(str, sorted(set(rows[col]))))}" for name, col in columns.items()]
     return f"{len(rows)} measured numbers; {'; '.join(parts)}; last step: {rows['step'].max()}."
-
-
-def hopes_html(table: pd.DataFrame) -> list[str]:
-    """Return a line that counts the verdicts, and the hopes with their rules and verdicts as a table."""
-    if table.empty:
-        return [paragraph("None of the strategies that the hopes are about was run.")]
-    counts = table["verdict"].value_counts()
-    count = "; ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
-    changes = zip(table["score"], table["base"], table["value"], strict=True)
-    measures = zip(table["measure"], table["low"], table["high"], strict=True)
-    p = table["p"].map(lambda p: "" if pd.isna(p) else f"{p:.3f}")
-    shown = table[["task", "model"]].assign(
-        kind=table["primary"].map({True: "primary", False: "descriptive"}),
-        hope=table["strategy"] + ": " + table["hope"],
-        change=[f"{score}: {base:.2f} → {value:.2f}" for score, base, value in changes],
-        rule=table["rule"],
-        measure=[f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in measures],
-        p=p,
-        verdict=table["verdict"].map(lambda verdict: f"{VERDICT_MARKS[verdict]} {verdict}"),
-    )
-    for column, word in (("change", "not measured"), ("measure", "none")):
-        shown[column] = shown[column].str.replace("nan", word)
-    names = {"change": "base → strategy", "measure": "what the rule bounds (95% interval)"}
-    return [paragraph(f"Of {len(table)} hopes: {count}."), table_html(shown.rename(columns=names))]

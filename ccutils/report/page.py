@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterable
 from html import escape
 from pathlib import Path
@@ -37,34 +38,44 @@ def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def heading(text: str) -> str:
-    return f"<h2>{escape(text)}</h2>"
+def heading(text: str, level: int = 2) -> str:
+    return f"<h{level}>{escape(text)}</h{level}>"
 
 
 def table_html(table: pd.DataFrame) -> str:
     """Return a frame as an HTML table that may scroll sideways."""
-    return f'<div class="wide">{table.to_html(index=False, border=0)}</div>'
+    # A region that scrolls must be reached by the keyboard, and so have a name.
+    name = escape(f"Table of {', '.join(map(str, table.columns[:3]))}")
+    inside = table.to_html(index=False, border=0).replace("<th>", '<th scope="col">')
+    return f'<div class="wide" tabindex="0" role="region" aria-label="{name}">{inside}</div>'
 
 
 def figure_html(name: str, chart: Any, reading: str) -> str:
     """Return a chart's place in the page, its specification, and how to read it."""
+    in_words = f"{name.replace('_', ' ').capitalize()}. {reading}"
     # No text of a chart may end the script that holds it.
-    specification = json.dumps(chart.to_dict()).replace("<", "\\u003c")
+    specification = json.dumps({**chart.to_dict(), "description": in_words}).replace("<", "\\u003c")
+    label = escape(name.replace("_", " "))
     return (
-        f'<figure id="{escape(name)}"><div class="wide chart"></div>'
+        f'<figure id="{escape(name)}">'
+        f'<div class="wide chart" tabindex="0" role="region" aria-label="{label}"></div>'
         f'<script type="application/json">{specification}</script>'
         f"<figcaption><b>How to read it.</b> {escape(reading)}</figcaption></figure>"
     )
 
 
 def image_html(path: Path) -> str:
-    """Return a saved SVG, embedded, with a link to the interactive version saved beside it."""
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
+    """Return a saved SVG, or the PNG beside it if that is smaller, with a link to the interactive version."""
+    kinds = {"svg": "svg+xml", "png": "png"}
+    files = [path.with_suffix(f".{kind}") for kind in kinds if path.with_suffix(f".{kind}").exists()]
+    smaller = min(files, key=lambda file: file.stat().st_size)
+    data = base64.b64encode(smaller.read_bytes()).decode("ascii")
     link = f"{path.parent.name}/{path.stem}.html"
-    image = f'<img alt="{escape(path.stem)}" src="data:image/svg+xml;base64,{data}">'
+    title = re.sub(r"^\d+[a-z]?_", "", path.stem).replace("_", " ")
+    source = f"data:image/{kinds[smaller.suffix[1:]]};base64,{data}"
     return (
-        f'<figure><div class="wide">{image}</div>'
-        f'<figcaption><a href="{escape(link)}">{escape(path.stem)}, interactive</a></figcaption></figure>'
+        f'<figure><img alt="{escape(f"The minimal model: {title}")}" src="{source}">'
+        f'<figcaption><a href="{escape(link)}">{escape(title)}, interactive</a></figcaption></figure>'
     )
 
 
@@ -84,9 +95,19 @@ img {{ max-width: 100%; }}
 table {{ border-collapse: collapse; font-size: 13px; }}
 td, th {{ padding: 3px 10px 3px 0; vertical-align: top; text-align: left; border-bottom: 1px solid #ddd; }}
 th {{ border-bottom: 2px solid #999; }}
+@media print {{
+  body {{ max-width: none; margin: 0; font-size: 11px; }}
+  .wide {{ overflow: visible; }}
+  .chart svg {{ max-width: 100%; height: auto; }}
+  .vega-embed details, .vega-bindings {{ display: none; }}
+  h2, h3 {{ break-after: avoid; }}
+  tr {{ break-inside: avoid; }}
+}}
 </style></head><body>
+<main>
 <h1>{title}</h1>
 {body}
+</main>
 <script>{bundle}</script>
 <script>
 for (const figure of document.querySelectorAll("figure[id]")) {{

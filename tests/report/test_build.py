@@ -63,11 +63,13 @@ def test_the_report_is_one_page_that_fetches_nothing(tmp_path: Path) -> None:
         for name in ("src", "href"):
             link = attributes.get(name) or ""
             assert (tag == "a" and link == "minimal_model/flow.html") or not link or link.startswith("data:")
+    assert text.index("was fine-tuned on") < text.index("<figure") < text.index("What was hoped for")
+    assert all(attributes.get("alt") for tag, attributes in tags.found if tag == "img")
     assert "default-src 'none'" in text and "vegaEmbed" in text
     assert "fake&lt;b&gt;" in text and "fake<b>" not in text
     assert all(reading in text for name, reading in READINGS.items() if name != "ablations")
     specifications = re.findall(r'<script type="application/json">(.*?)</script>', text, re.S)
-    assert [json.loads(s)["$schema"] for s in specifications]
+    assert all(json.loads(s)["$schema"] and json.loads(s)["description"] for s in specifications)
 
 
 def test_the_report_states_hopes_scores_and_parameters(tmp_path: Path) -> None:
