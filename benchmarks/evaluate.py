@@ -108,7 +108,7 @@ def compare(name: str, args: argparse.Namespace, folder: Path) -> None:
     """Print the seconds and the ratios of one task."""
     task = load_task(name, seed=0, **args.options)
     path, adapter = make_checkpoint(args.model, task, folder)
-    questions = make_questions(task, args.k, 0, args.n_targets)
+    questions = make_questions(task, args.k, seed=0, n_targets=args.n_targets)
     new = min(task.max_new_tokens, args.max_new_tokens)
     responder = Responder(path, folder, window=WINDOW)
     prompts = responder.prompts(questions)
@@ -118,7 +118,9 @@ def compare(name: str, args: argparse.Namespace, folder: Path) -> None:
 
     def ours() -> list[str]:
         """A checkpoint probed, answers written to files; a new folder each time, so that none is known."""
-        return responder.answers(prompts, new, adapter, folder / str(next(run)), "probe")
+        return responder.answers(
+            prompts, max_new_tokens=new, adapter=adapter, folder=folder / str(next(run)), name="probe"
+        )
 
     ours()  # loads the base
     seconds, answers = timed(ours, args.repeats)

@@ -43,8 +43,10 @@ def measure(plan: Plan, n_targets: int) -> dict[str, float]:
     seconds = ic_train(plan)["seconds"]
     task = load_task(plan.task, seed=plan.seed)
     step, adapter = list(checkpoints(plan.run.folder).items())[-1]
-    questions = make_questions(task, plan.k, plan.seed, n_targets)
-    probe_run(plan.run, questions, Responder(plan.model, plan.cache), {step: adapter}, {})
+    questions = make_questions(task, plan.k, seed=plan.seed, n_targets=n_targets)
+    probe_run(
+        plan.run, questions, Responder(plan.model, plan.cache), checkpoints={step: adapter}, parameters={}
+    )
     rows = final_rows(check_rows(read_rows([plan.run.folder / "probes.parquet"])))
     rows = rows[rows["strategy"] == plan.strategy]
     return {**{s.name: float(s.of(rows)["value"].mean()) for s in SCORES}, "seconds": seconds}

@@ -31,7 +31,6 @@ def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
         print_line(f"note: {error}")
     for model in profile.models:
         check_model_at_hand(model, dry_run=dry_run)
-    check_recipe(profile)
     for task in profile.tasks:
         check_task(profile, task, dry_run=dry_run)
 
@@ -55,16 +54,6 @@ def check_model_at_hand(model: str, *, dry_run: bool = False) -> None:
         base.check_hub(model)
 
 
-def check_recipe(profile: Profile) -> None:
-    """Check what a profile changes of the tiny base's recipe."""
-    for task in profile.tasks:
-        changes = job_values(profile, TRAIN, task).get("recipe")
-        if changes:
-            from ccutils.models.tiny import make_recipe
-
-            make_recipe(changes)
-
-
 def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
     """Load the task as the notebooks will, and make the plans that they will make of it."""
     from ccutils.probes.questions import check_questions
@@ -73,6 +62,10 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
     from ccutils.training.settings import check_group_size
 
     values, probes = job_values(profile, TRAIN, name), job_values(profile, PROBE, name)
+    if values.get("recipe"):
+        from ccutils.models.tiny import make_recipe  # only then, since it takes seconds to import
+
+        make_recipe(values["recipe"])
     task = load_task(name, seed=profile.seeds[0][0], **values.get("task_options", {}))
     for strategy in profile.strategies:
         plan = plan_from(values, task=name, strategy=strategy, seed=profile.seeds[0][0])

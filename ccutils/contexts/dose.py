@@ -1,4 +1,4 @@
-"""The dose of a strategy: how many of its contexts hold an example that is relevant to the target (ours).
+"""The dose of a strategy: how many of its contexts hold an example that is relevant to the target.
 
 Random contexts hold one now and then by chance, so that strategies differ in dose as well as in contrast:
 compare them at equal dose.

@@ -126,7 +126,7 @@ class Index:
     def _nearest(
         self, queries: Any, k: int, exclude: Sequence[Sequence[int]]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Rows and scores (batch, k). Fetches more while a tie at the end could still change them."""
+        """Return rows and scores (batch, k). Fetches more while a tie at the end could still change them."""
         n = len(self.texts)
         fetch = min(n, k + max(map(len, exclude), default=0) + 8)
         while True:
@@ -164,12 +164,13 @@ def pool_neighbours(
     k: int,
     backend: str = "bm25",
     path: Path | None = None,
+    *,
     index: "Index | None" = None,
 ) -> Neighbours:
     """Find the k nearest of each pool text within its pool, never itself nor one of its duplicates.
 
-    Duplicates are left out because they would give the label away, as a paraphrase does, or contradict it
-    (ours). With `path`, the result is kept there and read again when texts, backend and version are the same.
+    Duplicates are left out because they would give the label away, as a paraphrase does, or contradict it.
+    With `path`, the result is kept there and read again when texts, backend and version are the same.
     `index` saves making one where the caller has that of these texts and backend.
 
     >>> pool_neighbours(["rain in Oslo", "rain in Lima", "call my sister"], k=1).rows.tolist()

@@ -83,6 +83,7 @@ def paraphrase(
     examples: Sequence[Example],
     how: Paraphraser,
     cache: Path,
+    *,
     own: Paraphrase | None = None,
     write: Writer | None = None,
 ) -> Paraphrases:
@@ -132,7 +133,7 @@ def choose_paraphraser(
 
 def paraphrase_pool(task: Task, how: Paraphraser, cache: Path, write: Writer | None = None) -> Paraphrases:
     """Paraphrase the inputs of a task's pool, as `paraphrase` does."""
-    return paraphrase(task.pool, how, cache, task.paraphrase, write)
+    return paraphrase(task.pool, how, cache, own=task.paraphrase, write=write)
 
 
 def make_rows(
@@ -159,7 +160,14 @@ def make_rows(
             texts = [disturb(e.input, how.strength, distinct, rng) for _ in range(how.variants)]
         elif not texts and how.kind != "none":
             made = (
-                rewrite(e.input, e.output, how.strength, how.language, rng, how.frames)
+                rewrite(
+                    e.input,
+                    e.output,
+                    strength=how.strength,
+                    language=how.language,
+                    rng=rng,
+                    frames=how.frames,
+                )
                 for _ in range(how.variants)
             )
             texts = [t for t in dict.fromkeys(made) if t.split() != e.input.split() and keeps(t, phrases)]

@@ -99,7 +99,7 @@ def keeps(text: str, phrases: list[str]) -> bool:
 
 
 def rewrite(
-    text: str, label: str, strength: float, language: str, rng: np.random.Generator, frames: bool = True
+    text: str, label: str, *, strength: float, language: str, rng: np.random.Generator, frames: bool = True
 ) -> str:
     """Return the text in other words, keeping what the label needs.
 
@@ -110,7 +110,7 @@ def rewrite(
     words = text.split()
     kept = {w for phrase in needed(text, label) for w in phrase.split()}
     free = [bool(bare_word(w)) and bare_word(w) not in kept for w in words]
-    mild = mild_edits(words, free, language, rng, frames)
+    mild = mild_edits(words, free, language=language, rng=rng, frames=frames)
     chosen = some(mild, min(1.0, 2 * strength), rng)
     if strength > 0.5:
         typos = [
@@ -131,7 +131,7 @@ def some(edits: list[Edit], share: float, rng: np.random.Generator) -> list[Edit
 
 
 def mild_edits(
-    words: list[str], free: list[bool], language: str, rng: np.random.Generator, frames: bool
+    words: list[str], free: list[bool], *, language: str, rng: np.random.Generator, frames: bool
 ) -> list[Edit]:
     """Return every mild edit that the text allows; no two touch the same word, but for the frame around them
     all.

@@ -15,6 +15,7 @@ def similarity_profile(
     sampler: ContextSampler,
     index: Index,
     paraphrase: Callable[[int], str],
+    *,
     epochs: int = 1,
     targets: NDArray[Any] | None = None,
 ) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def similarity_profile(
 def context_similarity(
     drawn: Contexts, index: Index, paraphrase: Callable[[int], str], targets: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Similarity of every demonstration to its target, in the order of the prompt: (n, k), in [0, 1].
+    """Return each demonstration's similarity to its target, in the prompt's order: (n, k), in [0, 1].
 
     `drawn` are the contexts of `targets`; `index` and `paraphrase` are as in similarity_profile.
     """

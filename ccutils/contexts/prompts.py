@@ -32,7 +32,7 @@ class Prompter:
 
     `window` is the most tokens that prompt and answer may have together. In plain text, each part of a prompt
     is tokenised once and for itself, in training and in probing alike. With `chat`, the prompt is in the
-    tokenizer's own chat template (how is ours): each demonstration a turn of the user and one of the model,
+    tokenizer's own chat template: each demonstration a turn of the user and one of the model,
     as such a model was taught conversations; the instruction before the first question, since not every
     template has a system turn; no thinking before the answer, where a template has a switch for it. Raises
     InputError for `chat` with a tokenizer that has no chat template.
@@ -176,14 +176,14 @@ class Prompter:
         return self._parts[text]
 
     def _tokenise(self, text: str) -> list[int]:
-        """Token ids of a text of the data: a special token's name in it is text like any other."""
+        """Return token ids of a text of the data: a special token's name in it is text like any other."""
         if self._special and self._special.search(text):
             self._warn(text)
             return plain_ids(self.tokenizer, text)
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _tokenise_chat(self, turns: list[tuple[str, str]]) -> list[int]:
-        """Token ids of turns in the chat template, whose own special tokens count and the turns' do not."""
+        """Return token ids of turns in the chat template; its special tokens count, the turns' do not."""
         found = sorted(
             {n for _, text in turns for n in (self._special.findall(text) if self._special else ())}
         )

@@ -31,6 +31,7 @@ class SharedSampler(ContextSampler):
         neighbours: Neighbours | None,
         inputs: Sequence[str],
         seed: int,
+        *,
         group_size: int,
     ) -> None:
         if strategy.name not in SHAREABLE:

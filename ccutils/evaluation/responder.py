@@ -60,7 +60,7 @@ class Responder:
         return [prompter.prompt(i.context, i.target, room, importance(i)) for i in questions.questions]
 
     def answers(
-        self, prompts: Sequence[Prompt], max_new_tokens: int, adapter: Path | None, folder: Path, name: str
+        self, prompts: Sequence[Prompt], *, max_new_tokens: int, adapter: Path | None, folder: Path, name: str
     ) -> list[str]:
         """Return answers of the base, or of the base with an adapter, kept in files of `folder` or the cache.
 
@@ -74,13 +74,21 @@ class Responder:
             known = read_answers(path)
             missing = [i for i in range(len(prompts)) if i not in known]
             if missing:
-                self._ask(prompts, missing, max_new_tokens, adapter, path, name)
+                self._ask(
+                    prompts,
+                    missing=missing,
+                    max_new_tokens=max_new_tokens,
+                    adapter=adapter,
+                    path=path,
+                    name=name,
+                )
                 known = read_answers(path)
         return [known[i] for i in range(len(prompts))]
 
     def _ask(
         self,
         prompts: Sequence[Prompt],
+        *,
         missing: Sequence[int],
         max_new_tokens: int,
         adapter: Path | None,
@@ -104,7 +112,7 @@ class Responder:
                 tqdm(total=len(ids), desc=name, mininterval=2) as bar,
             ):
                 file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
-                for i, text in answer_each(model, self.tokenizer, ids, max_new_tokens):
+                for i, text in answer_each(model, self.tokenizer, ids, max_new_tokens=max_new_tokens):
                     file.write(json.dumps([missing[i], text]) + "\n")
                     file.flush()
                     bar.update()
@@ -122,7 +130,7 @@ class Responder:
 
 
 def find_responder(
-    known: Iterable[Responder], path: str, cache: Path, quantise: bool, window: int, chat: bool
+    known: Iterable[Responder], path: str, cache: Path, *, quantise: bool, window: int, chat: bool
 ) -> Responder:
     """Find the responder of a base among those at hand, or make it: a base is loaded once for its runs."""
     made = (r for r in known if r.path == path)

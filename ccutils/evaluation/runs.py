@@ -32,6 +32,7 @@ def probe_run(
     run: Run,
     questions: QuestionSet,
     responder: Responder,
+    *,
     checkpoints: Mapping[int, Path],
     parameters: Mapping[str, Any],
 ) -> Probed:
@@ -48,7 +49,11 @@ def probe_run(
     prompt_of = dict(zip(map(id, questions.questions), prompts, strict=True))
     answers = {
         step: responder.answers(
-            [prompt_of[id(q)] for q in asked[step].questions], length, adapter, run.folder, f"step-{step}"
+            [prompt_of[id(q)] for q in asked[step].questions],
+            max_new_tokens=length,
+            adapter=adapter,
+            folder=run.folder,
+            name=f"step-{step}",
         )
         for step, adapter in steps.items()
     }

@@ -124,8 +124,8 @@ def load_base(
             sdpa_attention,
             "use_gqa_in_sdpa",
             lambda *tensors: False,
-            "transformers",
-            "on this card attention may take 1 GB more for an 8B model and 2,048 tokens",
+            package="transformers",
+            lost="on this card attention may take 1 GB more for an 8B model and 2,048 tokens",
         )
     here = torch.cuda.current_device() if torch.cuda.is_available() and not uses_fsdp() else "cpu"
     nf4 = BitsAndBytesConfig(

@@ -27,6 +27,7 @@ def answer(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
+    *,
     batch_tokens: int = 0,
 ) -> list[str]:
     """Answer each prompt greedily, up to the first line break: task answers are one line.
@@ -36,7 +37,9 @@ def answer(
     fit.
     """
     answers = [""] * len(prompts)
-    for i, text in answer_each(model, tokenizer, prompts, max_new_tokens, batch_tokens):
+    for i, text in answer_each(
+        model, tokenizer, prompts, max_new_tokens=max_new_tokens, batch_tokens=batch_tokens
+    ):
         answers[i] = text
     return answers
 
@@ -45,6 +48,7 @@ def answer_each(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
+    *,
     max_new_tokens: int,
     batch_tokens: int = 0,
     least: int = LEAST,
@@ -58,7 +62,9 @@ def answer_each(
         done = set[int]()
         try:
             tree = grow([prompts[i] for i in chunk], least)
-            for places, new in answer_tree(model, tree, max_new_tokens, stop, batch_tokens):
+            for places, new in answer_tree(
+                model, tree, max_new_tokens=max_new_tokens, stop=stop, batch_tokens=batch_tokens
+            ):
                 text = first_line(str(tokenizer.decode(new, skip_special_tokens=True)))
                 found = [chunk[place] for place in places]
                 done.update(found)
@@ -79,6 +85,7 @@ def answer_each(
 def answer_tree(
     model: Any,
     depths: Sequence[Sequence[PrefixNode]],
+    *,
     max_new_tokens: int,
     stop: Sequence[int],
     batch_tokens: int,

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 
-def replace_internal(owner: Any, name: str, value: Any, package: str, lost: str) -> bool:
+def replace_internal(owner: Any, name: str, value: Any, *, package: str, lost: str) -> bool:
     """Put `value` in the place of `owner.name`, and say whether it could be.
 
     Where this version of `package` has no such name, a warning says what is lost, and all goes on without.

@@ -48,6 +48,7 @@ def find_kept(task: str, seed: int, name: str, folder: Path = BASES) -> dict[str
 def keep_base(
     model: LlamaForCausalLM,
     about: dict[str, Any],
+    *,
     task: str,
     seed: int,
     folder: Path = BASES,
@@ -102,7 +103,10 @@ def main(arguments: Sequence[str]) -> None:
             about = json.loads((made / DESCRIPTION).read_text(encoding="utf-8"))
         material = prepare_tiny(task, recipe)[1]
         about["accuracy"] = round(context_accuracy(model, material, recipe.demonstrations), 4)
-        print(f"kept: {keep_base(model, about, task.name, seed)}, accuracy {about['accuracy']}", flush=True)
+        print(
+            f"kept: {keep_base(model, about, task=task.name, seed=seed)}, accuracy {about['accuracy']}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

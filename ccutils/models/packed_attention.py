@@ -57,11 +57,11 @@ def forward(
     rows = []
     for i, runs in enumerate(parts):
         row = slice(i, i + 1)
-        rows.append(_row(query[row], key[row], value[row], runs, module.num_key_value_groups, kwargs))
+        rows.append(_attend_row(query[row], key[row], value[row], runs, module.num_key_value_groups, kwargs))
     return torch.cat(rows).transpose(1, 2).contiguous(), None  # (batch, n, heads, size)
 
 
-def _row(
+def _attend_row(
     query: Tensor,
     key: Tensor,
     value: Tensor,

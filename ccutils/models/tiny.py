@@ -197,7 +197,7 @@ def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Rec
         for _ in range(recipe.repeat_steps):
             among = np.sort(rng.choice(np.arange(3, size), some, replace=False))
             tokens = repeats(among, recipe.batch, rng)
-            recent = [*recent[-19:], step(model, optimiser, tokens, np.ones(tokens.shape, bool), among)]
+            recent = [*recent[-19:], step(model, optimiser, tokens, np.ones(tokens.shape, bool), among=among)]
             warm.step()
             bar.update()
             bar.set_postfix(loss=f"{np.mean(recent):.2f}", refresh=False)
@@ -224,6 +224,7 @@ def step(
     optimiser: torch.optim.Optimizer,
     tokens: Tokens,
     judged: NDArray[np.bool_],
+    *,
     among: Tokens | None = None,
 ) -> float:
     """Take one optimiser step on next-token loss where `judged`; tokens and judged are (batch, length).

@@ -6,7 +6,6 @@ scores is the paper's, how they are measured is ours. Who answers is nothing to 
 prompts to texts. It uses `contexts`, `tasks` and the root alone: no torch, no Snakemake, no notebook, no
 chart. `estimates`, `judged` and `same_targets`, which `scores` is made of, are tested in
 tests/probes/test_scores.py.
-`estimates`, `judged` and `same_targets` are tested in tests/probes/test_scores.py.
 """
 
 import lazy_loader

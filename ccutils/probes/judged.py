@@ -65,7 +65,7 @@ def _nearest(questions: QuestionSet) -> NDArray[np.float64]:
 def _copies(
     asked: Sequence[Question], answers: Sequence[str], table: pd.DataFrame, wrong: Wrong
 ) -> pd.DataFrame:
-    """The columns wrong, copied and chance."""
+    """Return the columns wrong, copied and chance."""
     found = pd.DataFrame(np.nan, index=table.index, columns=["wrong", "copied", "chance"])
     plain = (table["kind"] == PLAIN) & (table["grade"] <= 1) & table["score"].notna()
     for name, grade in table.loc[plain, ["set", "grade"]].drop_duplicates().itertuples(index=False):

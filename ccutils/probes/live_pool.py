@@ -91,7 +91,7 @@ Answer = Callable[[Sequence[Sequence[int]], int], list[str]]
 
 
 def answer_with_neighbours(
-    answer: Answer, prompter: Prompter, pool: LivePool, question: Example, k: int, max_new_tokens: int
+    answer: Answer, prompter: Prompter, pool: LivePool, question: Example, *, k: int, max_new_tokens: int
 ) -> str:
     """Answer one question with its k nearest pool examples in the prompt, the nearest last.
 

@@ -1,7 +1,7 @@
 """The questions that probes ask: targets of the test sets, each behind contexts made on purpose.
 
 A pure function of (task, seed, k, similarity, n_targets): every strategy, checkpoint and model answers the
-same ones, so that comparisons are paired. How contexts are made is ours; see `_contexts`.
+same ones, so that comparisons are paired. See `_contexts` for how contexts are made.
 """
 
 from collections import Counter
@@ -97,7 +97,7 @@ class _Around:
 
 
 def make_questions(
-    task: Task, k: int, seed: int, n_targets: int = 100, similarity: str = "bm25"
+    task: Task, k: int, *, seed: int, n_targets: int = 100, similarity: str = "bm25"
 ) -> QuestionSet:
     """Make the questions about at most `n_targets` targets of each test set, with k demonstrations each.
 
@@ -171,7 +171,7 @@ def _ranked(
 def _contexts(
     around: _Around, k: int, rng: np.random.Generator, left_out: Counter[str]
 ) -> Iterator[Question]:
-    """The contexts of one target, which differ in as few slots as their purpose allows.
+    """Return the contexts of one target, which differ in as few slots as their purpose allows.
 
     Each slot has an irrelevant example, and a random order of the slots says which give way: at grade g the
     first g of that order hold the g most similar relevant examples, as a retriever would find them. So a
@@ -221,13 +221,13 @@ def _contexts(
 
 
 def _relevant(around: _Around) -> list[int]:
-    """Rows of the set's own pool that tell something, most similar first; never a duplicate of the target."""
+    """Return rows of the set's own pool that tell something, most similar first, none a duplicate."""
     source = around.rows(around.set)
     return [r for r in around.order.tolist() if r in source and not around.duplicate(r) and around.tells(r)]
 
 
 def _irrelevant(around: _Around, k: int, rng: np.random.Generator) -> list[int]:
-    """Up to k random rows that tell nothing of the target's answer and do not have it as their label.
+    """Return up to k random rows that tell nothing of the target's answer and do not have it as their label.
 
     For the OOD set they are of the OOD pool too, so that novelty alone does not give the relevant example
     away; where that has too few, the pool's follow.

@@ -1,6 +1,6 @@
 """From answers to the probes' rows: quality, IWL-, ICL- and Copy-score, with bootstrap intervals.
 
-That there are these scores is the paper's; how they are measured is ours. All come from the questions of
+All come from the questions of
 ccutils.probes.questions: IWL-score and Copy-score from the answers at grade 0, ICL-score from those with a
 changed label.
 """

@@ -1,6 +1,6 @@
 """What one hopes to see at the end of training, each hope as a rule, and what the rows say of it.
 
-The hopes are our reading of the paper's claims, in the project's scores; the thresholds are ours too.
+The hopes are our reading of the paper's claims, in the project's scores.
 """
 
 from collections.abc import Sequence
@@ -197,7 +197,9 @@ def _measure(claim: Claim, part: pd.DataFrame, judged: pd.DataFrame | None) -> M
         measure = measure - claim.share * value[claim.against]
         errors = (errors**2 + (claim.share * error[claim.against]) ** 2) ** 0.5
         if judged is not None:
-            found = paired_errors(judged, part, claim.score, claim.strategy, claim.against, claim.share)
+            found = paired_errors(
+                judged, part, claim.score, strategy=claim.strategy, against=claim.against, share=claim.share
+            )
             errors = found.reindex(errors.index).fillna(errors)
     measure = measure.dropna()
     base = value["base"].dropna()

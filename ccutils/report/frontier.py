@@ -1,7 +1,7 @@
 """ICL against IWL over checkpoints: what a strategy keeps of the one at equal amounts of the other.
 
 The last step alone hides it: a strategy that has learnt less has also lost less. So strategies are compared
-at equal IWL (ours).
+at equal IWL.
 """
 
 from typing import Any

@@ -8,8 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import permutation_test, t  # type: ignore[import-untyped]
 
-N_RESAMPLES = 2000
-Values = NDArray[np.float64]
+SEED_RESAMPLES = 2000
 
 
 def errors_of(rows: pd.DataFrame) -> "pd.Series[float]":
@@ -45,11 +44,11 @@ def interval_over_seeds(values: ArrayLike, errors: ArrayLike) -> tuple[float, fl
 
 
 @lru_cache(maxsize=32)
-def _draws(n: int) -> tuple[Values, Values]:
-    """Return how often each of n seeds is drawn, and standard normal noise; both (N_RESAMPLES, n)."""
+def _draws(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how often each of n seeds is drawn, and standard normal noise; both (SEED_RESAMPLES, n)."""
     rng = np.random.default_rng(0)
-    drawn = rng.multinomial(max(1, n - 1), np.full(n, 1 / n), size=N_RESAMPLES).astype(np.float64)
-    return drawn, rng.standard_normal((N_RESAMPLES, n))
+    drawn = rng.multinomial(max(1, n - 1), np.full(n, 1 / n), size=SEED_RESAMPLES).astype(np.float64)
+    return drawn, rng.standard_normal((SEED_RESAMPLES, n))
 
 
 def difference_interval(

@@ -23,7 +23,7 @@ def find_judged(results: Path) -> pd.DataFrame | None:
 
 
 def paired_errors(
-    judged: pd.DataFrame, final: pd.DataFrame, score: Headline, strategy: str, against: str, share: float
+    judged: pd.DataFrame, final: pd.DataFrame, score: Headline, *, strategy: str, against: str, share: float
 ) -> "pd.Series[float]":
     """Return by seed the standard error over targets of a score minus `share` times another strategy's.
 
@@ -39,13 +39,18 @@ def paired_errors(
         if {strategy, against} <= set(steps.index):
             mine = judged[judged["seed"] == seed]
             grade = float(rows["grade"].iloc[0])
-            sides = [_by_target(mine, name, int(steps[name]), score, grade) for name in (strategy, against)]
+            sides = [
+                _by_target(mine, strategy=name, step=int(steps[name]), score=score, grade=grade)
+                for name in (strategy, against)
+            ]
             if all(len(side) for side in sides):
                 found[seed] = _error(sides[0], sides[1], share)
     return pd.Series(found, dtype=float)
 
 
-def _by_target(judged: pd.DataFrame, strategy: str, step: int, score: Headline, grade: float) -> pd.DataFrame:
+def _by_target(
+    judged: pd.DataFrame, *, strategy: str, step: int, score: Headline, grade: float
+) -> pd.DataFrame:
     """Return the sums above and below the line by target, columns top and bottom."""
     top, bottom = SHARES.get(score.probe, ("score", ""))
     # The base is the same model whichever strategy's run asked it.

@@ -5,10 +5,9 @@ to what. Each kind has a file (`synthetic`, `requests` with its `grammar`, `mtop
 sandbox `sql` and `sql_worker`, `translation`, `jsonl`), and `load_task` finds it by name; `files` and `hub`
 read data, `metrics`, `sql_metrics` and `brackets` judge answers. That MTOP, Text-to-SQL, translation and
 synthetic tasks are used is the paper's; the synthetic ones, splits and labels here are ours. It uses the
-root alone. `base` holds data classes alone; `sql_names` is tested in tests/tasks/test_text_to_sql.py,
-`sql_worker` in test_sql.py, `grammar` is tested in test_requests.py. `tables`, `splits` and `options` are
-tested in tests/tasks/test_files.py and test_jsonl.py, `databases` in test_text_to_sql.py, `grammar` in
-test_requests.py.
+root alone. `base` holds data classes alone; `sql_names` and `databases` are tested in
+tests/tasks/test_text_to_sql.py, `sql_worker` in test_sql.py, `grammar` in test_requests.py, `tables`,
+`splits` and `options` in test_files.py and test_jsonl.py.
 """
 
 import importlib

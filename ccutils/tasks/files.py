@@ -186,7 +186,7 @@ def from_json(text: str) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def _row(values: Any, place: str) -> Record:
+def _as_record(values: Any, place: str) -> Record:
     if not isinstance(values, dict):
         raise InputError(f"{place}: not a JSON object with columns; mend it.")
     if isinstance(values, _Repeating):
@@ -203,7 +203,7 @@ def _json_lines(path: Path) -> Iterator[Record]:
             values = from_json(line)
         except ValueError as error:
             raise InputError(f"{place}: broken JSON ({reason(error)}); mend the line.") from None
-        yield _row(values, place)
+        yield _as_record(values, place)
 
 
 def _json_list(path: Path) -> Iterator[Record]:
@@ -217,7 +217,7 @@ def _json_list(path: Path) -> Iterator[Record]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path} is not a JSON list of objects: give such a file, or JSON lines as .jsonl.")
     for number, row in enumerate(rows, 1):
-        yield _row(row, f"{path}, entry {number}")
+        yield _as_record(row, f"{path}, entry {number}")
 
 
 def _table(path: Path) -> Iterator[Record]:

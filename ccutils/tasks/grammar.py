@@ -1,4 +1,4 @@
-"""A grammar of requests in a table (ours): intents, lines with alternatives, and what fills their slots."""
+"""A grammar of requests in a table: intents, lines with alternatives, and what fills their slots."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

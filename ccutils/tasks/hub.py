@@ -53,7 +53,7 @@ def hub_configs(name: str) -> list[str]:
 
 
 def _get(load: Callable[[], T], name: str, what: str) -> T:
-    """What `load` returns; without a network, from what is on this machine. Raises InputError."""
+    """Return what `load` returns; without a network, from what is on this machine. Raises InputError."""
     import datasets
 
     cause, before = unreachable(name), datasets.config.HF_HUB_OFFLINE

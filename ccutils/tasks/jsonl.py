@@ -101,7 +101,13 @@ def jsonl(
         },
     )
     filled = {"pool": task.pool, "id_test": task.id_test}
-    check_filled("jsonl", filled, dropped, f"give {path} more rows with inputs of their own", report.cause())
+    check_filled(
+        "jsonl",
+        filled,
+        dropped=dropped,
+        advice=f"give {path} more rows with inputs of their own",
+        cause=report.cause(),
+    )
     return task
 
 
@@ -114,7 +120,7 @@ def _read(path: str, split: str, columns: Sequence[str]) -> list[Record]:
 
 
 def _examples(records: Sequence[Record], columns: Sequence[str], report: Report) -> list[Example]:
-    """Rows as examples; a row with an empty or non-text value is set aside."""
+    """Return rows as examples; a row with an empty or non-text value is set aside."""
     examples = []
     report.read += len(records)
     for record in records:
@@ -128,7 +134,7 @@ def _examples(records: Sequence[Record], columns: Sequence[str], report: Report)
 
 
 def _group_by_output(rows: list[Example], tests: list[Example]) -> tuple[list[Example], list[Example], str]:
-    """Outputs as groups where there are at most half as many as rows; else no groups."""
+    """Return outputs as groups where there are at most half as many as rows; else no groups."""
     outputs = {e.output for e in [*rows, *tests]}
     if 2 <= len(outputs) <= (len(rows) + len(tests)) / 2:
         by_output = ([replace(e, group=e.output) for e in part] for part in (rows, tests))

@@ -77,13 +77,14 @@ def bleu(answers: Sequence[str], references: Sequence[str]) -> Scores:
     return _each(lambda a, r: float(judge.sentence_score(a, [r]).score) / 100, answers, references)
 
 
-COMET = "Unbabel/wmt22-comet-da"  # ours: which COMET model the paper used is not known
+COMET = "Unbabel/wmt22-comet-da"  # which COMET model the paper used is not known
 
 
 def comet(
     answers: Sequence[str],
     references: Sequence[str],
     sources: Sequence[str],
+    *,
     model: str = COMET,
     batch_size: int = 16,
 ) -> Scores:

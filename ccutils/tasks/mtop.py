@@ -82,7 +82,7 @@ def mtop(
                 f"ood_domains has {domain!r}, which {path} lacks: it has {', '.join(sorted(known_domains))}."
             )
     read = {
-        split: parse_examples(raw[split], language, answer, domains, report)
+        split: parse_examples(raw[split], language=language, answer=answer, domains=domains, report=report)
         for split in ("train", test_split)
     }
     report.read = sum(len(raw[split]) for split in read)
@@ -142,9 +142,9 @@ def mtop(
     check_filled(
         "mtop",
         {"pool": task.pool, "id_test": task.id_test, "ood_test": task.ood_test, "ood_pool": task.ood_pool},
-        dropped,
-        f"check language ({language!r}) and ood_domains",
-        report.cause(),
+        dropped=dropped,
+        advice=f"check language ({language!r}) and ood_domains",
+        cause=report.cause(),
     )
     return task
 
@@ -210,15 +210,18 @@ def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
 
 
 def parse_examples(
-    records: Sequence[Record], language: str, answer: str, domains: dict[str, str], report: Report
+    records: Sequence[Record], *, language: str, answer: str, domains: dict[str, str], report: Report
 ) -> list[Example]:
     """Return the rows that make an example; the report is told of the others."""
-    made = (parse_example(record, language, answer, domains, report) for record in records)
+    made = (
+        parse_example(record, language=language, answer=answer, domains=domains, report=report)
+        for record in records
+    )
     return [e for e in made if e is not None]
 
 
 def parse_example(
-    record: Record, language: str, answer: str, domains: dict[str, str], report: Report
+    record: Record, *, language: str, answer: str, domains: dict[str, str], report: Report
 ) -> Example | None:
     """Return the row as an example, or None after telling the report why not.
 

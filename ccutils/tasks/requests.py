@@ -51,7 +51,7 @@ def requests(
     """
     check_sizes(pool_size=pool_size, n_test=n_test)
     grammar = read_grammar()
-    check_request_options(grammar, answer, ood_domains, test_split, zipf)
+    check_request_options(grammar, answer=answer, ood_domains=ood_domains, test_split=test_split, zipf=zipf)
     known = [intent for intent in grammar.intents if intent.domain not in ood_domains]
     novel = [intent for intent in grammar.intents if intent.domain in ood_domains]
     fixed = np.random.default_rng([0, Stream.REQUESTS_FIXED])
@@ -63,7 +63,7 @@ def requests(
 
     def some(of: Sequence[Intent], side: str, size: int, rng: np.random.Generator) -> list[Example]:
         law = frequency if of is ranked else zipf_law(len(of), 0)
-        return draw_distinct(grammar, of, law, side, size, answer, rng)
+        return draw_distinct(grammar, of, law=law, side=side, size=size, answer=answer, rng=rng)
 
     at = slice(n_test) if test_split == "test" else slice(n_test, 2 * n_test)
     id_test, ood_test = (some(of, "test", 2 * n_test, fixed)[at] for of in (ranked, novel))
@@ -109,7 +109,7 @@ def requests(
 
 
 def check_request_options(
-    grammar: Grammar, answer: str, ood_domains: Sequence[str], test_split: str, zipf: float
+    grammar: Grammar, *, answer: str, ood_domains: Sequence[str], test_split: str, zipf: float
 ) -> None:
     """Raise InputError for an option that cannot be."""
     domains = sorted({intent.domain for intent in grammar.intents})
@@ -129,6 +129,7 @@ def check_request_options(
 def draw_distinct(
     grammar: Grammar,
     intents: Sequence[Intent],
+    *,
     law: NDArray[np.float64],
     side: str,
     size: int,
@@ -145,7 +146,7 @@ def draw_distinct(
     while len(found) < size:
         first = side == "pool" and len(found) < len(intents)
         intent = intents[len(found) if first else int(rng.choice(len(intents), p=law))]
-        e = request_example(grammar, intent, side, answer, rng)
+        e = request_example(grammar, intent, side=side, answer=answer, rng=rng)
         in_vain += 1
         if normalise(e.input) not in seen:
             seen.add(normalise(e.input))
@@ -158,7 +159,7 @@ def draw_distinct(
 
 
 def request_example(
-    grammar: Grammar, intent: Intent, side: str, answer: str, rng: np.random.Generator
+    grammar: Grammar, intent: Intent, *, side: str, answer: str, rng: np.random.Generator
 ) -> Example:
     """Draw one request as an example; `extra` tells its intent, its parse and the line it was written by."""
     drawn = draw_request(grammar, intent, side, rng)

@@ -23,7 +23,7 @@ AT_EDGES = re.compile(
 
 def normalise(text: str) -> str:
     """Return the text without case, width of letters, marks of sentences and repeated spaces: texts equal in
-    this form are near-duplicates (ours).
+    this form are near-duplicates.
 
     Signs count, since `2 + 3` is not `2 - 3`, nor C++ C#, nor one emoji another; so do combining marks, with
     which Tamil and Hindi write vowels, and raised digits.
@@ -98,7 +98,7 @@ def common_words(texts: Iterable[str], n: int = 4200) -> list[str]:
 
 
 def hold_out(
-    groups: Mapping[str, int], share: float, rng: np.random.Generator, least: int = 1, cause: str = ""
+    groups: Mapping[str, int], share: float, rng: np.random.Generator, *, least: int = 1, cause: str = ""
 ) -> set[str]:
     """Return groups drawn at random until they hold `share` of the examples; `least` groups at the least,
     never all.
@@ -129,6 +129,7 @@ def check_sizes(**sizes: int) -> None:
 def check_filled(
     task: str,
     sets: Mapping[str, Sequence[Example]],
+    *,
     dropped: Mapping[str, int],
     advice: str,
     cause: str = "",

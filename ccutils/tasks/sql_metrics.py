@@ -18,7 +18,7 @@ SEMANTICS = {
     "spider": "equal bags of rows, equal lists where the gold query orders its result; columns in any order",
 }
 """How results are compared. In both, as in the benchmarks' own scripts, NULL equals NULL alone, 1 equals 1.0,
-text never equals a number, and letter case counts. Floats are ours: equal to 9 significant digits (or to the
+text never equals a number, and letter case counts. Floats are equal to 9 significant digits (or to the
 whole number, where that has more), since the order of a sum changes the last ones; the official scripts
 compare them exactly. Spider's official script takes any ORDER BY in the gold query as an order and drops
 DISTINCT; here only the outermost ORDER BY counts, and DISTINCT stays."""
@@ -60,6 +60,7 @@ def execution_match(
     answers: Sequence[str],
     golds: Sequence[str],
     databases: Sequence[Path],
+    *,
     semantics: str = "bird",
     known: Mapping[Query, Gold] | None = None,
 ) -> Scores:

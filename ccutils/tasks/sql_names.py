@@ -136,7 +136,7 @@ def undo(sql: str) -> tuple[str, frozenset[str]]:
 
 
 def relevant(target: Example, e: Example) -> bool:
-    """Tell whether an example's query uses the same tables and columns of the same database (ours)."""
+    """Tell whether an example's query uses the same tables and columns of the same database."""
     return (target.extra["db_id"], target.extra["names"]) == (e.extra["db_id"], e.extra["names"])
 
 
@@ -146,7 +146,7 @@ def change_name(
     irrelevant: Sequence[Example],
     rng: np.random.Generator,
 ) -> tuple[list[Example], str]:
-    """Rename one table or column of the target's query in the relevant examples' queries (ours).
+    """Rename one table or column of the target's query in the relevant examples' queries.
 
     It is one that the most relevant examples use and, among those, the fewest irrelevant ones. The answer
     that follows is the target's query with that name renamed too. The schema in the prompt keeps the old

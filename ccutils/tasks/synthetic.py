@@ -218,7 +218,7 @@ def exact_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[
 
 
 def gloss_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Share of glosses that are right and in place; NaN where every expected gloss is ANY. Shape (n,)."""
+    """Return the share of glosses that are right and in place, (n,); NaN where all expected are ANY."""
     scores = []
     for answer, example in zip(answers, examples, strict=True):
         given, wanted = answer.split()[1::2], example.output.split()[1::2]
@@ -229,7 +229,7 @@ def gloss_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[
 
 
 def gloss_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> tuple[float, float]:
-    """Share of the glosses that are wrong, and share that are wrong and a gloss of the demonstrations."""
+    """Return the shares of glosses that are wrong, and that are wrong and of a demonstration."""
     given, wanted = answer.split()[1::2], target.output.split()[1::2]
     shown = {word for e in irrelevant for word in e.output.split()[1::2]}
     wrong = [

@@ -81,7 +81,10 @@ def text_to_sql(
     files = find_databases(databases if databases is not None else path)
     train, dev = read_queries(path)
     described, unread = describe({record.text("db_id") for record in [*train, *dev]}, files, schema)
-    rows, tests = (query_examples(part, files, described, unread, report) for part in (train, dev))
+    rows, tests = (
+        query_examples(part, files, described=described, unread=unread, report=report)
+        for part in (train, dev)
+    )
     if not rows and not tests:
         report.warn("")
     report.check([*rows, *tests], path)
@@ -105,10 +108,17 @@ def text_to_sql(
     draws = {"id_test": (n_test, fixed), "ood_test": (n_test, fixed), "pool": (pool_size, rng)}
     draws["ood_pool"] = (pool_size, rng)
     golds: dict[Query, Gold] = {}
-    drawn = {name: take_running(sets[name], size, at, report, golds) for name, (size, at) in draws.items()}
+    drawn = {
+        name: take_running(sets[name], size, rng=at, report=report, golds=golds)
+        for name, (size, at) in draws.items()
+    }
     report.warn("")
     check_filled(
-        "text_to_sql", drawn, dropped, f"give {path} more rows, or another ood_share", report.cause()
+        "text_to_sql",
+        drawn,
+        dropped=dropped,
+        advice=f"give {path} more rows, or another ood_share",
+        cause=report.cause(),
     )
     if spaces:
         drawn = {name: [replace(e, output=spaced(e.output)) for e in part] for name, part in drawn.items()}
@@ -168,6 +178,7 @@ def read_queries(path: str) -> tuple[list[Record], list[Record]]:
 def query_examples(
     records: Sequence[Record],
     files: dict[str, Path],
+    *,
     described: dict[str, tuple[str, frozenset[str]]],
     unread: dict[str, str],
     report: Report,
@@ -202,6 +213,7 @@ def query_examples(
 def take_running(
     rows: Sequence[Example],
     size: int,
+    *,
     rng: np.random.Generator,
     report: Report,
     golds: dict[Query, Gold],
@@ -251,7 +263,7 @@ def make_sql_score(
         new = list(dict.fromkeys(case for case in asked if case not in judged))
         if new:
             databases, sql, gold = zip(*new, strict=True)
-            found = execution_match(sql, gold, databases, semantics, golds)
+            found = execution_match(sql, gold, databases, semantics=semantics, known=golds)
             judged.update(zip(new, found.tolist(), strict=True))
         return same_names * np.array([judged[case] for case in asked], dtype=np.float64)
 

@@ -90,7 +90,11 @@ def translation(
     lexicon = glossary([*rows, *novel])
     sets = {name: with_pairs(part, lexicon) for name, part in sets.items()}
     check_filled(
-        "translation", sets, dropped, f"give {path} more sentences, or another ood_share", report.cause()
+        "translation",
+        sets,
+        dropped=dropped,
+        advice=f"give {path} more sentences, or another ood_share",
+        cause=report.cause(),
     )
     invented = free_words([*rows, *novel])
     return Task(
@@ -226,7 +230,7 @@ def with_pairs(rows: Sequence[Example], known: dict[str, str]) -> list[Example]:
 
 
 def shared(one: Example, other: Example) -> set[str]:
-    """Return pairs that both hold. An example is relevant to a target where there is one (ours)."""
+    """Return pairs that both hold. An example is relevant to a target where there is one."""
     return set(one.extra["pairs"].split()) & set(other.extra["pairs"].split())
 
 
@@ -257,7 +261,7 @@ def change_word(
     invented: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[list[Example], str]:
-    """Replace one word of the target's translation by an invented one in the relevant examples (ours).
+    """Replace one word of the target's translation by an invented one in the relevant examples.
 
     Its pair in the glossary is one that the most relevant examples hold and, among those, the fewest
     irrelevant ones. The answer that follows is the target's translation with the invented word in its place.

@@ -1,4 +1,4 @@
-"""Maps of the minimal model: phase portraits, loss surfaces, phase diagrams. All ours."""
+"""Maps of the minimal model: phase portraits, loss surfaces, phase diagrams."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,24 +22,24 @@ REGIME_COLOURS = ("#0072b2", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
 
 
 def axes() -> tuple[alt.X, alt.Y]:
-    """The plane that all portraits share."""
+    """Draw the plane that all portraits share."""
     x = alt.X("theta_1:Q", title="theta_1 (sharpness)", scale=alt.Scale(domain=SHARPNESS, nice=False))
     y = alt.Y("theta_2:Q", title="theta_2 (pull of the weights)", scale=alt.Scale(domain=PULL, nice=False))
     return x, y
 
 
 def grid(count: int) -> Array:
-    """Points of the portraits' plane, (count, count, 2), the second index along theta_1."""
+    """Return points of the portraits' plane, (count, count, 2), the second index along theta_1."""
     return np.stack(np.meshgrid(np.linspace(*SHARPNESS, count), np.linspace(*PULL, count)), axis=-1)
 
 
 def table(points: ArrayLike) -> pd.DataFrame:
-    """Points (..., 2) as columns theta_1, theta_2."""
+    """Return points (..., 2) as columns theta_1, theta_2."""
     return pd.DataFrame(np.asarray(points).reshape(-1, 2), columns=["theta_1", "theta_2"])
 
 
 def nullclines(world: World, strategy: str, count: int = 101) -> pd.DataFrame:
-    """Columns theta_1, theta_2, line: where a component of the gradient changes sign on a grid's edges."""
+    """Return columns theta_1, theta_2, line: where a part of the gradient changes sign on a grid's edges."""
     points = grid(count)
     slope = gradient(points, context_kinds(world, strategy))
     slope[np.abs(slope) < 1e-14] = np.nan  # no signal at all, rounding aside, is not a line
@@ -57,7 +57,7 @@ def nullclines(world: World, strategy: str, count: int = 101) -> pd.DataFrame:
 
 
 def arrows(world: World, strategy: str, count: int = 17) -> pd.DataFrame:
-    """Columns theta_1, theta_2, angle (degrees clockwise from up), speed (log10): the field of the flow."""
+    """Return the flow's field: columns theta_1, theta_2, angle (degrees clockwise from up), speed (log10)."""
     points = grid(count + 2)[1:-1, 1:-1]
     step = -gradient(points, context_kinds(world, strategy)).reshape(-1, 2)
     angle = np.degrees(np.arctan2(step[:, 0], step[:, 1]))
@@ -66,7 +66,7 @@ def arrows(world: World, strategy: str, count: int = 17) -> pd.DataFrame:
 
 
 def trajectories(world: World, strategy: str, starts: ArrayLike) -> pd.DataFrame:
-    """Columns theta_1, theta_2, time, start: gradient flow from each of `starts` (n, 2)."""
+    """Return columns theta_1, theta_2, time, start: gradient flow from each of `starts` (n, 2)."""
     starts = np.asarray(starts, dtype=np.float64)
     ends = flow(context_kinds(world, strategy), starts, TIMES, accuracy=1e-6)
     path = np.concatenate([starts[None], ends])  # (times, n, 2)
@@ -79,7 +79,7 @@ def trajectories(world: World, strategy: str, starts: ArrayLike) -> pd.DataFrame
 
 
 def default_starts() -> Array:
-    """A ring of starts within the portraits' plane, and the middle (0, 0): (n, 2)."""
+    """Return a ring of starts within the portraits' plane, and the middle (0, 0): (n, 2)."""
     x, y = np.meshgrid([-3.0, 1.0, 5.0, 9.0], [-5.0, -1.0, 3.0, 7.0])
     return np.concatenate([np.stack([x.ravel(), y.ravel()], -1), [[0.0, 0.0]]])
 
@@ -87,7 +87,7 @@ def default_starts() -> Array:
 def portrait(
     world: World, strategy: str, starts: ArrayLike | None = None, size: int = 260, *, legend: bool = True
 ) -> Any:
-    """Phase portrait of one strategy: field, nullclines, trajectories from `starts`, and the stable point."""
+    """Draw one strategy's portrait: field, nullclines, trajectories from `starts`, and the stable point."""
     x, y = axes()
     starts = default_starts() if starts is None else np.asarray(starts, dtype=np.float64)
     shade = alt.Color("speed:Q", legend=None, scale=alt.Scale(range=["#e4e4e4", "#777777"], domain=[-5, 0]))
@@ -116,7 +116,7 @@ def portrait(
 
 
 def portraits(worlds: Sequence[World], strategies: Sequence[str]) -> Any:
-    """Portraits of all strategies side by side, a row for each world, on one scale; a legend at the end."""
+    """Draw all strategies' portraits side by side, a row for each world, on one scale, a legend below."""
     size, last = 155, (worlds[-1], strategies[0])  # four of them fit a page
     rows = [
         alt.hconcat(*(portrait(world, name, size=size, legend=(world, name) == last) for name in strategies))
@@ -132,7 +132,7 @@ def portraits(worlds: Sequence[World], strategies: Sequence[str]) -> Any:
 
 
 def loss_surfaces(world: World, strategies: Sequence[str], count: int = 41) -> Any:
-    """Expected squared error over the plane, in steps, for each strategy."""
+    """Draw the expected squared error over the plane, in steps, for each strategy."""
     points = grid(count)
     data = pd.concat(
         table(points).assign(panel=name, loss=loss(points, context_kinds(world, name)).ravel())
@@ -152,7 +152,7 @@ def loss_surfaces(world: World, strategies: Sequence[str], count: int = 41) -> A
 def tiles(
     data: pd.DataFrame, x: tuple[str, str, alt.Scale], y: tuple[str, str, alt.Scale], colour: alt.Color
 ) -> Any:
-    """Tiles around the points of a regular grid, a column for each `panel`; x, y: column, title and scale."""
+    """Draw tiles around a regular grid's points, a column for each `panel`; x, y: column, title and scale."""
     for (name, _, _), low, high in ((x, "left", "right"), (y, "low", "high")):
         half = np.diff(np.unique(data[name])).min() / 2
         # Each reaches a little below the next, which hides the seams that viewers of SVG show.
@@ -168,8 +168,8 @@ def tiles(
     )
 
 
-def phase_rows(world: World, strategy: str, x: str, y: str, values: dict[str, Array]) -> pd.DataFrame:
-    """Columns x, y, strategy, regime, nothing_relevant, relevant: end states over a grid of two parameters.
+def phase_rows(world: World, strategy: str, *, x: str, y: str, values: dict[str, Array]) -> pd.DataFrame:
+    """Return end states over a grid: columns x, y, strategy, regime, nothing_relevant, relevant.
 
     `values` are the grid's, by name of World's fields. The end is what descent from theta = (0, 0) reaches.
     """
@@ -182,7 +182,7 @@ def phase_rows(world: World, strategy: str, x: str, y: str, values: dict[str, Ar
 
 
 def phase_diagram(rows: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], title: str) -> Any:
-    """The regimes of phase_rows, a panel for each value of column `panel`; x, y: column and title."""
+    """Draw the regimes of phase_rows, a panel for each value of column `panel`; x, y: column and title."""
     scale = alt.Scale(domain=list(REGIMES), range=list(REGIME_COLOURS))
     colour = alt.Color("regime:N", title="end state", scale=scale, legend=alt.Legend(orient="bottom"))
     domains = (

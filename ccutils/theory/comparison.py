@@ -22,7 +22,7 @@ PANELS = {
 
 
 def theory_rows(worlds: Mapping[str, World], strategies: Sequence[str], times: Array) -> pd.DataFrame:
-    """Gradient flow from theta = (0, 0): columns world, strategy, time and the names of PANELS."""
+    """Return gradient flow from theta = (0, 0): columns world, strategy, time and the names of PANELS."""
     parts = []
     for name, world in worlds.items():
         for strategy in strategies:
@@ -39,7 +39,7 @@ def theory_rows(worlds: Mapping[str, World], strategies: Sequence[str], times: A
 
 
 def comparison_rows(trained: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame:
-    """Last step of the transformer against the theory's last time: one row for each strategy and measure.
+    """Return the transformer's last step and the theory's last time: a row for each strategy and measure.
 
     Columns strategy, measure, start (theory's, theta = 0), one for each world of the theory, mean, low and
     high: the 95% t interval over seeds.
@@ -62,7 +62,7 @@ def comparison_rows(trained: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame
 
 
 def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: Sequence[str]) -> Any:
-    """Measures of the transformer over training, each seed a line, on the theory's gradient flow.
+    """Draw the measures of the transformer over training, each seed a line, on the theory's gradient flow.
 
     Time is not the same: the theory's log time is stretched so that both start and end at the panel's sides.
     """
@@ -74,7 +74,7 @@ def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: S
         # A title is said once, at the left of its row, in lines that are no longer than a panel is high.
         titles = [wrap(PANELS[measure], 18)] + [None] * (len(strategies) - 1)
         panels = [
-            panel(trained, theory, strategy, measure, title, int(steps))
+            panel(trained, theory, strategy=strategy, measure=measure, title=title, steps=int(steps))
             for strategy, title in zip(strategies, titles, strict=True)
         ]
         rows.append(alt.hconcat(*panels))
@@ -89,12 +89,13 @@ def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: S
 def panel(
     trained: pd.DataFrame,
     theory: pd.DataFrame,
+    *,
     strategy: str,
     measure: str,
     title: list[str] | None,
     steps: int,
 ) -> Any:
-    """One measure of one strategy: seeds as lines, the theory in black; `title` in lines, beside it."""
+    """Draw one measure of one strategy: seeds as lines, the theory in black; `title` in lines, beside it."""
     first, last = measure == next(iter(PANELS)), measure == list(PANELS)[-1]
     x = alt.X("step:Q", title="optimiser steps" if last else None, scale=alt.Scale(domain=[0, steps]))
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domain=[-0.1, 1.15], nice=False))

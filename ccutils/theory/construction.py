@@ -75,7 +75,7 @@ class Attention:
 
 
 def run_layers(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Predictions (n, batch) for tokens (n, batch, length, width), and the target's attention in layer 2.
+    """Return predictions (n, batch) for tokens (n, batch, length, width), and the target's attention.
 
     The attention is (n, batch, length). Layer 1 is causal; layer 2 is needed at the last token only.
     """
@@ -91,7 +91,7 @@ def run_layers(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def construct(world: World, theta: ArrayLike, f: Tensor, scale: float = 1.0) -> Attention:
-    """The matrices that make the minimal model of theta (2,), with f (d,) the weights' part of g; float64.
+    """Return the matrices that make the minimal model of theta (2,); f (d,) is the weights' part of g.
 
     `scale` is that of the tokens' inputs (see make_tokens).
     """
@@ -130,9 +130,9 @@ class Draws:
 
 
 def draw_points(
-    n: int, k: int, d: int, generator: torch.Generator, dtype: torch.dtype = torch.float32
+    n: int, k: int, d: int, *, generator: torch.Generator, dtype: torch.dtype = torch.float32
 ) -> Draws:
-    """Random numbers of n contexts. Raises InputError if d, which must be above k, is not."""
+    """Return random numbers of n contexts. Raises InputError if d, which must be above k, is not."""
     if d <= k:
         raise InputError(f"d is {d}: it must be above k = {k}, so that random examples are orthogonal.")
     q, r = torch.linalg.qr(torch.randn(n, d, k + 1, generator=generator, dtype=dtype))
@@ -162,7 +162,7 @@ class Episodes:
 
 
 def make_episodes(draws: Draws, kinds: Kinds, f: Tensor) -> Episodes:
-    """Contexts of the given kinds: labels are (f + rest) x + noise, `f` (d,) fixed and `rest` new in each.
+    """Return contexts of the given kinds: labels are (f + rest) x + noise, `f` (d,) fixed, `rest` new.
 
     For a variance of 1 - error, f's squared length must be d (1 - error), which scale_f makes it.
     """
@@ -185,12 +185,12 @@ def make_episodes(draws: Draws, kinds: Kinds, f: Tensor) -> Episodes:
 
 
 def scale_f(f: Tensor, error: float) -> Tensor:
-    """`f` (d,) at the length that gives f(x) the variance 1 - error over uniformly random unit x."""
+    """Return `f` (d,) at the length that gives f(x) the variance 1 - error over uniformly random unit x."""
     return f.mul((len(f) * (1 - error)) ** 0.5 / float(f.norm()))
 
 
 def make_tokens(batch: Episodes, scale: float = 1.0) -> Tensor:
-    """The tokens (n, length, width) of contexts, inputs times `scale`."""
+    """Return the tokens (n, length, width) of contexts, inputs times `scale`."""
     n, k, d = batch.x.shape
     at = Layout(d, k)
     tokens = torch.zeros(n, at.length, at.width, dtype=batch.x.dtype)

@@ -24,7 +24,7 @@ STATIONARY = {
 
 
 def end_state_rows(world: World, thetas: Mapping[str, Array], count: int = 101) -> pd.DataFrame:
-    """Columns strategy, similarity, panel, value: one example's weight and attention, k - 1 others random."""
+    """Return an example's weight and attention, k - 1 others random: strategy, similarity, panel, value."""
     s = np.linspace(0, 1, count)
     parts = []
     for name, theta in thetas.items():
@@ -36,7 +36,7 @@ def end_state_rows(world: World, thetas: Mapping[str, Array], count: int = 101) 
 
 
 def end_state_chart(world: World, thetas: Mapping[str, Array]) -> Any:
-    """Weight and attention of one example by its similarity, at each strategy's theta; best weight dotted."""
+    """Draw an example's weight and attention by its similarity, at each strategy's theta; the best dotted."""
     rows, names = end_state_rows(world, thetas), list(thetas)
     x = alt.X("similarity:Q", title="similarity of the one relevant example (0 to 1)")
     legend = alt.Legend(title=None, orient="bottom")
@@ -59,7 +59,7 @@ def end_state_chart(world: World, thetas: Mapping[str, Array]) -> Any:
 
 
 def error_table(world: World, thetas: Mapping[str, Array]) -> pd.DataFrame:
-    """Squared error of each strategy's theta with 0, 1 and k near examples of k, mean over the grades.
+    """Return the squared error of each strategy's theta with 0, 1 and k near examples, mean over grades.
 
     Columns: strategy and the names of GRADES; a last row for f alone.
     """
@@ -76,7 +76,7 @@ def error_table(world: World, thetas: Mapping[str, Array]) -> pd.DataFrame:
 
 
 def stationary_rows(worlds: Mapping[str, World], axes: Mapping[str, Array]) -> pd.DataFrame:
-    """Contrastive training's stable point, one parameter varied at a time.
+    """Return contrastive training's stable point, one parameter varied at a time.
 
     `worlds` has a name for each world to start from; `axes` the values of each parameter. Columns world,
     parameter, at, theta_1, theta_2, smallest, largest (eigenvalues of the Hessian), gradient_norm; all NaN
@@ -98,7 +98,7 @@ def stationary_rows(worlds: Mapping[str, World], axes: Mapping[str, Array]) -> p
 
 
 def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
-    """theta_1, theta_2 and the eigenvalues at the stable point, a column for each parameter in `titles`."""
+    """Draw theta_1, theta_2 and eigenvalues at the stable point, a column for each parameter in `titles`."""
     columns: list[Any] = []
     names = alt.Scale(domain=list(rows["world"].unique()), range=["#009e73", "#000000"])
     colour = alt.Color("world:N", scale=names, legend=alt.Legend(title=None, orient="bottom"))
@@ -124,7 +124,7 @@ def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
 
 
 def movable(world: World, marks: Mapping[str, Array]) -> Any:
-    """A chart with sliders that moves without a kernel: what theta does to one example of similarity s.
+    """Draw a chart with sliders that moves without a kernel: what theta does to one example of similarity s.
 
     `marks` are theta of some strategies, named in its subtitle. All is computed in the browser.
     """
@@ -179,6 +179,6 @@ def movable(world: World, marks: Mapping[str, Array]) -> Any:
 
 
 def frame(chart: Any, height: int) -> str:
-    """A chart as HTML that stays alive without a kernel and without a network; `height` in pixels."""
+    """Return a chart as HTML that stays alive without a kernel and without a network; `height` in pixels."""
     page = escape(chart.to_html(inline=True, embed_options=EMBED))
     return f'<div><iframe srcdoc="{page}" width="100%" height="{height}" style="border:0"></iframe></div>'

@@ -29,7 +29,7 @@ REGIMES = ("pure IWL", "mixture", "pure ICL", "copying", "blend")
 
 
 def flow(kinds: Kinds, starts: ArrayLike, times: ArrayLike, accuracy: float = 1e-8) -> Array:
-    """Gradient flow, d theta / dt = -gradient, from `starts` (n, 2) at ascending times > 0: (times, n, 2).
+    """Follow d theta / dt = -gradient from `starts` (n, 2) to ascending times > 0: (times, n, 2).
 
     Integrated in log t by LSODA with the exact Hessian, relative tolerance `accuracy`, from t = 1e-3 or half
     the first time if that is sooner. Raises InputError for starts or times that are not finite.
@@ -68,7 +68,7 @@ def flow(kinds: Kinds, starts: ArrayLike, times: ArrayLike, accuracy: float = 1e
 
 
 def check_starts(starts: ArrayLike) -> Array:
-    """As an array (n, 2). Raises InputError if it is not that, or not finite."""
+    """Return the starts as an array (n, 2). Raises InputError if it is not that, or not finite."""
     array = np.asarray(starts, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 2 or not np.all(np.isfinite(array)):
         raise InputError("start must be pairs (theta_1, theta_2) of finite numbers, as an array (n, 2).")
@@ -76,7 +76,7 @@ def check_starts(starts: ArrayLike) -> Array:
 
 
 def descend(kinds: Kinds, starts: ArrayLike, steps: int = 200, longest: float = 0.5) -> Array:
-    """Newton's method that only descends, from starts (..., 2) for as many worlds at once: (..., 2).
+    """Descend by Newton's method alone, from starts (..., 2) for as many worlds at once: (..., 2).
 
     The Hessian's eigenvalues are taken by size, so that saddles repel, and no step is longer than `longest`.
     Where the loss falls towards infinity theta grows until the steps, or the loss's slope in float64, end.
@@ -112,12 +112,12 @@ class Stationary:
 
 
 def stationary_point(kinds: Kinds, start: ArrayLike = (0.0, 0.0)) -> Stationary | None:
-    """The stable stationary point that descent reaches; None if it runs away, or ends in a level valley."""
+    """Return the stable stationary point that descent reaches; None if it runs away or ends in a valley."""
     return examine(descend(kinds, check_starts(np.asarray(start)[None]))[0], kinds)
 
 
 def examine(theta: Array, kinds: Kinds) -> Stationary | None:
-    """theta (2,) as a stationary point; None if the gradient is above 1e-10 or the valley endless."""
+    """Return theta (2,) as a stationary point; None if the gradient is above 1e-10 or the valley endless."""
     slope, values = np.linalg.norm(gradient(theta, kinds)), np.linalg.eigvalsh(hessian(theta, kinds))
     if slope > 1e-10 or np.abs(theta).max() > 60 or values[0] < 1e-9:
         return None
@@ -137,7 +137,7 @@ class Ray:
 
 
 def best_ray(kinds: Kinds) -> Ray:
-    """The ray with the least loss at its end: a finite point of lower loss proves that a minimum exists.
+    """Return the ray of the least loss at its end: a finite point of lower loss proves a minimum.
 
     At the end of a ray only the largest logits have weight. Two of them tie only in the directions tried
     here; what lies between these is the limit of a tie with a large offset. The offset is found numerically.
@@ -151,7 +151,7 @@ def best_ray(kinds: Kinds) -> Ray:
 
 
 def end_of_ray(kinds: Kinds, direction: tuple[float, float], side: tuple[float, float]) -> Ray:
-    """The ray in `direction` with the best offset along `side`."""
+    """Return the ray in `direction` with the best offset along `side`."""
     far = FAR * np.array(direction)
 
     def limit(offset: float) -> float:
@@ -192,7 +192,7 @@ def behaviour(theta: ArrayLike, world: World) -> Behaviour:
 
 
 def regime(theta: ArrayLike, world: World) -> Array:
-    """Index into REGIMES, by bounds that are ours, as an integer array of theta's leading shape.
+    """Return the index into REGIMES as an integer array of theta's leading shape.
 
     The choosy give one relevant example at least half of the attention that the context gets: pure ICL if the
     gate is at least half open with nothing relevant too, else a mixture. The others copy if that gate is at
@@ -206,6 +206,6 @@ def regime(theta: ArrayLike, world: World) -> Array:
 
 
 def end_states(worlds: list[World], strategy: str, start: ArrayLike = (0.0, 0.0)) -> Array:
-    """Where descent from `start` ends in each world: (worlds, 2); far out where the loss falls for ever."""
+    """Return where descent from `start` ends in each world, (worlds, 2); far out if the loss only falls."""
     every = stack([context_kinds(world, strategy) for world in worlds])
     return descend(every, np.broadcast_to(check_starts(np.asarray(start)[None]), (len(worlds), 2)))

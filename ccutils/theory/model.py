@@ -89,7 +89,7 @@ class Kinds:
 
 
 def context_kinds(world: World, strategy: str) -> Kinds:
-    """The kinds of context of one of CONTEXT_STRATEGIES, those of probability 0 included."""
+    """Return the kinds of context of one of CONTEXT_STRATEGIES, those of probability 0 included."""
     grades, count = list(world.grades), len(world.grades)
     random, paraphrase = (0, 0.0, 0.0), (1, 1.0, 1.0)  # near examples, their similarity, own label
     if strategy == "random":
@@ -109,7 +109,7 @@ def context_kinds(world: World, strategy: str) -> Kinds:
 
 
 def make_kinds(world: World, rows: Sequence[tuple[float, int, float, float]]) -> Kinds:
-    """Kinds of rows (share, near examples, similarity, own label)."""
+    """Return kinds of rows (share, near examples, similarity, own label)."""
     share, near, s, own = np.array(rows, dtype=np.float64).T
     mean = near * s / world.k if world.similarity == "relative" else np.zeros_like(s)
     constants = (np.full_like(s, value) for value in (world.k, world.noise, world.error))
@@ -117,12 +117,12 @@ def make_kinds(world: World, rows: Sequence[tuple[float, int, float, float]]) ->
 
 
 def stack(parts: Sequence[Kinds]) -> Kinds:
-    """Several worlds' kinds, of one strategy, along a new leading axis: for theta of shape (worlds, 2)."""
+    """Return several worlds' kinds of one strategy along a new leading axis, for theta of (worlds, 2)."""
     return Kinds(*(np.stack([getattr(part, field.name) for part in parts]) for field in fields(Kinds)))
 
 
 def weights(theta: ArrayLike, kinds: Kinds) -> tuple[Array, Array, Array]:
-    """Softmax weights of each near example, each random example and the in-weights slot: (..., kinds) each.
+    """Return softmax weights of a near example, a random one and the in-weights slot: (..., kinds) each.
 
     `theta` is (..., 2). Where a kind has no near (random) example, that weight is 0.
     """
@@ -137,7 +137,7 @@ def weights(theta: ArrayLike, kinds: Kinds) -> tuple[Array, Array, Array]:
 
 
 def loss_of_kinds(theta: ArrayLike, kinds: Kinds) -> Array:
-    """Expected squared error of each kind of context: (..., kinds).
+    """Return the expected squared error of each kind of context: (..., kinds).
 
     With near weight a, random weight r, A = n a + (k - n) r the gate, and 1 - A on the weights' f:
     error = f (1 - error) part + r (error) part + noise part, each a quadratic form in (a, r).
@@ -154,7 +154,7 @@ def loss_of_kinds(theta: ArrayLike, kinds: Kinds) -> Array:
 
 
 def loss(theta: ArrayLike, kinds: Kinds) -> Array:
-    """Expected squared error over all contexts: (...)."""
+    """Return the expected squared error over all contexts: (...)."""
     return np.asarray((kinds.share * loss_of_kinds(theta, kinds)).sum(-1))
 
 
@@ -187,7 +187,7 @@ def slopes(theta: ArrayLike, kinds: Kinds) -> Slopes:
 
 
 def gradient_of_kinds(theta: ArrayLike, kinds: Kinds) -> Array:
-    """Derivatives of loss_of_kinds by theta: (..., kinds, 2)."""
+    """Return the derivatives of loss_of_kinds by theta: (..., kinds, 2)."""
     d = slopes(theta, kinds)
     first = d.along_a * d.a * d.stand - d.along_r * d.r * d.mean
     second = -d.b * (d.along_a * d.a + d.along_r * d.r)
@@ -195,12 +195,12 @@ def gradient_of_kinds(theta: ArrayLike, kinds: Kinds) -> Array:
 
 
 def gradient(theta: ArrayLike, kinds: Kinds) -> Array:
-    """Derivatives of the loss by theta: (..., 2)."""
+    """Return the derivatives of the loss by theta: (..., 2)."""
     return np.asarray((kinds.share[..., None] * gradient_of_kinds(theta, kinds)).sum(-2))
 
 
 def signals(theta: ArrayLike, kinds: Kinds) -> Array:
-    """The two parts of the loss's derivative by theta_1: contrast and gate, (..., 2).
+    """Return the two parts of the loss's derivative by theta_1: contrast and gate, (..., 2).
 
     contrast: what moves attention among the examples while their sum, the gate, stays. gate: what opens or
     shuts the gate; for each kind of context it is -(attended - c) times the derivative by theta_2, where
@@ -216,7 +216,7 @@ def signals(theta: ArrayLike, kinds: Kinds) -> Array:
 
 
 def hessian(theta: ArrayLike, kinds: Kinds) -> Array:
-    """Second derivatives of the loss by theta: (..., 2, 2)."""
+    """Return the second derivatives of the loss by theta: (..., 2, 2)."""
     d = slopes(theta, kinds)
     n, m, s, known = kinds.near, kinds.k - kinds.near, kinds.s, 1 - kinds.error
     curve_aa = 2 * n * (1 + (n - 1) * s**2 + kinds.noise + known * n * (1 - 2 * s))
@@ -237,18 +237,18 @@ def hessian(theta: ArrayLike, kinds: Kinds) -> Array:
 
 
 def outer(left: Array, right: Array) -> Array:
-    """Outer products of (..., kinds, 2) arrays, the two new axes in front: (2, 2, ..., kinds)."""
+    """Return the outer products of (..., kinds, 2) arrays: (2, 2, ..., kinds)."""
     return np.asarray(np.einsum("...i,...j->ij...", left, right))
 
 
 def best_weight(world: World, s: ArrayLike) -> Array:
-    """Best weight on a lone near example of similarity s, the rest on f, none on random ones; 0 to 1."""
+    """Return the best weight on a lone near example of similarity s, the rest on f: 0 to 1."""
     s, known = np.asarray(s, dtype=np.float64), 1 - world.error
     return ratio_to_one(world.error * s, 1 + world.noise + known * (1 - 2 * s))
 
 
 def best_gate(world: World, strategy: str) -> float:
-    """Best gate of contexts whose examples are all alike, and whose gate is the same: 0 to 1, in closed form.
+    """Return the best gate of contexts whose examples are alike: 0 to 1, in closed form.
 
     For random, similar and, with relative similarity, batch_mix.
     """
@@ -261,14 +261,14 @@ def best_gate(world: World, strategy: str) -> float:
 
 
 def ratio_to_one(pull: ArrayLike, curve: ArrayLike) -> Array:
-    """The A from 0 to 1 at which curve A^2 - 2 pull A is least, for curve >= 0; 0 where there is no pull."""
+    """Return the A from 0 to 1 at which curve A^2 - 2 pull A is least; 0 where there is no pull."""
     pull, curve = np.broadcast_arrays(np.asarray(pull, dtype=np.float64), np.asarray(curve))
     safe = np.where(curve > 0, curve, 1.0)
     return np.asarray(np.where(pull <= 0, 0.0, np.where(pull >= curve, 1.0, pull / safe)))
 
 
 def copying_threshold(world: World, s: float) -> float:
-    """The weights' error from which contexts of k examples, all of similarity s < 1, open the gate fully.
+    """Return the weights' error from which contexts of k examples of similarity s < 1 open the gate fully.
 
     >>> round(copying_threshold(World(k=6, noise=0.05), s=0.85), 3)
     0.514

@@ -74,7 +74,7 @@ def spread_gradient(theta: ArrayLike, contexts: SpreadContexts, world: World) ->
 
 
 def attention(theta: ArrayLike, s: Array, world: World) -> tuple[Array, Array, Array]:
-    """Weights of the examples (contexts, k) and of the weights' slot (contexts,), and the slot's c."""
+    """Return weights of the examples (contexts, k) and of the weights' slot (contexts,), and the slot's c."""
     theta_1, theta_2 = np.asarray(theta, dtype=np.float64)
     mean = s.mean(-1) if world.similarity == "relative" else np.zeros(len(s))
     logits = np.column_stack([theta_1 * s, theta_2 + theta_1 * mean])

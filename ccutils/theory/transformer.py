@@ -54,7 +54,7 @@ class Training:
 
 
 def initial(seeds: Sequence[int], width: int, init: float) -> Attention:
-    """Random matrices, one transformer for each seed."""
+    """Return random matrices, one transformer for each seed."""
     parts: list[list[Tensor]] = [[], [], [], []]
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
@@ -80,8 +80,12 @@ def train_transformers(
     for step in range(training.steps + 1):
         if step % training.every == 0:
             chunk = [source.draw(training.every * training.batch) for source in sources]
-            tokens, labels = training_data(world, strategies, sources, chunk, training)
-            rows.append(measure_weights(world, model, sources, len(strategies), training).assign(step=step))
+            tokens, labels = training_data(world, strategies, sources=sources, chunk=chunk, training=training)
+            rows.append(
+                measure_weights(
+                    world, model, sources=sources, repeats=len(strategies), training=training
+                ).assign(step=step)
+            )
         if step > 0.75 * training.steps:
             optimiser.param_groups[0]["lr"] = training.rate / 10
         part = slice(step % training.every * training.batch, (step % training.every + 1) * training.batch)
@@ -104,20 +108,20 @@ class Source:
     k: int
 
     def draw(self, n: int) -> Draws:
-        return draw_points(n, self.k, len(self.f), self.generator)
+        return draw_points(n, self.k, len(self.f), generator=self.generator)
 
 
 def seed_source(world: World, seed: int, training: Training) -> Source:
     generator = torch.Generator().manual_seed(seed + 1_000_000)
     f = scale_f(torch.randn(training.d, generator=generator), world.error)
-    probes = draw_points(training.probes, world.k, training.d, generator)
+    probes = draw_points(training.probes, world.k, training.d, generator=generator)
     return Source(f, probes, generator, world.k)
 
 
 def training_data(
-    world: World, strategies: Sequence[str], sources: list[Source], chunk: list[Draws], training: Training
+    world: World, strategies: Sequence[str], *, sources: list[Source], chunk: list[Draws], training: Training
 ) -> tuple[Tensor, Tensor]:
-    """Tokens (models, contexts, length, width) and targets' labels (models, contexts)."""
+    """Return tokens (models, contexts, length, width) and targets' labels (models, contexts)."""
     batches = [
         make_episodes(draws, context_kinds(world, strategy), source.f)
         for strategy in strategies
@@ -128,7 +132,7 @@ def training_data(
 
 
 def probe_kinds(world: World) -> dict[str, Kinds]:
-    """Contexts to measure with: nothing relevant, one relevant example of k, all relevant."""
+    """Return contexts to measure with: nothing relevant, one relevant example of k, all relevant."""
     one = [(1 / len(world.grades), 1, s, 0.0) for s in world.grades]
     return {
         "none": context_kinds(world, "random"),
@@ -139,9 +143,9 @@ def probe_kinds(world: World) -> dict[str, Kinds]:
 
 @torch.no_grad()
 def measure_weights(
-    world: World, model: Attention, sources: list[Source], repeats: int, training: Training
+    world: World, model: Attention, *, sources: list[Source], repeats: int, training: Training
 ) -> pd.DataFrame:
-    """What the transformers do on probe contexts: columns model and MEASURES, a row for each transformer.
+    """Return what each transformer does on probe contexts, a row for each: columns model and MEASURES.
 
     The models are those of `sources`, `repeats` times over. Weights are measured by what they do: the
     least-squares coefficients of the prediction on the labels of near examples, those of random ones, and

@@ -12,7 +12,7 @@ from ccutils.contexts.your_data import FORMATS, ContrastiveContexts
 from ccutils.errors import InputError
 from ccutils.records import STRATEGIES
 from ccutils.tools.endpoint import APIS, Endpoint, EndpointError
-from ccutils.tools.export import read_examples, write_export
+from ccutils.tools.export import read_rows_as_text, write_export
 from ccutils.tools.probe import Asking, check_up, questions_of, told_beforehand
 
 BAD_INPUT, GAVE_UP = 2, 3
@@ -57,7 +57,7 @@ def export(
     Train on the file for one epoch, without shuffling: it holds the epochs. The loss should be on the answer
     alone. The same values give the same bytes.
     """
-    rows = read_examples(data, input_column, output_column)
+    rows = read_rows_as_text(data, input_column, output_column)
     made = ContrastiveContexts(rows, input_column=input_column, output_column=output_column, **values)
     click.echo(f"{write_export(made, epochs, form, output)} rows of {len(rows)} examples: {output}")
 
@@ -94,7 +94,9 @@ def probe(data: str, output: Path, dry_run: bool, **values: Any) -> None:
     names = ("input_column", "output_column", "group_column", "metric", "max_new_tokens")
     options = {name: values[name] for name in names}
     seed, similarity = values["seed"], values["similarity"]
-    questions = questions_of(data, values["k"], seed, values["targets"], similarity, **options)
+    questions = questions_of(
+        data, k=values["k"], seed=seed, n_targets=values["targets"], similarity=similarity, **options
+    )
     asked = askings(**values)
     for asking in asked:
         click.echo(told_beforehand(questions, asking))
@@ -139,7 +141,7 @@ def askings(
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf or st:<model>.")
 def neighbours(data: Path, text: str, input_column: str, output_column: str, k: int, similarity: str) -> None:
     """Print the examples of DATA that are most similar to TEXT: similarity, input, output."""
-    rows = read_examples(data, input_column, output_column)
+    rows = read_rows_as_text(data, input_column, output_column)
     found = Index([row[input_column] for row in rows], similarity).search([text], min(k, len(rows)))
     for row, score in zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True):
         click.echo(f"{score:.3f}\t{rows[row][input_column]}\t{rows[row][output_column]}")

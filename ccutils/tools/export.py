@@ -13,7 +13,7 @@ from ccutils.errors import InputError
 from ccutils.tasks.files import read_records
 
 
-def read_examples(path: Path, input_column: str, output_column: str) -> list[Mapping[str, Any]]:
+def read_rows_as_text(path: Path, input_column: str, output_column: str) -> list[Mapping[str, Any]]:
     """Read the rows of a data file, values as text.
 
     Raises InputError, with the line, for a row without text in one of the two columns.

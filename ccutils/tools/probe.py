@@ -41,14 +41,14 @@ class Asking:
 
 
 def questions_of(
-    data: str, k: int, seed: int, n_targets: int, similarity: str, **options: Any
+    data: str, *, k: int, seed: int, n_targets: int, similarity: str, **options: Any
 ) -> QuestionSet:
     """Make the questions out of a data file, or of a synthetic task by name. Raises InputError as they do."""
     if data in SYNTHETIC:
         task = load_task(data, seed=seed)
     else:
         task = load_task("jsonl", seed=seed, path=data, **options)
-    return make_questions(task, k, seed, n_targets, similarity)
+    return make_questions(task, k, seed=seed, n_targets=n_targets, similarity=similarity)
 
 
 def texts_of(questions: QuestionSet, chat: bool) -> list[Asked]:
@@ -77,7 +77,9 @@ def ask_questions(questions: QuestionSet, asking: Asking, folder: Path) -> list[
         texts = texts_of(questions, asking.chat)
         facts = [endpoint.url, endpoint.model, endpoint.api, most, texts]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-        found = endpoint.answers(texts, most, folder / f"answers-{file_name(asking.name)}-{key}.jsonl")
+        found = endpoint.answers(
+            texts, max_new_tokens=most, path=folder / f"answers-{file_name(asking.name)}-{key}.jsonl"
+        )
         if found.cut:
             print(f"{found.cut} of {found.asked} answers were cut off at {most} tokens: --max-new-tokens")
         return found.texts
@@ -90,7 +92,9 @@ def ask_questions(questions: QuestionSet, asking: Asking, folder: Path) -> list[
         ) from error
     responder = Responder(asking.model, folder, asking.quantise, chat=asking.chat)
     prompts = responder.prompts(questions)
-    return responder.answers(prompts, most, asking.adapter, folder, file_name(asking.name))
+    return responder.answers(
+        prompts, max_new_tokens=most, adapter=asking.adapter, folder=folder, name=file_name(asking.name)
+    )
 
 
 def check_up(

@@ -52,7 +52,7 @@ class TrainingSet(EpochContexts):
         return {name: [f[name] for f in features] for name in ("input_ids", "labels")}
 
     def _prompts(self, places: Sequence[int]) -> Iterator[tuple[Prompt, list[int]]]:
-        """The prompts and their answers."""
+        """Return the prompts and their answers."""
         for target, demonstrations, nearness in self.contexts(places):
             answer = self.prompter.answer(target)
             yield self.prompter.prompt(demonstrations, target, len(answer), nearness), answer

@@ -23,7 +23,7 @@ def train_plan(plan: Plan) -> None:
 
 @command
 def main(arguments: Sequence[str]) -> None:
-    """Run the plan in the one argument, a JSON object,."""
+    """Run the plan in the one argument, a JSON object."""
     if len(arguments) != 1:
         raise InputError(
             f"{len(arguments)} arguments given: give one, a JSON object of the plan, such as "

@@ -40,7 +40,7 @@ from ccutils.training.trainer import accumulation, micro_batch_size, optimiser, 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRun:
-    """What a plan comes to: the task, the base's path and tokenizer, and the prompts."""
+    """A run that is ready to train: its task, the base's path and tokenizer, and the prompts."""
 
     task: Task
     path: str
@@ -69,7 +69,9 @@ def prepare_run(plan: Plan) -> PreparedRun:
     rewritten = paraphrase_pool(task, plan.paraphraser_for(task), plan.cache, write_paraphrases)
     prompter = Prompter(tokenizer, task.template, plan.window or context_length(path), plan.chat)
     if plan.targets_per_context:
-        sampler: ContextSampler = SharedSampler(strategy, near, inputs, plan.seed, plan.targets_per_context)
+        sampler: ContextSampler = SharedSampler(
+            strategy, near, inputs, plan.seed, group_size=plan.targets_per_context
+        )
     elif plan.barred:
         sampler = BarredSampler(
             strategy, inputs, plan.seed, lambda a, b: task.relevant(task.pool[a], task.pool[b])

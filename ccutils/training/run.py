@@ -22,8 +22,8 @@ from ccutils.training.trainer import checkpoints, spent, train
 def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
     """Train as planned, or go on where an earlier try of the same plan stopped; return what done.json holds.
 
-    A finished run of the same plan is not trained again. What is left of another plan is removed once nothing
-    is found to refuse in this one, by any process.
+    A finished run of the same plan is not trained again. What another plan has left in the folder is removed
+    once every process has accepted this one.
     """
     folder = plan.run.folder
     done = folder / "done.json"
@@ -41,7 +41,11 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
     with state.main_process_first():
         make_room(folder, identity)
     curve = train(
-        partial(make_model, plan, prepared.path), prepared.tokenizer, prepared.prompts, plan.settings, folder
+        partial(make_model, plan, prepared.path),
+        prepared.tokenizer,
+        prepared.prompts,
+        settings=plan.settings,
+        folder=folder,
     )
     facts = {
         "plan": plan.known(),

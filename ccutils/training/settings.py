@@ -7,7 +7,7 @@ from ccutils.errors import InputError, check_count, check_kinds
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a run is trained (all values ours).
+    """How a run is trained.
 
     `batch` targets make an optimiser step, `micro_batch` of them at a time (0: all); `warmup` is a share of
     the steps. Checkpoints are spread evenly over the run; the newest `keep` can be resumed from, the older

@@ -61,7 +61,9 @@ def rehearse(plan: Plan, prepared: PreparedRun, layers: int) -> float:
             model = make_model(plan, prepared.path, layers)
         finally:
             logging.set_verbosity(shown)
-        trainer = make_trainer(model, prepared.tokenizer, prepared.prompts, short, micro, Path(folder))
+        trainer = make_trainer(
+            model, prepared.tokenizer, prepared.prompts, settings=short, micro=micro, folder=Path(folder)
+        )
         trainer.remove_callback(Progress)
         trainer.add_callback(clock)
         trainer.train()

@@ -1,7 +1,4 @@
-"""IC-Train on TRL's SFTTrainer: loss on the target's answer alone, checkpoints, resuming.
-
-That the target's answer is trained with demonstrations in the prompt is the paper's; settings are ours.
-"""
+"""IC-Train on TRL's SFTTrainer: loss on the target's answer alone, checkpoints, resuming."""
 
 import gc
 import json
@@ -39,8 +36,8 @@ replace_internal(
     trl_utils,
     "_use_triton",
     lambda device: device.type in ("cuda", "cpu"),
-    "trl",
-    "on a CPU every position is scored, and a step of the tiny model takes twice as long",
+    package="trl",
+    lost="on a CPU every position is scored, and a step of the tiny model takes twice as long",
 )
 # What all these libraries have made is never garbage: looking through it, as accelerate does at every run's
 # start, takes a quarter of a second.
@@ -88,7 +85,7 @@ class ICTrainer(SFTTrainer):
         self.mark_saved()
 
     def mark_saved(self) -> None:
-        """Return mark the checkpoint of this step as whole, and strip the older ones."""
+        """Mark the checkpoint of this step as whole, and strip the older ones."""
         self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
         if self.args.should_save:
             folder = Path(str(self.args.output_dir))
@@ -125,6 +122,7 @@ def train(
     make_model: Callable[[], PeftModel],
     tokenizer: PreTrainedTokenizerBase,
     prompts: TrainingSet,
+    *,
     settings: Settings,
     folder: Path,
 ) -> list[dict[str, float]]:
@@ -140,7 +138,9 @@ def train(
     while True:
         forget_peak()
         set_seed(prompts.seed)
-        trainer = make_trainer(make_model(), tokenizer, prompts, settings, micro, folder)
+        trainer = make_trainer(
+            make_model(), tokenizer, prompts, settings=settings, micro=micro, folder=folder
+        )
         try:
             trainer.train(resume_from_checkpoint=newest(folder))
             remove_unplanned(folder, settings)
@@ -173,6 +173,7 @@ def make_trainer(
     model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: TrainingSet,
+    *,
     settings: Settings,
     micro: int,
     folder: Path,

@@ -23,14 +23,6 @@ ALL = PROJECT["dependencies"] + [text for part in PARTS for text in EXTRAS[part]
 LOCK, DEV_LOCK = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 
 
-def pins(lock: Path) -> dict[str, set[str]]:
-    """Versions of each package of a lock; more than one where they depend on the platform or Python."""
-    found: dict[str, set[str]] = {}
-    for pin in read_lock(lock):
-        found.setdefault(canonicalize_name(pin.name), set()).add(str(pin.specifier))
-    return found
-
-
 @pytest.mark.parametrize(
     ("dependencies", "lock"),
     [
@@ -132,3 +124,11 @@ def test_disagreements_names_missing_and_other_versions(tmp_path: Path) -> None:
     wrong, missing = disagreements(lock)
     assert wrong.startswith("pyyaml==0.1 wanted, ")
     assert missing == "no-such-package==1.0 is missing"
+
+
+def pins(lock: Path) -> dict[str, set[str]]:
+    """Versions of each package of a lock; more than one where they depend on the platform or Python."""
+    found: dict[str, set[str]] = {}
+    for pin in read_lock(lock):
+        found.setdefault(canonicalize_name(pin.name), set()).add(str(pin.specifier))
+    return found

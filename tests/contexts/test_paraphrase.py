@@ -43,16 +43,26 @@ def test_rules_keep_the_label_whatever_the_strength(words, label, strength, seed
     text, output = " ".join(words), " ".join(label)
     for language in ("en", "de", "xx"):
         for frames in (True, False):
-            new = rewrite(text, output, strength, language, np.random.default_rng(seed), frames)
+            new = rewrite(
+                text,
+                output,
+                strength=strength,
+                language=language,
+                rng=np.random.default_rng(seed),
+                frames=frames,
+            )
             assert keeps(new, needed(text, output))
 
 
 def test_strength_goes_from_identity_to_strong():
     text = "Show me what is the largest number of people in the old town."
-    assert rewrite(text, "", 0.0, "en", rng()) == text
+    assert rewrite(text, "", strength=0.0, language="en", rng=rng()) == text
 
     def changed(strength: float) -> float:
-        made = (rewrite(text, "", strength, "en", np.random.default_rng(s)) for s in range(30))
+        made = (
+            rewrite(text, "", strength=strength, language="en", rng=np.random.default_rng(s))
+            for s in range(30)
+        )
         return float(np.mean([len(set(m.split()) ^ set(text.split())) for m in made]))
 
     amounts = [changed(s) for s in (0.0, 0.2, 0.5, 0.75, 1.0)]
@@ -60,12 +70,17 @@ def test_strength_goes_from_identity_to_strong():
 
 
 def test_rules_by_hand():
-    assert rewrite("Give me the time.", "", 0.5, "xx", rng()) == "Give me the time"
-    assert rewrite("the biggest one", "", 0.5, "en", rng(), frames=False) == "largest one"
-    assert rewrite("Which one", "", 0.5, "en", rng(), frames=False) == "What one"
-    assert rewrite("the biggest one", "biggest", 0.5, "en", rng(), frames=False) == "biggest one"
-    assert rewrite("மழை வருமா?", "", 1.0, "ta", rng()) == "தயவுசெய்து மழை வருமா"
-    assert rewrite("", "", 1.0, "en", rng(), frames=False) == ""
+    assert rewrite("Give me the time.", "", strength=0.5, language="xx", rng=rng()) == "Give me the time"
+    assert (
+        rewrite("the biggest one", "", strength=0.5, language="en", rng=rng(), frames=False) == "largest one"
+    )
+    assert rewrite("Which one", "", strength=0.5, language="en", rng=rng(), frames=False) == "What one"
+    assert (
+        rewrite("the biggest one", "biggest", strength=0.5, language="en", rng=rng(), frames=False)
+        == "biggest one"
+    )
+    assert rewrite("மழை வருமா?", "", strength=1.0, language="ta", rng=rng()) == "தயவுசெய்து மழை வருமா"
+    assert rewrite("", "", strength=1.0, language="en", rng=rng(), frames=False) == ""
 
 
 def test_rules_are_cached_and_reused(tmp_path, monkeypatch):

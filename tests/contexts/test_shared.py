@@ -18,13 +18,6 @@ from ccutils.errors import InputError
 from ccutils.models.packing import group_prompts
 
 
-def sampler(
-    k: int, size: int, n: int = 40, seed: int = 0, name: str = "contrastive", p: float = 0.5
-) -> SharedSampler:
-    inputs, neighbours = made_up_pool(list(range(n)))
-    return SharedSampler(Strategy(name, k, p, 0.1), neighbours, inputs, seed, size)
-
-
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Strategy, list[int], int, int, int]:
     """A strategy, a pool with duplicates, a seed, an epoch and a group's size, often at the limit."""
@@ -46,7 +39,7 @@ def test_a_context_holds_nothing_that_it_must_not(case: tuple[Strategy, list[int
     inputs, neighbours = made_up_pool(groups)
     alone = None
     try:
-        made = SharedSampler(strategy, neighbours, inputs, seed, size)
+        made = SharedSampler(strategy, neighbours, inputs, seed, group_size=size)
         alone = ContextSampler(strategy, neighbours, inputs, seed)
     except InputError:
         return  # too small a pool for this k; see the test of that
@@ -171,3 +164,10 @@ def test_the_training_set_puts_a_group_in_a_row(tmp_path: Path) -> None:
         few = prompts.prompter.prompt([prompts.pool[0]], prompts.pool[1], 1).ids
         assert len(group_prompts(lines).prefix) >= len(begin) - len(few)
     assert len(last) > 20
+
+
+def sampler(
+    k: int, size: int, n: int = 40, seed: int = 0, name: str = "contrastive", p: float = 0.5
+) -> SharedSampler:
+    inputs, neighbours = made_up_pool(list(range(n)))
+    return SharedSampler(Strategy(name, k, p, 0.1), neighbours, inputs, seed, group_size=size)

@@ -35,7 +35,7 @@ PARAMETERS = {"k": 3, "strategy": "contrastive"}
 
 def test_rows_of_base_and_checkpoints(plan: Plan, questions: QuestionSet, responder: Responder) -> None:
     steps = find_or_train(plan)
-    probed = probe_run(plan.run, questions, responder, steps, PARAMETERS)
+    probed = probe_run(plan.run, questions, responder, checkpoints=steps, parameters=PARAMETERS)
     assert list(probed.answers) == [0, 10, 20]
     assert {row.step for row in probed.rows} == {0, 10, 20}
     table = pd.read_parquet(plan.run.folder / "probes.parquet")
@@ -53,9 +53,15 @@ def test_curves_over_training_are_the_same_numbers_as_of_all_questions(
     plan: Plan, questions: QuestionSet, responder: Responder
 ) -> None:
     steps = find_or_train(plan)
-    probed = probe_run(plan.run, questions, responder, steps, PARAMETERS)
+    probed = probe_run(plan.run, questions, responder, checkpoints=steps, parameters=PARAMETERS)
     prompts = responder.prompts(questions)
-    answers = responder.answers(prompts, questions.task.max_new_tokens, steps[10], plan.run.folder, "all")
+    answers = responder.answers(
+        prompts,
+        max_new_tokens=questions.task.max_new_tokens,
+        adapter=steps[10],
+        folder=plan.run.folder,
+        name="all",
+    )
     whole = measure(questions, answers, plan.run, 10)
     middle = [row for row in probed.rows if row.step == 10]
     assert middle == [row for row in whole if row in middle]
@@ -70,7 +76,7 @@ def test_each_step_is_answered_by_its_own_weights(
 ) -> None:
     """Against a base freshly loaded for each adapter: nothing of the last one stays behind, merged or not."""
     monkeypatch.setattr(unpacked, "SMALL", merged)
-    probed = probe_run(plan.run, questions, responder, find_or_train(plan), PARAMETERS)
+    probed = probe_run(plan.run, questions, responder, checkpoints=find_or_train(plan), parameters=PARAMETERS)
     every = responder.prompts(questions)
     some = responder.prompts(curve_questions(questions))
     ids = [prompt.ids for prompt in every]
@@ -79,30 +85,35 @@ def test_each_step_is_answered_by_its_own_weights(
         if adapter is not None:
             model = load_adapter(model, adapter)
         asked = [prompt.ids for prompt in (some if step == 10 else every)]
-        fresh = answer(model, responder.tokenizer, asked, questions.task.max_new_tokens)
+        fresh = answer(model, responder.tokenizer, asked, max_new_tokens=questions.task.max_new_tokens)
         assert fresh == probed.answers[step]
     assert probed.answers[0] != probed.answers[20], "training has changed nothing: the test shows nothing"
-    base = responder.answers(responder.prompts(questions), 3, None, plan.run.folder, "again")
-    fresh = answer(load_base(responder.path), responder.tokenizer, ids, 3)
+    base = responder.answers(
+        responder.prompts(questions), max_new_tokens=3, adapter=None, folder=plan.run.folder, name="again"
+    )
+    fresh = answer(load_base(responder.path), responder.tokenizer, ids, max_new_tokens=3)
     assert base == fresh, "the base after its adapters is the base"
 
 
 def test_nothing_is_asked_twice(
     plan: Plan, questions: QuestionSet, responder: Responder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = probe_run(plan.run, questions, responder, find_or_train(plan), PARAMETERS)
+    first = probe_run(plan.run, questions, responder, checkpoints=find_or_train(plan), parameters=PARAMETERS)
     monkeypatch.setattr(probe_answers, "load_base", lambda *a, **k: pytest.fail("it loaded the model again"))
     again = Responder(responder.path, plan.cache)
-    assert probe_run(plan.run, questions, again, find_or_train(plan), PARAMETERS).answers == first.answers
+    assert (
+        probe_run(plan.run, questions, again, checkpoints=find_or_train(plan), parameters=PARAMETERS).answers
+        == first.answers
+    )
 
 
 def test_strategies_share_the_answers_of_the_base(
     plan: Plan, questions: QuestionSet, responder: Responder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    probe_run(plan.run, questions, responder, {}, PARAMETERS)
+    probe_run(plan.run, questions, responder, checkpoints={}, parameters=PARAMETERS)
     asked = Asked(monkeypatch)
     other = Run(plan.run.root, plan.task, plan.model, "random", 0)
-    probe_run(other, questions, Responder(responder.path, plan.cache), {}, PARAMETERS)
+    probe_run(other, questions, Responder(responder.path, plan.cache), checkpoints={}, parameters=PARAMETERS)
     assert asked.n == 0
 
 
@@ -111,18 +122,18 @@ def test_what_was_answered_before_a_kill_is_kept(
     plan: Plan, questions: QuestionSet, responder: Responder, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
     """The last line may be cut off anywhere."""
-    expected = probe_run(plan.run, questions, responder, {}, PARAMETERS)
+    expected = probe_run(plan.run, questions, responder, checkpoints={}, parameters=PARAMETERS)
     for path in plan.cache.glob("answers-*"):
         path.unlink()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         Asked(patch, stop_after=17)
-        probe_run(plan.run, questions, responder, {}, PARAMETERS)
+        probe_run(plan.run, questions, responder, checkpoints={}, parameters=PARAMETERS)
     (path,) = plan.cache.glob("answers-*.jsonl")
     path.write_bytes(path.read_bytes()[: -cut or None])
     kept = len(read_answers(path))
     assert kept == (17 if cut < 2 else 16), "a line without its end is whole if its JSON is"
     asked = Asked(monkeypatch)
-    assert probe_run(plan.run, questions, responder, {}, PARAMETERS) == expected
+    assert probe_run(plan.run, questions, responder, checkpoints={}, parameters=PARAMETERS) == expected
     assert asked.n == len(questions.questions) - kept
 
 
@@ -136,9 +147,11 @@ def test_a_responder_that_was_stopped_can_be_asked_again(
         Asked(
             patch, stop_after=len(questions.questions) + 1
         )  # the base is through, the first checkpoint is not
-        probe_run(plan.run, questions, responder, steps, PARAMETERS)
-    again = probe_run(plan.run, questions, responder, steps, PARAMETERS)
-    assert again == probe_run(plan.run, questions, Responder(responder.path, plan.cache), steps, PARAMETERS)
+        probe_run(plan.run, questions, responder, checkpoints=steps, parameters=PARAMETERS)
+    again = probe_run(plan.run, questions, responder, checkpoints=steps, parameters=PARAMETERS)
+    assert again == probe_run(
+        plan.run, questions, Responder(responder.path, plan.cache), checkpoints=steps, parameters=PARAMETERS
+    )
 
 
 def test_other_weights_or_questions_are_asked_anew(
@@ -146,23 +159,25 @@ def test_other_weights_or_questions_are_asked_anew(
 ) -> None:
     adapter = find_or_train(plan)[20]
     prompts = responder.prompts(questions)
-    responder.answers(prompts, 2, adapter, plan.run.folder, "step-20")
+    responder.answers(prompts, max_new_tokens=2, adapter=adapter, folder=plan.run.folder, name="step-20")
     file = adapter / "adapter_model.safetensors"
     save_file({name: torch.zeros_like(value) for name, value in load_file(file).items()}, file)
     asked = Asked(monkeypatch)
-    zero = responder.answers(prompts, 2, adapter, plan.run.folder, "step-20")
-    assert asked.n == len(prompts)
-    assert zero == responder.answers(prompts, 2, None, plan.run.folder, "step-0"), (
-        "a zero adapter does nothing"
+    zero = responder.answers(
+        prompts, max_new_tokens=2, adapter=adapter, folder=plan.run.folder, name="step-20"
     )
-    responder.answers(prompts[:3], 2, adapter, plan.run.folder, "step-20")
+    assert asked.n == len(prompts)
+    assert zero == responder.answers(
+        prompts, max_new_tokens=2, adapter=None, folder=plan.run.folder, name="step-0"
+    ), "a zero adapter does nothing"
+    responder.answers(prompts[:3], max_new_tokens=2, adapter=adapter, folder=plan.run.folder, name="step-20")
     assert asked.n == 2 * len(prompts) + 3
 
 
 def test_dropped_demonstrations_are_counted(plan: Plan, questions: QuestionSet) -> None:
     longest = max(len(p.ids) for p in Responder(prepare_run(plan).path, plan.cache).prompts(questions))
     narrow = Responder(prepare_run(plan).path, plan.cache, window=longest)
-    probe_run(plan.run, questions, narrow, {}, PARAMETERS)
+    probe_run(plan.run, questions, narrow, checkpoints={}, parameters=PARAMETERS)
     written = json.loads((plan.run.folder / "probes.json").read_text())
     assert written["probes"]["prompts_cut"] > 0
     assert written["probes"]["demonstrations_dropped"] >= written["probes"]["prompts_cut"]
@@ -199,7 +214,8 @@ def test_a_known_model_from_prompt_to_row(
 
     monkeypatch.setattr(probe_answers, "answer_each", copy_last)
     rows = {
-        (r.set, r.probe, r.grade): r for r in probe_run(plan.run, questions, responder, {}, PARAMETERS).rows
+        (r.set, r.probe, r.grade): r
+        for r in probe_run(plan.run, questions, responder, checkpoints={}, parameters=PARAMETERS).rows
     }
     for name in ("id", "ood"):
         assert rows[name, "iwl", 0].value == 0
@@ -250,7 +266,7 @@ def plan(trained: Plan, tmp_path: Path) -> Plan:
 
 @pytest.fixture
 def questions(plan: Plan) -> QuestionSet:
-    return make_questions(load_task(plan.task, seed=0, **plan.task_options), 3, 0, 4)
+    return make_questions(load_task(plan.task, seed=0, **plan.task_options), 3, seed=0, n_targets=4)
 
 
 @pytest.fixture

@@ -28,24 +28,19 @@ LAUNCH = ROOT / "launch"
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 
 
+def test_a_batch_is_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert micro_batch_size(Settings(batch=32)) == 8
+    assert accumulation(32, 8) == 1
+    assert accumulation(32, 2) == 4
+    with pytest.raises(InputError, match="multiple of micro_batch, 16, times 4 processes"):
+        accumulation(32, 16)
+
+
 def launcher(config: str, *program: str) -> list[str]:
     """What the README tells to run on several GPUs."""
     start = ["-m", "accelerate.commands.launch", "--config_file", str(LAUNCH / config)]
     return [*start, "--num_processes", "2", "--main_process_port", "0", *program]
-
-
-NOTEBOOK = """
-import json, socket, sys
-from accelerate import notebook_launcher
-from ccutils.training.launch import train_plan
-from ccutils.training.plan import Plan
-from ccutils.training.settings import Settings
-values = json.loads(sys.argv[1])
-plan = Plan(**values | {"settings": Settings(**values["settings"])})
-with socket.create_server(("127.0.0.1", 0)) as free:
-    port = str(free.getsockname()[1])
-notebook_launcher(train_plan, (plan,), num_processes=2, use_port=port)
-"""
 
 
 WAYS = {
@@ -88,15 +83,6 @@ def test_two_processes_of_a_notebook_train_as_one_does(alone: Plan, tmp_path: Pa
     assert (checkpoints(plan.run.folder)[6] / "rng_state_1.pth").exists()
 
 
-def test_a_batch_is_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    assert micro_batch_size(Settings(batch=32)) == 8
-    assert accumulation(32, 8) == 1
-    assert accumulation(32, 2) == 4
-    with pytest.raises(InputError, match="multiple of micro_batch, 16, times 4 processes"):
-        accumulation(32, 16)
-
-
 def test_one_process_out_of_memory_ends_them_all(
     alone: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +96,11 @@ def test_one_process_out_of_memory_ends_them_all(
     monkeypatch.setattr(training.ICTrainer, "training_step", fail)
     with pytest.raises(InputError, match="halve it and start the same command again"):
         training.train(
-            lambda: make_model(alone, parts.path), parts.tokenizer, parts.prompts, alone.settings, tmp_path
+            lambda: make_model(alone, parts.path),
+            parts.tokenizer,
+            parts.prompts,
+            settings=alone.settings,
+            folder=tmp_path,
         )
 
 
@@ -152,3 +142,17 @@ def together(request: pytest.FixtureRequest, alone: Plan, tmp_path_factory: pyte
     plan = replace(alone, results=str(tmp_path_factory.mktemp("together")))
     run(plan, *WAYS[request.param])
     return plan
+
+
+NOTEBOOK = """
+import json, socket, sys
+from accelerate import notebook_launcher
+from ccutils.training.launch import train_plan
+from ccutils.training.plan import Plan
+from ccutils.training.settings import Settings
+values = json.loads(sys.argv[1])
+plan = Plan(**values | {"settings": Settings(**values["settings"])})
+with socket.create_server(("127.0.0.1", 0)) as free:
+    port = str(free.getsockname()[1])
+notebook_launcher(train_plan, (plan,), num_processes=2, use_port=port)
+"""

@@ -25,6 +25,21 @@ print(len(rows), {r.value for r in measured if r.probe in ("iwl", "icl")}, "torc
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.parametrize("resolution", ["highest", "lowest-direct"])
+def test_the_core_works_where_only_the_wheel_is_installed(
+    wheel: Path, tmp_path: Path, resolution: str
+) -> None:
+    uv = (sys.executable, "-m", "uv")
+    python = str(tmp_path / "clean" / "bin" / "python")
+    done(*uv, "venv", "-q", "--python", sys.executable, str(tmp_path / "clean"), cwd=tmp_path)
+    options = ("--python", python, "--resolution", resolution, str(wheel))
+    done(*uv, "pip", "install", "-q", *options, cwd=tmp_path)
+    assert done(python, "-c", CORE, cwd=tmp_path).strip() == "1000 {1.0} False"
+    assert "export" in done(str(Path(python).with_name("ccutils")), "--help", cwd=tmp_path)
+    installed = done(*uv, "pip", "freeze", "--python", python, cwd=tmp_path)
+    assert "torch" not in installed and "contrastive-context" in installed
+
+
 def done(*command: str, cwd: Path) -> str:
     found = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr[-2000:]
@@ -41,18 +56,3 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes((ROOT / name).read_bytes())
     done(sys.executable, "-m", "uv", "build", "-q", "--wheel", "-o", "dist", ".", cwd=folder)
     return next((folder / "dist").glob("contrastive_context-*.whl"))
-
-
-@pytest.mark.parametrize("resolution", ["highest", "lowest-direct"])
-def test_the_core_works_where_only_the_wheel_is_installed(
-    wheel: Path, tmp_path: Path, resolution: str
-) -> None:
-    uv = (sys.executable, "-m", "uv")
-    python = str(tmp_path / "clean" / "bin" / "python")
-    done(*uv, "venv", "-q", "--python", sys.executable, str(tmp_path / "clean"), cwd=tmp_path)
-    options = ("--python", python, "--resolution", resolution, str(wheel))
-    done(*uv, "pip", "install", "-q", *options, cwd=tmp_path)
-    assert done(python, "-c", CORE, cwd=tmp_path).strip() == "1000 {1.0} False"
-    assert "export" in done(str(Path(python).with_name("ccutils")), "--help", cwd=tmp_path)
-    installed = done(*uv, "pip", "freeze", "--python", python, cwd=tmp_path)
-    assert "torch" not in installed and "contrastive-context" in installed

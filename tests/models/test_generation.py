@@ -26,6 +26,21 @@ from ccutils.errors import InputError
 from ccutils.models.generation import answer, answer_each, batches, count_fitting, stop_tokens
 from ccutils.models.prefixes import PrefixNode, grow
 
+
+@settings(deadline=None, max_examples=30)
+@given(
+    prompts=st.lists(st.lists(st.integers(3, 5), min_size=1, max_size=6), min_size=1, max_size=8),
+    batch_tokens=st.sampled_from([1, 30, 1000]),
+)
+def test_same_answers_whatever_the_overlap(
+    model: Any, tokenizer: PreTrainedTokenizerFast, prompts: list[list[int]], batch_tokens: int
+) -> None:
+    """Equal prompts, prompts that begin others, nothing in common."""
+    found = dict(answer_each(model, tokenizer, prompts, max_new_tokens=3, batch_tokens=batch_tokens, least=1))
+    alone = [answer(model, tokenizer, [prompt], max_new_tokens=3)[0] for prompt in prompts]
+    assert [found[i] for i in range(len(prompts))] == alone
+
+
 WORDS = ["<pad>", "<eos>", "\n", *(f" w{i}" for i in range(21))]
 NEW = 6
 
@@ -57,7 +72,9 @@ def test_same_answers_as_one_generate_call_each(
     expected = one_by_one(model, tokenizer, PROMPTS)
     assert len(set(expected)) > 8, "a model that always says the same would show nothing"
     assert len({len(text.split()) for text in expected}) > 2, "some answers end early"
-    found = dict(answer_each(model, tokenizer, PROMPTS, NEW, batch_tokens, least))
+    found = dict(
+        answer_each(model, tokenizer, PROMPTS, max_new_tokens=NEW, batch_tokens=batch_tokens, least=least)
+    )
     assert [found[i] for i in range(len(PROMPTS))] == expected
 
 
@@ -73,30 +90,16 @@ def test_same_answers_in_other_families(
     tokenizer: PreTrainedTokenizerFast, config: type[Any], causal: type[Any], changes: dict[str, int]
 ) -> None:
     model = make_model(config, causal, **changes)
-    found = dict(answer_each(model, tokenizer, PROMPTS, NEW, 60, 4))
+    found = dict(answer_each(model, tokenizer, PROMPTS, max_new_tokens=NEW, batch_tokens=60, least=4))
     assert [found[i] for i in range(len(PROMPTS))] == one_by_one(model, tokenizer, PROMPTS)
-
-
-@settings(deadline=None, max_examples=30)
-@given(
-    prompts=st.lists(st.lists(st.integers(3, 5), min_size=1, max_size=6), min_size=1, max_size=8),
-    batch_tokens=st.sampled_from([1, 30, 1000]),
-)
-def test_same_answers_whatever_the_overlap(
-    model: Any, tokenizer: PreTrainedTokenizerFast, prompts: Prompts, batch_tokens: int
-) -> None:
-    """Equal prompts, prompts that begin others, nothing in common."""
-    found = dict(answer_each(model, tokenizer, prompts, 3, batch_tokens, least=1))
-    alone = [answer(model, tokenizer, [prompt], 3)[0] for prompt in prompts]
-    assert [found[i] for i in range(len(prompts))] == alone
 
 
 def test_what_is_shared_is_computed_once(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
     begin = list(range(3, 13))
     prompts = [[*begin, 3, 4, 5], [*begin, 6, 7, 8]]
     shared, apart = Counting(model), Counting(model)
-    dict(answer_each(shared, tokenizer, prompts, 1, 10_000, least=1))
-    dict(answer_each(apart, tokenizer, prompts, 1, 10_000, least=1000))
+    dict(answer_each(shared, tokenizer, prompts, max_new_tokens=1, batch_tokens=10_000, least=1))
+    dict(answer_each(apart, tokenizer, prompts, max_new_tokens=1, batch_tokens=10_000, least=1000))
     assert (shared.tokens, apart.tokens) == (10 + 2 * 3, 2 * 13)
 
 
@@ -105,18 +108,20 @@ def test_answers_that_ended_leave_their_batch(model: Any, tokenizer: PreTrainedT
     order = sorted(range(len(PROMPTS)), key=lambda i: len(answers[i].split()))
     chosen = [PROMPTS[i] for i in [*order[:2], order[-1]]]
     counting = Counting(model)
-    found = dict(answer_each(counting, tokenizer, chosen, NEW, 10_000, least=1000))
+    found = dict(
+        answer_each(counting, tokenizer, chosen, max_new_tokens=NEW, batch_tokens=10_000, least=1000)
+    )
     assert [found[i] for i in range(3)] == [answers[i] for i in [*order[:2], order[-1]]]
     assert counting.rows[0] == 3
     assert counting.rows[-1] == 1
 
 
 def test_out_of_memory_makes_batches_smaller(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
-    expected = answer(model, tokenizer, PROMPTS, NEW)
+    expected = answer(model, tokenizer, PROMPTS, max_new_tokens=NEW)
     short = Counting(model, most=100)
-    assert answer(short, tokenizer, PROMPTS, NEW, 10_000) == expected
+    assert answer(short, tokenizer, PROMPTS, max_new_tokens=NEW, batch_tokens=10_000) == expected
     with pytest.raises(InputError, match="does not hold a single prompt of"):
-        answer(Counting(model, most=10), tokenizer, PROMPTS, NEW, 10_000)
+        answer(Counting(model, most=10), tokenizer, PROMPTS, max_new_tokens=NEW, batch_tokens=10_000)
 
 
 def test_an_answer_is_one_line(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -126,7 +131,7 @@ def test_an_answer_is_one_line(tokenizer: PreTrainedTokenizerFast) -> None:
 
 
 def test_no_prompts_no_answers(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
-    assert answer(model, tokenizer, [], NEW) == []
+    assert answer(model, tokenizer, [], max_new_tokens=NEW) == []
 
 
 def test_batches_keep_to_their_size() -> None:

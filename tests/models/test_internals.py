@@ -21,12 +21,12 @@ def test_what_is_there_is_replaced_in_silence() -> None:
     owner = SimpleNamespace(name=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert replace_internal(owner, "name", 2, "trl", "nothing")
+        assert replace_internal(owner, "name", 2, package="trl", lost="nothing")
     assert owner.name == 2
 
 
 def test_what_is_missing_is_told_and_survived() -> None:
     owner = SimpleNamespace()
     with pytest.warns(UserWarning, match=r"trl [\d.]+ has no name: speed is lost\. All else works"):
-        assert not replace_internal(owner, "name", 2, "trl", "speed is lost")
+        assert not replace_internal(owner, "name", 2, package="trl", lost="speed is lost")
     assert not hasattr(owner, "name")

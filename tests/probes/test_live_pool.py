@@ -15,28 +15,6 @@ from ccutils.training.prepare import PreparedRun
 POOL = [Example("play the radio", "MUSIC"), Example("call my sister", "CALL"), Example("call a taxi", "TAXI")]
 
 
-@pytest.fixture
-def parts(tmp_path: Path) -> PreparedRun:
-    return make_prepared(tmp_path)
-
-
-def prompt(parts: PreparedRun, pool: LivePool, text: str, k: int) -> list[int]:
-    """The prompt that the model is given."""
-    question = Example(text, "")
-    asked: list[list[int]] = []
-
-    def answer(prompts: Sequence[Sequence[int]], most: int) -> list[str]:
-        asked.extend(map(list, prompts))
-        return ["an answer"] * len(prompts)
-
-    assert answer_with_neighbours(answer, parts.prompts.prompter, pool, question, k, 4) == "an answer"
-    return asked[0]
-
-
-def wanted(parts: PreparedRun, *examples: Example, text: str) -> list[int]:
-    return parts.prompts.prompter.prompt(examples, Example(text, ""), 4).ids
-
-
 def test_the_nearest_comes_last(parts: PreparedRun) -> None:
     found = prompt(parts, LivePool.make(POOL), "call my brother", 2)
     assert found == wanted(parts, POOL[2], POOL[1], text="call my brother")
@@ -79,3 +57,28 @@ def test_a_broken_file_of_a_pool_is_refused(tmp_path: Path) -> None:
     for name in ("pool.jsonl", "none.jsonl"):
         with pytest.raises(InputError, match="is no saved pool"):
             LivePool.load(tmp_path / name)
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> PreparedRun:
+    return make_prepared(tmp_path)
+
+
+def prompt(parts: PreparedRun, pool: LivePool, text: str, k: int) -> list[int]:
+    """The prompt that the model is given."""
+    question = Example(text, "")
+    asked: list[list[int]] = []
+
+    def answer(prompts: Sequence[Sequence[int]], most: int) -> list[str]:
+        asked.extend(map(list, prompts))
+        return ["an answer"] * len(prompts)
+
+    assert (
+        answer_with_neighbours(answer, parts.prompts.prompter, pool, question, k=k, max_new_tokens=4)
+        == "an answer"
+    )
+    return asked[0]
+
+
+def wanted(parts: PreparedRun, *examples: Example, text: str) -> list[int]:
+    return parts.prompts.prompter.prompt(examples, Example(text, ""), 4).ids

@@ -31,6 +31,16 @@ SMALL = {
     "topics": {"n_topics": 12, "n_novel": 6, "pool_size": 80, "n_test": 12},
     "gloss": {"n_words": 24, "n_novel": 12, "pool_size": 80, "n_test": 12},
 }
+
+
+@settings(deadline=None, max_examples=12)
+@given(name=st.sampled_from(list(SMALL)), seed=st.integers(0, 10**6), k=st.integers(1, 7))
+def test_contexts_hold_what_they_should(name: str, seed: int, k: int) -> None:
+    questions = make_questions(load_task(name, seed=seed, **SMALL[name]), k, seed=seed, n_targets=8)
+    assert {question.set for question in questions.questions} == {"id", "ood"}
+    check(questions)
+
+
 REAL = {
     "mtop": {"path": str(DATA / "mtop_en"), "pool_size": 300, "n_test": 20},
     "translation": {"path": str(DATA / "ntrex"), "pool_size": 300, "n_test": 20},
@@ -38,20 +48,12 @@ REAL = {
 }
 
 
-@settings(deadline=None, max_examples=12)
-@given(name=st.sampled_from(list(SMALL)), seed=st.integers(0, 10**6), k=st.integers(1, 7))
-def test_contexts_hold_what_they_should(name: str, seed: int, k: int) -> None:
-    questions = make_questions(load_task(name, seed=seed, **SMALL[name]), k, seed, 8)
-    assert {question.set for question in questions.questions} == {"id", "ood"}
-    check(questions)
-
-
 @pytest.mark.parametrize("name", list(REAL))
 @pytest.mark.filterwarnings("ignore:Set aside")
 def test_contexts_of_real_tasks(name: str) -> None:
     if not DATA.exists():
         pytest.skip("needs ../shared/data")
-    questions = make_questions(load_task(name, seed=0, **REAL[name]), 4, 0, 15)
+    questions = make_questions(load_task(name, seed=0, **REAL[name]), 4, seed=0, n_targets=15)
     check(questions)
     assert {question.kind for question in questions.questions} == set(KINDS)
 
@@ -59,7 +61,7 @@ def test_contexts_of_real_tasks(name: str) -> None:
 @pytest.mark.parametrize("name", list(SMALL))
 def test_contexts_of_a_target_differ_only_where_they_must(name: str) -> None:
     """Grade g + 1 replaces one demonstration of grade g; a changed label changes nothing but labels."""
-    questions = make_questions(load_task(name, seed=3, **SMALL[name]), 5, 3, 8)
+    questions = make_questions(load_task(name, seed=3, **SMALL[name]), 5, seed=3, n_targets=8)
     pairs = 0
     for kinds in by_target(questions).values():
         for (kind, grade), found in kinds.items():
@@ -84,7 +86,7 @@ def test_contexts_of_a_target_differ_only_where_they_must(name: str) -> None:
 
 
 def test_changed_labels_are_new_to_the_context() -> None:
-    questions = make_questions(load_task("topics", seed=1, **SMALL["topics"]), 4, 1, 12)
+    questions = make_questions(load_task("topics", seed=1, **SMALL["topics"]), 4, seed=1, n_targets=12)
     changed = [question for question in questions.questions if question.kind == CHANGED]
     assert {question.grade for question in changed} == {1, 4}
     for question in changed:
@@ -95,16 +97,21 @@ def test_changed_labels_are_new_to_the_context() -> None:
 
 def test_same_questions_every_time_and_whatever_their_number() -> None:
     task = load_task("topics", seed=0, **SMALL["topics"])
-    few, many = make_questions(task, 4, 0, 5), make_questions(task, 4, 0, 12)
-    assert few.questions == make_questions(load_task("topics", seed=0, **SMALL["topics"]), 4, 0, 5).questions
+    few, many = make_questions(task, 4, seed=0, n_targets=5), make_questions(task, 4, seed=0, n_targets=12)
+    assert (
+        few.questions
+        == make_questions(load_task("topics", seed=0, **SMALL["topics"]), 4, seed=0, n_targets=5).questions
+    )
     assert [question for question in many.questions if question in few.questions] == list(few.questions)
-    assert few.questions != make_questions(task, 4, 1, 5).questions
+    assert few.questions != make_questions(task, 4, seed=1, n_targets=5).questions
 
 
 def test_the_relevant_example_may_be_in_any_slot_and_is_the_nearest() -> None:
     task = load_task("topics", seed=0, n_test=200)
     questions = [
-        i for i in make_questions(task, 4, 0, 200).questions if (i.kind, i.grade, i.set) == (PLAIN, 1, "id")
+        i
+        for i in make_questions(task, 4, seed=0, n_targets=200).questions
+        if (i.kind, i.grade, i.set) == (PLAIN, 1, "id")
     ]
     slots = np.array([[task.relevant(i.target, e) for e in i.context].index(True) for i in questions])
     counts = np.bincount(slots, minlength=4)
@@ -118,14 +125,18 @@ def test_the_relevant_example_may_be_in_any_slot_and_is_the_nearest() -> None:
 
 def test_neighbours_span_the_range_of_similarity() -> None:
     task = load_task("gloss", seed=0)
-    best = [max(i.similarity) for i in make_questions(task, 6, 0, 60).questions if i.kind == NEIGHBOUR]
+    best = [
+        max(i.similarity)
+        for i in make_questions(task, 6, seed=0, n_targets=60).questions
+        if i.kind == NEIGHBOUR
+    ]
     assert np.count_nonzero(np.histogram(best, 10, (0, 1))[0]) >= 7
 
 
 def test_ood_contexts_are_of_the_ood_pool() -> None:
     task = load_task("topics", seed=0, **SMALL["topics"])
     novel = {e.group for e in task.ood_pool}
-    for question in make_questions(task, 4, 0, 12).questions:
+    for question in make_questions(task, 4, seed=0, n_targets=12).questions:
         if question.kind == PLAIN:
             assert all((e.group in novel) == (question.set == "ood") for e in question.context)
 
@@ -153,7 +164,7 @@ def test_what_is_missing_is_left_out_and_counted() -> None:
     target = Example("a b", "A", "a")
     others = [Example(f"x{i} y{i}", f"X{i}", f"x{i}") for i in range(4)]
     pool = [Example("a c", "A", "a"), Example("A  B", "A", "a"), Example("q r", "A", "q"), *others]
-    questions = make_questions(tagged(pool, others[:1], target), 3, 0)
+    questions = make_questions(tagged(pool, others[:1], target), 3, seed=0)
     check(questions)
     assert questions.left_out == {
         "id, 1 relevant, label changed": 1,
@@ -169,7 +180,7 @@ def test_what_is_missing_is_left_out_and_counted() -> None:
 
 
 def test_questions_of_a_curve_are_a_part_of_all_in_their_order() -> None:
-    questions = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 3, 0, 12)
+    questions = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 3, seed=0, n_targets=12)
     some = curve_questions(questions)
     kinds = {(q.kind, q.grade) for q in some.questions}
     assert kinds == {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1), (EMPTY, 0)}
@@ -178,7 +189,7 @@ def test_questions_of_a_curve_are_a_part_of_all_in_their_order() -> None:
 
 
 def test_one_target_to_look_at() -> None:
-    questions = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 4, 0, 5)
+    questions = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 4, seed=0, n_targets=5)
     shown = [questions.questions[i] for i in one_target(questions)]
     assert [(i.kind, i.grade) for i in shown] == [(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)]
     assert len({i.target.input for i in shown}) == 1
@@ -189,7 +200,7 @@ def test_one_target_to_look_at() -> None:
 )
 def test_bad_sizes_are_refused(k: int, n_targets: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        make_questions(load_task("topics", seed=0, **SMALL["topics"]), k, 0, n_targets)
+        make_questions(load_task("topics", seed=0, **SMALL["topics"]), k, seed=0, n_targets=n_targets)
 
 
 def check(questions: QuestionSet) -> None:
@@ -227,7 +238,7 @@ def test_a_changed_label_is_as_novel_as_the_targets_own(name: str) -> None:
     """Else a model could pick the one familiar label of a context without reading it."""
     task = load_task(name, seed=3)
     trained = {w for e in task.pool for w in e.output.split() if w.isupper()}
-    changed = [q for q in make_questions(task, 6, 3, 40).questions if q.kind == CHANGED]
+    changed = [q for q in make_questions(task, 6, seed=3, n_targets=40).questions if q.kind == CHANGED]
     assert {q.set for q in changed} == {"id", "ood"}
     for q in changed:
         new = {w for w in q.expected.output.split() if w.isupper()} - {"ANY"}
@@ -235,7 +246,11 @@ def test_a_changed_label_is_as_novel_as_the_targets_own(name: str) -> None:
 
 
 def test_every_target_is_asked_without_a_context() -> None:
-    asked = make_questions(load_task("topics", seed=0, **SMALL["topics"]), 3, 0, 5).only(EMPTY).questions
+    asked = (
+        make_questions(load_task("topics", seed=0, **SMALL["topics"]), 3, seed=0, n_targets=5)
+        .only(EMPTY)
+        .questions
+    )
     assert len(asked) == len({(q.set, q.target.input) for q in asked}) == 10
     assert all(q.context == q.irrelevant == () and q.expected == q.target for q in asked)
 

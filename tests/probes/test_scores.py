@@ -139,7 +139,7 @@ def test_rows_are_sound(topics: QuestionSet, gloss: QuestionSet) -> None:
 
 def test_answers_that_cannot_be_judged_are_left_out() -> None:
     """A gloss with every position ANY has the score NaN."""
-    questions = make_questions(load_task("gloss", seed=0), 2, 0, 12)
+    questions = make_questions(load_task("gloss", seed=0), 2, seed=0, n_targets=12)
     changed = [
         i
         for i, question in enumerate(questions.questions)
@@ -274,12 +274,12 @@ def test_the_interval_holds_the_value(parts: Sequence[float], alike: bool) -> No
 
 @pytest.fixture(scope="module")
 def topics() -> QuestionSet:
-    return make_questions(load_task("topics", seed=0), 4, 0, 40)
+    return make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=40)
 
 
 @pytest.fixture(scope="module")
 def gloss() -> QuestionSet:
-    return make_questions(load_task("gloss", seed=0), 4, 0, 40)
+    return make_questions(load_task("gloss", seed=0), 4, seed=0, n_targets=40)
 
 
 def rows_of(questions: QuestionSet, behaviour: Callable[[Question], str]) -> Rows:

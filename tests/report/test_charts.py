@@ -20,26 +20,6 @@ CHARTS = (
 )
 
 
-def values(chart: Any) -> pd.DataFrame:
-    """The data that a chart draws."""
-    (data,) = chart.to_dict()["datasets"].values()
-    return pd.DataFrame(data)
-
-
-def axis_titles(specification: Any) -> set[str]:
-    """Titles of all x and y channels, wherever they are nested."""
-    found: set[str] = set()
-    if isinstance(specification, dict):
-        for name, inner in specification.items():
-            if name in ("x", "y") and isinstance(inner, dict) and inner.get("title"):
-                found.add(inner["title"])
-            found |= axis_titles(inner)
-    if isinstance(specification, list):
-        for inner in specification:
-            found |= axis_titles(inner)
-    return found
-
-
 @pytest.mark.parametrize("make", CHARTS)
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
 def test_every_chart_draws_in_fixed_colours(make: Any, seeds: tuple[int, ...]) -> None:
@@ -188,3 +168,23 @@ def test_baselines_stand_in_the_figures_of_quality() -> None:
             (part, name) for part in ("id", "ood") for name in ("base, k nearest", "label of the nearest")
         )
         assert set(lines["value"]) == {0.5}  # the base's, not a strategy's
+
+
+def values(chart: Any) -> pd.DataFrame:
+    """The data that a chart draws."""
+    (data,) = chart.to_dict()["datasets"].values()
+    return pd.DataFrame(data)
+
+
+def axis_titles(specification: Any) -> set[str]:
+    """Titles of all x and y channels, wherever they are nested."""
+    found: set[str] = set()
+    if isinstance(specification, dict):
+        for name, inner in specification.items():
+            if name in ("x", "y") and isinstance(inner, dict) and inner.get("title"):
+                found.add(inner["title"])
+            found |= axis_titles(inner)
+    if isinstance(specification, list):
+        for inner in specification:
+            found |= axis_titles(inner)
+    return found

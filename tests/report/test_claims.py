@@ -22,26 +22,6 @@ from ccutils.report.claims import (
 EIGHT = (0.0, 0.01, -0.01, 0.02, -0.02, 0.0, 0.01, -0.01)
 
 
-def made_up(values: dict[str, tuple[float, ...]], score: str = "iwl") -> pd.DataFrame:
-    """Fabricated rows: for each strategy a value per seed; `base` is written as step 0 of `random`."""
-    place, probe, grade = {"iwl": ("id", "iwl", 0), "novel": ("ood", "quality", 1)}.get(
-        score, ("id", score, 0)
-    )
-    lines = []
-    for strategy, by_seed in values.items():
-        for seed, value in enumerate(by_seed):
-            name, step = ("random", 0) if strategy == "base" else (strategy, 100)
-            key = {"task": "made-up", "model": "none", "strategy": name, "seed": seed, "step": step}
-            lines.append({**key, "set": place, "probe": probe, "grade": grade, "value": value, "n": 1000})
-    rows = pd.DataFrame(lines).assign(variant="", base="")
-    return rows.assign(low=rows["value"], high=rows["value"])
-
-
-def around(*centres: float) -> list[tuple[float, ...]]:
-    """Eight seeds about each centre."""
-    return [tuple(centre + spread for spread in EIGHT) for centre in centres]
-
-
 HIGH = Claim("random", "IWL-score high", IWL, "at least", 0.5)
 BETTER = Claim("contrastive", "better", IWL, "above", 0, "random", primary=True)
 
@@ -149,3 +129,23 @@ def test_four_hopes_are_primary_and_all_state_their_rules() -> None:
     assert len(PRIMARY) == 4 == sum(claim.primary for claim in CLAIMS)
     assert {claim.strategy for claim in CLAIMS} == {"none", "random", "similar", "contrastive"}
     assert len({(claim.strategy, claim.rule) for claim in CLAIMS}) == len(CLAIMS)
+
+
+def made_up(values: dict[str, tuple[float, ...]], score: str = "iwl") -> pd.DataFrame:
+    """Fabricated rows: for each strategy a value per seed; `base` is written as step 0 of `random`."""
+    place, probe, grade = {"iwl": ("id", "iwl", 0), "novel": ("ood", "quality", 1)}.get(
+        score, ("id", score, 0)
+    )
+    lines = []
+    for strategy, by_seed in values.items():
+        for seed, value in enumerate(by_seed):
+            name, step = ("random", 0) if strategy == "base" else (strategy, 100)
+            key = {"task": "made-up", "model": "none", "strategy": name, "seed": seed, "step": step}
+            lines.append({**key, "set": place, "probe": probe, "grade": grade, "value": value, "n": 1000})
+    rows = pd.DataFrame(lines).assign(variant="", base="")
+    return rows.assign(low=rows["value"], high=rows["value"])
+
+
+def around(*centres: float) -> list[tuple[float, ...]]:
+    """Eight seeds about each centre."""
+    return [tuple(centre + spread for spread in EIGHT) for centre in centres]

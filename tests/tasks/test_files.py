@@ -119,13 +119,18 @@ def test_hold_out_takes_whole_groups_and_never_all():
 
 def test_an_empty_set_is_told_with_the_repeats_that_emptied_it():
     one, none = [Example("a", "b")], list[Example]()
-    check_filled("x", {"pool": one}, {}, "give more rows")
+    check_filled("x", {"pool": one}, dropped={}, advice="give more rows")
     with pytest.raises(InputError, match=r"^task 'x' has no examples left for pool: give more rows\.$"):
         check_filled(
-            "x", {"id_test": one, "pool": none}, {"near_duplicates_dropped_pool": 0}, "give more rows"
+            "x",
+            {"id_test": one, "pool": none},
+            dropped={"near_duplicates_dropped_pool": 0},
+            advice="give more rows",
         )
     with pytest.raises(InputError, match="for pool, since 288 rows repeat the input of another and were"):
-        check_filled("x", {"pool": none}, {"near_duplicates_dropped_pool": 288}, "give more rows")
+        check_filled(
+            "x", {"pool": none}, dropped={"near_duplicates_dropped_pool": 288}, advice="give more rows"
+        )
 
 
 def write(folder, name, text):

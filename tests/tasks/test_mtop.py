@@ -136,7 +136,7 @@ def test_seeds_redraw_the_pool_and_keep_the_tests():
 def test_the_tiny_base_can_write_every_expected_answer(answer):
     """And what it writes is read as what was expected: its tokenizer puts a space behind each bracket."""
     task = mtop(seed=0, path=str(DATA), answer=answer)
-    items, tokenizer = make_questions(task, 4, 0, 40), word_tokenizer(task, 4000)
+    items, tokenizer = make_questions(task, 4, seed=0, n_targets=40), word_tokenizer(task, 4000)
     assert sum(item.kind == CHANGED for item in items.questions) > 50
     check_written(tokenizer, items, "tiny")
     expected = [item.expected for item in items.questions if "[_" not in item.expected.output]

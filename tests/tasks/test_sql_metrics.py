@@ -12,6 +12,10 @@ from ccutils.tasks.sql_metrics import canonical, execution_match, ordered, same_
 ROWS = [("a", 1, 0.1, None), ("b", 2, 0.2, "x"), ("c", 2, 0.3, None)]
 
 
+def test_a_gold_query_that_does_not_run_is_not_judged(database):
+    assert np.isnan(execution_match(["SELECT 1"], ["SELECT nonsense"], [database])[0])
+
+
 CASES = [
     # answer, gold, BIRD, Spider
     ("SELECT name FROM t", "SELECT name FROM t", 1, 1),
@@ -42,19 +46,15 @@ CASES = [
 @pytest.mark.parametrize("semantics", ["bird", "spider"])
 def test_execution_match_by_hand(database, semantics):
     answers, golds = [c[0] for c in CASES], [c[1] for c in CASES]
-    scores = execution_match(answers, golds, [database] * len(CASES), semantics)
+    scores = execution_match(answers, golds, [database] * len(CASES), semantics=semantics)
     expected = [c[2 if semantics == "bird" else 3] for c in CASES]
     wrong = [c[:2] for c, s, e in zip(CASES, scores, expected, strict=True) if s != e]
     assert scores.shape == (len(CASES),) and not wrong
 
 
-def test_a_gold_query_that_does_not_run_is_not_judged(database):
-    assert np.isnan(execution_match(["SELECT 1"], ["SELECT nonsense"], [database])[0])
-
-
 def test_unknown_semantics(database):
     with pytest.raises(InputError, match="bird, spider"):
-        execution_match(["SELECT 1"], ["SELECT 1"], [database], "exact")
+        execution_match(["SELECT 1"], ["SELECT 1"], [database], semantics="exact")
 
 
 def test_columns_in_any_order_by_hand():

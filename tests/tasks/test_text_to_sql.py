@@ -218,7 +218,7 @@ def test_the_tiny_base_can_write_every_expected_answer():
     """With the options of the profile geoquery_cpu, and SQL as it comes."""
     for spaces in (True, False):
         task = text_to_sql(seed=0, path=str(DATA), schema="none", spaces=spaces, pool_size=400)
-        items, tokenizer = make_questions(task, 4, 0, 30), word_tokenizer(task, 4000)
+        items, tokenizer = make_questions(task, 4, seed=0, n_targets=30), word_tokenizer(task, 4000)
         changed = [item.expected.output for item in items.questions if item.kind == CHANGED]
         assert len(changed) > 50 and all("_renamed" in sql for sql in changed)
         check_written(tokenizer, items, "tiny")
@@ -269,7 +269,7 @@ def test_an_answer_is_executed_once(tmp_path, monkeypatch):
 
     def count(answers, golds, databases, semantics, known):
         ran.extend(answers)
-        return execution_match(answers, golds, databases, semantics, known)
+        return execution_match(answers, golds, databases, semantics=semantics, known=known)
 
     monkeypatch.setattr("ccutils.tasks.text_to_sql.execution_match", count)
     assert score([one.output, two.output, "nonsense"], [one, two, one]).tolist() == [1, 1, 0]

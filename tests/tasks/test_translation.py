@@ -28,18 +28,6 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "ntrex"
 real = pytest.mark.skipif(not DATA.exists(), reason="real data not at ../shared/data")
 
 
-def ntrex(folder: Path, n: int = 60, german=lambda lines: lines, ids=lambda lines: lines) -> str:
-    """Made-up lines in NTREX's layout, with its CRLF endings."""
-    english = [f"sentence {i} about thing{i % 7}" for i in range(n)]
-    for name, lines in (
-        ("newstest2019-src.eng.txt", english),
-        ("newstest2019-ref.deu.txt", german([f"Satz {i} über ding{i % 7}" for i in range(n)])),
-        ("DOCUMENT_IDS.tsv", ids([f"outlet{i // 20}.{i // 5}" for i in range(n)])),
-    ):
-        (folder / name).write_bytes("".join(f"{line}\r\n" for line in lines).encode())
-    return str(folder)
-
-
 def test_documents_and_outlets_are_held_out_whole(tmp_path):
     path = ntrex(tmp_path)
     for group, size in (("document", 5), ("outlet", 20)):
@@ -211,7 +199,7 @@ def test_changed_words_by_hand():
 @real
 def test_the_tiny_base_can_write_every_expected_answer():
     task = translation(seed=0, path=str(DATA), n_test=60)
-    items = make_questions(task, 4, 0, 60)
+    items = make_questions(task, 4, seed=0, n_targets=60)
     assert sum(item.kind == CHANGED for item in items.questions) > 50
     check_written(word_tokenizer(task, 4000), items, "tiny")
 
@@ -221,3 +209,15 @@ def test_put_replaces_whole_words_alone():
         put_word("Brücke, brückenkopf und brücke.", "brücke", "zorvax") == "Zorvax, brückenkopf und zorvax."
     )
     assert put_word("கி கிழமை", "கி", "zorvax") == "zorvax கிழமை"
+
+
+def ntrex(folder: Path, n: int = 60, german=lambda lines: lines, ids=lambda lines: lines) -> str:
+    """Made-up lines in NTREX's layout, with its CRLF endings."""
+    english = [f"sentence {i} about thing{i % 7}" for i in range(n)]
+    for name, lines in (
+        ("newstest2019-src.eng.txt", english),
+        ("newstest2019-ref.deu.txt", german([f"Satz {i} über ding{i % 7}" for i in range(n)])),
+        ("DOCUMENT_IDS.tsv", ids([f"outlet{i // 20}.{i // 5}" for i in range(n)])),
+    ):
+        (folder / name).write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+    return str(folder)

@@ -77,10 +77,14 @@ def test_portraits_and_surfaces_can_be_drawn() -> None:
 
 def test_phases_by_noise_and_error() -> None:
     values = {"noise": np.array([0.0, 0.5, 1.0]), "error": np.array([0.0, 0.6, 1.0])}
-    rows = charts.phase_rows(World(), "contrastive", "noise", "error", values).set_index(["noise", "error"])
+    rows = charts.phase_rows(World(), "contrastive", x="noise", y="error", values=values).set_index(
+        ["noise", "error"]
+    )
     assert rows.loc[(0.0, 0.0), "regime"] == "pure IWL"  # perfect weights need no context
     assert rows.loc[(0.0, 0.6), "regime"] == "mixture"
-    rows = charts.phase_rows(World(), "similar", "noise", "error", values).set_index(["noise", "error"])
+    rows = charts.phase_rows(World(), "similar", x="noise", y="error", values=values).set_index(
+        ["noise", "error"]
+    )
     assert rows.loc[(0.0, 1.0), "regime"] == "copying"
     titles = ("noise", "label noise"), ("error", "error of the weights")
     chart = charts.phase_diagram(rows.reset_index().assign(panel="similar"), *titles, "Phases")
@@ -89,7 +93,7 @@ def test_phases_by_noise_and_error() -> None:
 
 def test_phases_stay_within_the_simplex() -> None:
     axis = np.linspace(0, 1, 5)
-    rows = charts.phase_rows(World(), "contrastive", "p", "epsilon", {"p": axis, "epsilon": axis})
+    rows = charts.phase_rows(World(), "contrastive", x="p", y="epsilon", values={"p": axis, "epsilon": axis})
     assert len(rows) == 15
     assert (rows["p"] + rows["epsilon"]).max() <= 1 + 1e-9
 

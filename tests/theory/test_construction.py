@@ -35,7 +35,7 @@ def test_matrices_give_the_formula(similarity: str, strategy: str, theta: tuple[
     world = World(k=5, similarity=similarity)
     f = known(world)
     batch = make_episodes(
-        draw_points(200, 5, D, generator(), torch.float64), context_kinds(world, strategy), f
+        draw_points(200, 5, D, generator=generator(), dtype=torch.float64), context_kinds(world, strategy), f
     )
     answers, attention = run_layers(construct(world, theta, f, 1.5), make_tokens(batch, 1.5)[None])
 
@@ -81,7 +81,9 @@ def test_drawn_contexts_have_the_loss_in_closed_form(strategy: str) -> None:
     world = World(k=4, p=0.4, epsilon=0.2, noise=0.3, error=0.7)
     theta, f = np.array([1.7, -0.4]), known(world)
     batch = make_episodes(
-        draw_points(20_000, 4, D, generator(), torch.float64), context_kinds(world, strategy), f
+        draw_points(20_000, 4, D, generator=generator(), dtype=torch.float64),
+        context_kinds(world, strategy),
+        f,
     )
     squared = (run_layers(construct(world, theta, f), make_tokens(batch)[None])[0][0] - batch.target_y) ** 2
     error = float(squared.std()) / len(squared) ** 0.5
@@ -93,7 +95,9 @@ def test_drawn_contexts_have_the_loss_in_closed_form(strategy: str) -> None:
 def test_drawn_contexts_have_the_similarities_of_their_kind() -> None:
     world = World(k=4, p=0.5, epsilon=0.2)
     batch = make_episodes(
-        draw_points(5000, 4, D, generator(), torch.float64), context_kinds(world, "contrastive"), known(world)
+        draw_points(5000, 4, D, generator=generator(), dtype=torch.float64),
+        context_kinds(world, "contrastive"),
+        known(world),
     )
     s = (batch.x @ batch.target_x[..., None])[..., 0]
     assert torch.allclose(s, batch.s[:, None] * batch.near, atol=1e-12)
@@ -109,7 +113,9 @@ def test_drawn_contexts_have_the_similarities_of_their_kind() -> None:
 def test_similar_examples_are_alike_as_the_model_has_it() -> None:
     world = World(k=3, grades=(0.8,))
     batch = make_episodes(
-        draw_points(50, 3, D, generator(), torch.float64), context_kinds(world, "similar"), known(world)
+        draw_points(50, 3, D, generator=generator(), dtype=torch.float64),
+        context_kinds(world, "similar"),
+        known(world),
     )
     among = batch.x @ batch.x.mT
     expected = torch.full((3, 3), 0.64, dtype=torch.float64).fill_diagonal_(1.0)
@@ -121,7 +127,9 @@ def test_weights_of_the_construction_are_those_of_the_model() -> None:
     a, r, b = (float(weight[0]) for weight in weights([2.0, 1.0], context_kinds(world, "contrastive")))
     f = known(world)
     batch = make_episodes(
-        draw_points(3, 4, D, generator(), torch.float64), context_kinds(world, "contrastive"), f
+        draw_points(3, 4, D, generator=generator(), dtype=torch.float64),
+        context_kinds(world, "contrastive"),
+        f,
     )
     attention = run_layers(construct(world, (2.0, 1.0), f), make_tokens(batch)[None])[1][0]
     assert attention[:, 1::2][batch.near].numpy() == pytest.approx(a)
@@ -131,4 +139,4 @@ def test_weights_of_the_construction_are_those_of_the_model() -> None:
 
 def test_too_few_dimensions_are_told() -> None:
     with pytest.raises(InputError, match="d is 4: it must be above k = 4"):
-        draw_points(1, 4, 4, generator())
+        draw_points(1, 4, 4, generator=generator())

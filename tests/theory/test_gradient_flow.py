@@ -30,13 +30,6 @@ from ccutils.theory.model import (
     weights,
 )
 
-STARTS = np.random.default_rng(0).uniform([-4, -6], [10, 8], size=(100, 2))
-LONG = [1.0, 1e4, 1e8]
-
-
-def gates(theta: np.ndarray, world: World, strategy: str) -> Any:
-    return 1 - weights(theta, context_kinds(world, strategy))[2]
-
 
 class TestFlow:
     """Every claim of the notebook's section 4, from 100 random starts for each strategy."""
@@ -235,3 +228,13 @@ def test_starts_that_are_not_finite_are_told(start: list[float]) -> None:
 def test_times_that_do_not_ascend_are_told(times: Any) -> None:
     with pytest.raises(InputError, match="times must be"):
         flow(context_kinds(World(), "random"), [[0.0, 0.0]], times)
+
+
+STARTS = np.random.default_rng(0).uniform([-4, -6], [10, 8], size=(100, 2))
+
+
+LONG = [1.0, 1e4, 1e8]
+
+
+def gates(theta: np.ndarray, world: World, strategy: str) -> Any:
+    return 1 - weights(theta, context_kinds(world, strategy))[2]

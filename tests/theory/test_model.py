@@ -1,6 +1,5 @@
 """The minimal model's closed forms against its definition, differentiated automatically, and hand sums."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from minimal_worlds import thetas, worlds
 
 from ccutils.errors import InputError
 from ccutils.theory.model import (
@@ -27,23 +27,6 @@ from ccutils.theory.model import (
     stack,
     weights,
 )
-
-
-@st.composite
-def worlds(draw: Callable[..., Any]) -> World:
-    p = draw(st.floats(0, 1))
-    return World(
-        k=draw(st.integers(1, 9)),
-        p=p,
-        epsilon=draw(st.floats(0, 1)) * (1 - p),
-        noise=draw(st.floats(0, 2)),
-        error=draw(st.floats(0, 1)),
-        grades=tuple(draw(st.lists(st.floats(0.05, 1), min_size=1, max_size=3))),
-        similarity=draw(st.sampled_from(SIMILARITIES)),
-    )
-
-
-thetas = st.tuples(st.floats(-6, 12), st.floats(-8, 10)).map(np.array)
 
 
 @pytest.mark.parametrize("strategy", CONTEXT_STRATEGIES)

@@ -28,20 +28,6 @@ def similarities(draw: Callable[..., Any]) -> np.ndarray:
     return np.array(draw(st.lists(st.floats(0, 1), min_size=2, max_size=8)))
 
 
-def defined_loss(theta: torch.Tensor, s: np.ndarray, world: World) -> torch.Tensor:
-    """The definition for one context, by the covariances of labels and a softmax over k + 1 logits."""
-    to_target = torch.tensor(np.append(s, 1.0))  # the slot's place is the target's own
-    covariance = torch.outer(to_target, to_target).fill_diagonal_(1.0)
-    mean = to_target[:-1].mean() if world.similarity == "relative" else 0.0
-    share = torch.softmax(torch.cat([theta[0] * to_target[:-1], (theta[1] + theta[0] * mean)[None]]), 0)
-    known, unknown = share.clone(), share.clone()
-    known[-1] = share[-1] - 1
-    unknown[-1] = -1.0
-    noise = (share[:-1] ** 2).sum() + 1
-    error = (1 - world.error) * known @ covariance @ known + world.error * unknown @ covariance @ unknown
-    return error + world.noise * noise
-
-
 @given(
     s=similarities(),
     theta=st.tuples(st.floats(-4, 8), st.floats(-5, 5)),
@@ -150,3 +136,17 @@ def test_a_spread_has_its_standard_deviation_and_keeps_the_grade() -> None:
 def test_a_spread_beyond_one_is_told(spread: float) -> None:
     with pytest.raises(InputError, match="spread is"):
         spread_contexts(World(), "similar", spread)
+
+
+def defined_loss(theta: torch.Tensor, s: np.ndarray, world: World) -> torch.Tensor:
+    """The definition for one context, by the covariances of labels and a softmax over k + 1 logits."""
+    to_target = torch.tensor(np.append(s, 1.0))  # the slot's place is the target's own
+    covariance = torch.outer(to_target, to_target).fill_diagonal_(1.0)
+    mean = to_target[:-1].mean() if world.similarity == "relative" else 0.0
+    share = torch.softmax(torch.cat([theta[0] * to_target[:-1], (theta[1] + theta[0] * mean)[None]]), 0)
+    known, unknown = share.clone(), share.clone()
+    known[-1] = share[-1] - 1
+    unknown[-1] = -1.0
+    noise = (share[:-1] ** 2).sum() + 1
+    error = (1 - world.error) * known @ covariance @ known + world.error * unknown @ covariance @ unknown
+    return error + world.noise * noise

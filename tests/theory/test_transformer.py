@@ -22,7 +22,7 @@ def test_measures_of_the_construction_are_the_models_weights(similarity: str) ->
     source = seed_source(world, 0, SHORT)
     exact = construct(world, theta, source.f, SHORT.scale)
     single = Attention(*(getattr(exact, name).float() for name in Attention.__dataclass_fields__))
-    row = measure_weights(world, single, [source], 1, SHORT).iloc[0]
+    row = measure_weights(world, single, sources=[source], repeats=1, training=SHORT).iloc[0]
     seen = behaviour(theta, world)
     for name in ("nothing_relevant", "relevant", "all_relevant"):
         assert row[name] == pytest.approx(float(getattr(seen, name)), abs=1e-4)

@@ -25,25 +25,6 @@ def data(tmp_path: Path) -> str:
     return str(path)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["ccutils", *arguments])
-    try:
-        main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
-
-
-def follow(prompt: str) -> str:
-    """A model that lives by its context: the label of the last demonstration."""
-    return prompt.split("Output: ")[-1].split("\n")[0]
-
-
-def know(prompt: str) -> str:
-    """A model that knows the task and heeds nothing: the word itself."""
-    return prompt.split("where is ")[-1].split()[0].upper()
-
-
 def test_export_writes_the_rows_of_the_library_and_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str
 ) -> None:
@@ -119,3 +100,22 @@ def test_bad_input_and_servers_that_are_not_there_have_codes_of_their_own(
 def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--version") == 0
     assert ccutils.__version__ in capsys.readouterr().out
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["ccutils", *arguments])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def follow(prompt: str) -> str:
+    """A model that lives by its context: the label of the last demonstration."""
+    return prompt.split("Output: ")[-1].split("\n")[0]
+
+
+def know(prompt: str) -> str:
+    """A model that knows the task and heeds nothing: the word itself."""
+    return prompt.split("where is ")[-1].split()[0].upper()

@@ -21,7 +21,7 @@ def shout(prompt: str) -> str:
 
 def ask(url: str, path: Path, **changes: object) -> list[str]:
     values = {"concurrent": 3, "retries": 2, "timeout": 5.0, **changes}
-    return Endpoint(url, "m", **values).answers(PROMPTS, 8, path).texts  # type: ignore[arg-type]
+    return Endpoint(url, "m", **values).answers(PROMPTS, max_new_tokens=8, path=path).texts  # type: ignore[arg-type]
 
 
 def test_answers_are_in_order_and_never_asked_twice(tmp_path: Path) -> None:
@@ -45,7 +45,9 @@ def test_no_more_requests_are_open_than_allowed(tmp_path: Path) -> None:
 def test_chat_sends_messages(tmp_path: Path) -> None:
     with serve(shout) as served:
         asked = [{"role": "user", "content": "question 7"}]
-        found = Endpoint(served.url, "m", "chat").answers([asked], 8, tmp_path / "a.jsonl")
+        found = Endpoint(served.url, "m", "chat").answers(
+            [asked], max_new_tokens=8, path=tmp_path / "a.jsonl"
+        )
     assert found.texts == ["ANSWER 7"]
     assert served.bodies[0]["messages"] == asked
 
@@ -79,7 +81,9 @@ def test_a_reply_cut_off_on_its_way_is_asked_for_again(tmp_path: Path) -> None:
 
 def test_an_answer_cut_off_at_its_length_is_counted(tmp_path: Path) -> None:
     with serve(shout, finish="length") as served:
-        assert Endpoint(served.url, "m").answers(PROMPTS, 8, tmp_path / "a.jsonl").cut == 12
+        assert (
+            Endpoint(served.url, "m").answers(PROMPTS, max_new_tokens=8, path=tmp_path / "a.jsonl").cut == 12
+        )
 
 
 def test_a_slow_server_gives_up_in_one_sentence(tmp_path: Path) -> None:

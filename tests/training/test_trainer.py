@@ -80,7 +80,9 @@ def test_the_base_is_quantised_and_only_the_adapter_learns(
     model = make_model(
         plan, parts.path
     ).train()  # bitsandbytes computes in bfloat16 on some CPUs in eval mode
-    trainer = make_trainer(model, parts.tokenizer, parts.prompts, plan.settings, 8, tmp_path)
+    trainer = make_trainer(
+        model, parts.tokenizer, parts.prompts, settings=plan.settings, micro=8, folder=tmp_path
+    )
     names = [name for name, value in trainer.model.named_parameters() if value.requires_grad]
     assert names
     assert all("lora_" in name for name in names)
@@ -206,7 +208,9 @@ def test_one_process_uses_one_gpu_of_several(
     """Without a launcher TRL would take several GPUs for DataParallel, and refuse."""
     monkeypatch.setattr(SFTConfig, "n_gpu", property(lambda self: self._n_gpu or 2))  # 0: this is a CPU
     model = make_model(plan, parts.path)
-    trainer = make_trainer(model, parts.tokenizer, parts.prompts, plan.settings, 8, tmp_path)
+    trainer = make_trainer(
+        model, parts.tokenizer, parts.prompts, settings=plan.settings, micro=8, folder=tmp_path
+    )
     assert trainer.args.n_gpu == 1
     assert trainer.args.train_batch_size == 8
 
@@ -223,7 +227,13 @@ def parts(plan: Plan) -> PreparedRun:
 
 def run(plan: Plan, parts: PreparedRun, folder: Path, **changes: Any) -> list[dict[str, float]]:
     plan = make_plan(Path(plan.results), **changes)
-    return train(partial(make_model, plan, parts.path), parts.tokenizer, parts.prompts, plan.settings, folder)
+    return train(
+        partial(make_model, plan, parts.path),
+        parts.tokenizer,
+        parts.prompts,
+        settings=plan.settings,
+        folder=folder,
+    )
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
