@@ -208,7 +208,9 @@ def test_a_known_model_from_prompt_to_row(
 ) -> None:
     """A model that reads its prompt and says the last label in it."""
 
-    def copy_last(model: Any, tokenizer: Any, ids: Sequence[list[int]], n: int) -> Iterator[tuple[int, str]]:
+    def copy_last(
+        model: Any, tokenizer: Any, ids: Sequence[list[int]], *, max_new_tokens: int
+    ) -> Iterator[tuple[int, str]]:
         for i, prompt in enumerate(ids):
             yield i, tokenizer.decode(prompt).split("=")[-2].split()[0]
 
@@ -281,8 +283,8 @@ class Asked:
         self.n, self.stop_after, self.real = 0, stop_after, answer_each
         monkeypatch.setattr(probe_answers, "answer_each", self)
 
-    def __call__(self, *arguments: Any) -> Iterator[tuple[int, str]]:
-        for pair in self.real(*arguments):
+    def __call__(self, *arguments: Any, **named: Any) -> Iterator[tuple[int, str]]:
+        for pair in self.real(*arguments, **named):
             if self.n == self.stop_after:
                 raise KeyboardInterrupt
             self.n += 1

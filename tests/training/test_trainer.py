@@ -132,10 +132,12 @@ def test_shared_contexts_train_as_the_same_prompts_alone(
     """Prompts of groups of 4, computed once where they are alike, against the same prompts one by one."""
     plan = make_plan(tmp_path, targets_per_context=4)
     prompts = prepare_run(plan).prompts
-    run_of = partial(train, partial(make_model, plan, parts.path), parts.tokenizer, prompts, plan.settings)
-    together = run_of(tmp_path / "together")
+    run_of = partial(
+        train, partial(make_model, plan, parts.path), parts.tokenizer, prompts, settings=plan.settings
+    )
+    together = run_of(folder=tmp_path / "together")
     monkeypatch.setattr(type(prompts), "group_size", 1)
-    alone = run_of(tmp_path / "alone")
+    alone = run_of(folder=tmp_path / "alone")
     assert [e["loss"] for e in together] == pytest.approx([e["loss"] for e in alone], rel=1e-4)
     assert together[-1]["num_tokens"] < 0.7 * alone[-1]["num_tokens"]
     for name, value in weights(tmp_path / "together").items():
