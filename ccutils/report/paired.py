@@ -8,7 +8,7 @@ import pandas as pd
 from ccutils.probes.estimates import target_draws
 from ccutils.report.aggregate import Headline
 
-KINDS = {"quality": "plain", "iwl": "plain", "icl": "changed", "empty": "empty"}
+KINDS = {"quality": "plain", "iwl": "plain", "icl": "changed", "empty": "empty", "retrieved": "retrieved"}
 SHARES = {"copy": ("copied", "wrong"), "copy_excess": ("excess", "wrong"), "blind": ("copied", "")}
 """Of a probe that is no mean of scores: the column above and the column below the line ('': all answers)."""
 JUDGED_COLUMNS = ["task", "model", "strategy", "variant", "seed", "step", "set", "kind", "grade", "target"]

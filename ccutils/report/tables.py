@@ -1,19 +1,24 @@
-"""Tables of the README and docs, generated from reference rows between two markers.
+"""Tables and figures of the README and docs, generated from reference rows between two markers.
 
 `python -m ccutils.report.tables` writes them anew; a test fails where they differ. A table stands between
-<!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone.
+<!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone. A
+figure with its caption stands between <!-- figure: cpu --> and <!-- end of figure -->, its picture in docs/.
 """
 
 import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from ccutils.errors import InputError, command
-from ccutils.report.aggregate import scores_table, usual_rows, wide_table
+from ccutils.report.aggregate import final_rows, scores_table, usual_rows, wide_table
+from ccutils.report.charts import quality_by_similarity
 from ccutils.report.reference import FOLDER, find_reference, tell_origin
+from ccutils.style import save
 
 DOCS_ROOT = FOLDER.parent
+FIGURE = re.compile(r"(<!-- figure: (\w+) -->\n).*?(<!-- end of figure -->)", re.S)
 MARKED = re.compile(r"(<!-- reference: (\w+) ?(\w*) -->\n).*?(<!-- end of reference -->)", re.S)
 
 
@@ -39,19 +44,78 @@ def make_table(profile: str, folder: Path = FOLDER, task: str = "") -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{tell_origin(rows)}\n"
 
 
+def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:
+    """Fill in every marked figure: link and caption; `to_docs` leads from the file to docs/."""
+    return FIGURE.sub(lambda found: found[1] + make_figure(found[2], to_docs, folder) + found[3], text)
+
+
+def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
+    """Return the link to a profile's figure of quality by similarity, and what it is of."""
+    rows = find_reference(profile, folder)
+    if rows is None:
+        return f"No reference rows of profile `{profile}` are kept yet.\n"
+    final = final_rows(usual_rows(rows))
+    asked = final.loc[final["probe"] == "iwl", "n"].max()
+    what = f"{', '.join(sorted(set(final['task'])))}, model {', '.join(sorted(set(final['model'])))}"
+    title = "Quality of the answer by the target's similarity to its most similar demonstration"
+    return (
+        f"![{title}: {what}]({to_docs}{picture(profile).name})\n\n*{title}; {what}; "
+        f"{count(final['seed'].nunique(), 'seed')}, {asked} targets a set each; bands: 95% intervals. Made "
+        f"of `reference/{profile}.parquet`, measured on "
+        f"{'; '.join(sorted(set(rows['processor'])))}; none of it is the paper's.*\n"
+    )
+
+
+def count(n: int, what: str) -> str:
+    """Return a number with its noun.
+
+    >>> count(1, "seed"), count(8, "seed")
+    ('1 seed', '8 seeds')
+    """
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def picture(profile: str) -> Path:
+    """Return where the picture of a profile's figure lies."""
+    return DOCS_ROOT / "docs" / f"quality-{profile}.png"
+
+
+def draw_picture(profile: str) -> Path:
+    """Draw quality by similarity of a profile's reference rows."""
+    rows = find_reference(profile)
+    if rows is None:
+        raise InputError(f"no reference rows of profile {profile} are kept: write them first.")
+    with tempfile.TemporaryDirectory() as folder:
+        png = next(
+            p for p in save(quality_by_similarity(usual_rows(rows)), Path(folder) / "x") if p.suffix == ".png"
+        )
+        picture(profile).write_bytes(png.read_bytes())
+    return picture(profile)
+
+
 def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
     """Return the Markdown files of the repository that hold marked tables."""
     files = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
-    return sorted(path for path in files if MARKED.search(path.read_text(encoding="utf-8")))
+    marked = (MARKED, FIGURE)
+    return sorted(path for path in files if any(m.search(path.read_text(encoding="utf-8")) for m in marked))
+
+
+def fill(path: Path) -> str:
+    """Return a file's text with its tables and figures as the reference rows have them now."""
+    to_docs = "" if path.parent.name == "docs" else "docs/"
+    return fill_figures(fill_tables(path.read_text(encoding="utf-8")), to_docs)
 
 
 @command
 def main(arguments: Sequence[str]) -> None:
-    """Write all marked tables anew."""
+    """Write all marked tables and figures anew."""
     if arguments:
         raise InputError(f"{arguments[0]!r} was given: this takes no arguments.")
     for path in marked_files():
-        path.write_text(fill_tables(path.read_text(encoding="utf-8")), encoding="utf-8")
+        shown = FIGURE.findall(path.read_text(encoding="utf-8"))
+        for profile in {name for _, name, _ in shown if find_reference(name) is not None}:
+            print(f"drawn: {draw_picture(profile)}")
+        path.write_text(fill(path), encoding="utf-8")
         print(f"written: {path}")
 
 

@@ -7,7 +7,7 @@ import pytest
 from made_up import fabricate
 
 from ccutils.errors import InputError
-from ccutils.report.tables import DOCS_ROOT, fill_tables, marked_files
+from ccutils.report.tables import DOCS_ROOT, FIGURE, fill, fill_figures, fill_tables, marked_files, picture
 
 TEXT = "before\n<!-- reference: fake -->\nold\n<!-- end of reference -->\nafter\n"
 
@@ -37,10 +37,24 @@ def test_a_table_of_one_task_leaves_the_others_out(tmp_path: Path) -> None:
         fill_tables(TEXT.replace("fake", "fake three"), tmp_path)
 
 
+def test_a_marked_figure_says_what_it_is_of(tmp_path: Path) -> None:
+    text = "<!-- figure: fake -->\nold\n<!-- end of figure -->"
+    assert "No reference rows" in fill_figures(text, "docs/", tmp_path)
+    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
+    fabricate(seeds=(0,)).assign(**origin).to_parquet(tmp_path / "fake.parquet")
+    found = fill_figures(text, "docs/", tmp_path)
+    assert "(docs/quality-fake.png)" in found and "fake, model toy; 1 seed, 20 targets a set each" in found
+    assert "an abacus" in found and "old" not in found
+
+
+def test_every_figure_that_is_shown_has_its_picture() -> None:
+    for path in marked_files():
+        for _, profile, _ in FIGURE.findall(path.read_text(encoding="utf-8")):
+            assert "No reference rows" in path.read_text(encoding="utf-8") or picture(profile).is_file()
+
+
 @pytest.mark.parametrize("path", marked_files(), ids=lambda path: path.name)
 def test_the_tables_of_the_repository_are_generated(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     again = "run python -m ccutils.report.tables"
-    assert fill_tables(text) == text, (
-        f"{path.relative_to(DOCS_ROOT)} differs from the reference rows: {again}"
-    )
+    assert fill(path) == text, f"{path.relative_to(DOCS_ROOT)} differs from the reference rows: {again}"
