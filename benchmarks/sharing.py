@@ -27,8 +27,8 @@ from ccutils.report.aggregate import COPY, IWL, OVERRIDE, check_rows, final_rows
 from ccutils.tasks import load_task
 from ccutils.training.plan import Plan
 from ccutils.training.run import ic_train
+from ccutils.training.saved import checkpoints
 from ccutils.training.settings import Settings
-from ccutils.training.trainer import checkpoints
 
 SCORES = (IWL, OVERRIDE, COPY)
 

@@ -17,7 +17,7 @@ from ccutils.records import Row, Run, read_json, write_rows
 from ccutils.tasks import load_task
 from ccutils.training.plan import Plan
 from ccutils.training.run import ic_train
-from ccutils.training.trainer import checkpoints
+from ccutils.training.saved import checkpoints
 
 
 @dataclass(frozen=True, slots=True)

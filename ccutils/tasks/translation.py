@@ -35,7 +35,7 @@ LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u0900-\u0dff])"  # Tamil and Hindi write v
 RARE = 0.02  # a content word is in at most this share of the sentences
 LETTERS = 4  # and has at least so many letters
 DICE = 0.5  # at least: how often two words come together, for a pair of the glossary
-MOST = 20_000  # rows of a Hub set that are used, drawn at random: some have tens of millions
+MOST_ROWS = 20_000  # rows of a Hub set that are used, drawn at random: some have tens of millions
 
 
 def translation(
@@ -166,7 +166,7 @@ def read_hub_pairs(path: str, source: str, target: str) -> list[Record]:
             f"data set {path!r} has no configuration {' or '.join(names)}: it has {', '.join(configs[:20])}."
         )
     records = []
-    for record in read_hub(path, "train", config, MOST):
+    for record in read_hub(path, "train", config, MOST_ROWS):
         pair = record.values.get("translation")
         if not isinstance(pair, dict):  # src is English in the sets that have these columns
             english = source == "en"

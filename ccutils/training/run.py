@@ -16,7 +16,8 @@ from ccutils.records import read_json, write_json
 from ccutils.training.memory import GB, available_bytes, check_fits, compare_memory
 from ccutils.training.plan import Plan
 from ccutils.training.prepare import PreparedRun, make_model, predict_memory, prepare_run
-from ccutils.training.trainer import checkpoints, spent, train
+from ccutils.training.saved import checkpoints, spent
+from ccutils.training.trainer import train
 
 
 def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:

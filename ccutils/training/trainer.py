@@ -1,7 +1,6 @@
 """IC-Train on TRL's SFTTrainer: loss on the target's answer alone, checkpoints, resuming."""
 
 import gc
-import json
 import os
 import shutil
 import sys
@@ -24,12 +23,10 @@ from ccutils.errors import InputError, nearest
 from ccutils.models.base import compute_dtype, uses_fsdp
 from ccutils.models.internals import replace_internal, warn_lost
 from ccutils.models.packing import SharedCollator, share
-from ccutils.records import read_json
 from ccutils.training.dataset import TrainingSet
+from ccutils.training.saved import checkpoints, mark_whole, newest, remove_cut_off, spent, strip_older
 from ccutils.training.settings import Settings, check_group_size
 
-WHOLE = "whole.json"
-"""The last file of a checkpoint; a folder without it was cut off and is ignored."""
 # TRL scores every position where there is no Triton, so that shapes stay the same for devices that compile.
 # A CPU does not, and scoring the answers alone halves the time of the tiny model's steps.
 replace_internal(
@@ -42,15 +39,6 @@ replace_internal(
 # What all these libraries have made is never garbage: looking through it, as accelerate does at every run's
 # start, takes a quarter of a second.
 gc.freeze()
-RESUME_FILES = (
-    "optimizer.pt",
-    "optimizer.bin",
-    "pytorch_model_fsdp.bin",
-    "scheduler.pt",
-    "scaler.pt",
-    "rng_state*.pth",
-    "training_args.bin",
-)
 
 
 class ICTrainer(SFTTrainer):
@@ -290,54 +278,8 @@ class Progress(TrainerCallback):
             self.bar.close()
 
 
-def checkpoints(folder: Path) -> dict[int, Path]:
-    """Return the whole checkpoints of a run by step, ascending."""
-    found = {
-        int(path.name.rpartition("-")[2]): path
-        for path in folder.glob("checkpoint-*")
-        if (path / WHOLE).exists()
-    }
-    return dict(sorted(found.items()))
-
-
-def newest(folder: Path) -> str | None:
-    """Return the last whole checkpoint, from which a run resumes."""
-    found = list(checkpoints(folder).values())
-    return str(found[-1]) if found else None
-
-
-def spent(folder: Path) -> float:
-    """Return seconds of training up to the last whole checkpoint, those of earlier tries included."""
-    path = newest(folder)
-    mark = read_json(Path(path) / WHOLE) if path else {}
-    return float(mark.get("seconds", 0.0))
-
-
-def mark_whole(checkpoint: Path, step: int, seconds: float) -> None:
-    """Say that all files of a checkpoint are written, in one step that a kill cannot split."""
-    part = checkpoint / f".{WHOLE}.part"
-    part.write_text(json.dumps({"step": step, "seconds": round(seconds, 1)}), encoding="utf-8")
-    os.replace(part, checkpoint / WHOLE)
-
-
-def strip_older(folder: Path, keep: int) -> None:
-    """Leave only the adapter in all whole checkpoints but the newest `keep`."""
-    for checkpoint in list(checkpoints(folder).values())[:-keep]:
-        for pattern in RESUME_FILES:
-            for path in checkpoint.glob(pattern):
-                path.unlink()
-
-
 def remove_unplanned(folder: Path, settings: Settings) -> None:
     """Remove checkpoints made because memory ran out: seeds and strategies are probed at the same steps."""
     for step, path in checkpoints(folder).items():
         if step % save_steps(settings) and step != settings.steps:
             shutil.rmtree(path)
-
-
-def remove_cut_off(folder: Path) -> None:
-    """Remove checkpoints that a kill cut off in the middle of writing."""
-    whole = set(checkpoints(folder).values())
-    for path in folder.glob("checkpoint-*"):
-        if path not in whole:
-            shutil.rmtree(path, ignore_errors=True)  # another process may be at it

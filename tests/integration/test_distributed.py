@@ -19,8 +19,9 @@ from ccutils.training import trainer as training
 from ccutils.training.plan import Plan
 from ccutils.training.prepare import make_model, prepare_run
 from ccutils.training.run import ic_train
+from ccutils.training.saved import checkpoints
 from ccutils.training.settings import Settings
-from ccutils.training.trainer import accumulation, checkpoints, micro_batch_size
+from ccutils.training.trainer import accumulation, micro_batch_size
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"

@@ -19,7 +19,8 @@ from small import make_plan
 from ccutils.training import trainer as training
 from ccutils.training.plan import Plan
 from ccutils.training.run import ic_train
-from ccutils.training.trainer import ICTrainer, checkpoints
+from ccutils.training.saved import checkpoints
+from ccutils.training.trainer import ICTrainer
 
 STEPS = 12
 

@@ -17,7 +17,7 @@ from ccutils.training.launch import main
 from ccutils.training.plan import Plan
 from ccutils.training.prepare import make_model, predict_memory, prepare_run
 from ccutils.training.run import ic_train
-from ccutils.training.trainer import checkpoints, mark_whole
+from ccutils.training.saved import checkpoints, mark_whole
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 

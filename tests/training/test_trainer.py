@@ -1,6 +1,5 @@
 """IC-Train: the loss by hand, micro-batches, checkpoints, running out of memory (killing: test_resume.py)."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from ccutils.training.trainer import (
     Settings,
     checkpoints,
     make_trainer,
-    remove_cut_off,
-    strip_older,
     train,
 )
 
@@ -150,36 +147,6 @@ def test_a_group_must_divide_what_is_trained_at_a_time(tmp_path: Path) -> None:
         InputError, match="targets_per_context is 3: it must divide what is trained at a time, 8"
     ):
         run(plan, prepare_run(plan), tmp_path)
-
-
-def make_checkpoint(folder: Path, step: int, whole: bool = True) -> Path:
-    path = folder / f"checkpoint-{step}"
-    path.mkdir(parents=True)
-    for name in ("adapter_model.safetensors", "optimizer.pt", "rng_state_0.pth"):
-        (path / name).write_text("x")
-    if whole:
-        training.mark_whole(path, step, 1.5 * step)
-    return path
-
-
-def test_a_checkpoint_without_its_mark_is_none(tmp_path: Path) -> None:
-    for step, whole in ((9, True), (10, True), (100, False)):
-        make_checkpoint(tmp_path, step, whole)
-    assert list(checkpoints(tmp_path)) == [9, 10]
-    assert training.newest(tmp_path) == str(tmp_path / "checkpoint-10")
-    remove_cut_off(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-9"]
-    assert json.loads((tmp_path / "checkpoint-9" / "whole.json").read_text()) == {"step": 9, "seconds": 13.5}
-    assert training.spent(tmp_path) == 15  # those of step 10
-    assert training.spent(tmp_path / "nothing") == 0
-
-
-def test_older_checkpoints_keep_the_adapter_alone(tmp_path: Path) -> None:
-    folders = [make_checkpoint(tmp_path, step) for step in (2, 4, 6)]
-    strip_older(tmp_path, keep=2)
-    assert sorted(p.name for p in folders[0].iterdir()) == ["adapter_model.safetensors", "whole.json"]
-    assert (folders[1] / "optimizer.pt").exists()
-    assert (folders[2] / "rng_state_0.pth").exists()
 
 
 @pytest.mark.parametrize(
