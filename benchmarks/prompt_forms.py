@@ -47,7 +47,9 @@ def forms(template: Template) -> Iterator[tuple[str, Template]]:
 def ask(responder: Responder, questions: QuestionSet, cache: Path, name: str) -> dict[str, float]:
     """Return the mean score by set and number of relevant demonstrations."""
     prompts = responder.prompts(questions)
-    answers = responder.answers(prompts, questions.task.max_new_tokens, None, cache, name)
+    answers = responder.answers(
+        prompts, max_new_tokens=questions.task.max_new_tokens, adapter=None, folder=cache, name=name
+    )
     judged = judge_answers(questions, answers)
     means = judged.groupby(["set", "grade"])["score"].mean()
     tokens = sum(len(p.ids) for p in prompts) / len(prompts)
@@ -56,7 +58,7 @@ def ask(responder: Responder, questions: QuestionSet, cache: Path, name: str) ->
 
 def chosen(task: Task, k: int, n_targets: int) -> QuestionSet:
     """Return questions with nothing, one, and k relevant demonstrations of true labels."""
-    made = make_questions(task, k, SEED, n_targets).only(PLAIN)
+    made = make_questions(task, k, seed=SEED, n_targets=n_targets).only(PLAIN)
     return replace(made, questions=tuple(q for q in made.questions if q.grade in {0, 1, k}))
 
 

@@ -35,9 +35,15 @@ def rows_of(plan: Plan, targets: int) -> pd.DataFrame:
     if not path.exists():
         task = load_task(plan.task, seed=plan.seed, **plan.task_options)
         base = model_path(plan.model, task, plan.cache, make_recipe(plan.recipe, plan.seed))
-        responder = find_responder([], base, plan.cache, plan.quantise, plan.window, plan.chat)
-        questions = make_questions(task, plan.k, plan.seed, targets, plan.similarity)
-        probe_run(plan.run, questions, responder, checkpoints(plan.run.folder), plan.known())
+        responder = find_responder(
+            [], base, plan.cache, quantise=plan.quantise, window=plan.window, chat=plan.chat
+        )
+        questions = make_questions(
+            task, plan.k, seed=plan.seed, n_targets=targets, similarity=plan.similarity
+        )
+        probe_run(
+            plan.run, questions, responder, checkpoints=checkpoints(plan.run.folder), parameters=plan.known()
+        )
     return read_rows([path])
 
 

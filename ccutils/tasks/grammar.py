@@ -126,7 +126,7 @@ def pick(texts: Sequence[str], rng: np.random.Generator) -> str:
     return texts[int(rng.integers(len(texts)))]
 
 
-def other_words(intent: Intent, given: Mapping[str, str], text: str, rng: np.random.Generator) -> str:
+def other_wording(intent: Intent, given: Mapping[str, str], text: str, rng: np.random.Generator) -> str:
     """Say a request of the pool's side otherwise: a wording of any line with the same slots, in any frame.
 
     Returns the text itself where twenty tries find no other.

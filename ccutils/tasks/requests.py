@@ -16,7 +16,7 @@ from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template
 from ccutils.tasks.brackets import Node, labels, parse_form, words_below
-from ccutils.tasks.grammar import Grammar, Intent, draw_request, other_words, read_grammar, short_parse
+from ccutils.tasks.grammar import Grammar, Intent, draw_request, other_wording, read_grammar, short_parse
 from ccutils.tasks.relabel import change_output, change_parse
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import check_sizes, common_words, normalise
@@ -92,7 +92,9 @@ def requests(
             )
         ),
         relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
-        paraphrase=lambda e, strength, rng: other_words(by_name[e.extra["intent"]], fillers(e), e.input, rng),
+        paraphrase=lambda e, strength, rng: other_wording(
+            by_name[e.extra["intent"]], fillers(e), e.input, rng
+        ),
         vocabulary=vocabulary(grammar, answer),
         template=REQUEST_TEMPLATES[answer],
         max_new_tokens=12 if answer == "intent" else 64,

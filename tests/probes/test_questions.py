@@ -260,7 +260,7 @@ def test_what_is_retrieved_is_the_most_similar_of_all_labelled_examples(name: st
     task = load_task(name, seed=2, **SMALL[name])
     examples = [*task.pool, *task.ood_pool]
     index = Index([e.input for e in examples], "bm25")
-    asked = [q for q in make_questions(task, 4, 2, 6).questions if q.kind == RETRIEVED]
+    asked = [q for q in make_questions(task, 4, seed=2, n_targets=6).questions if q.kind == RETRIEVED]
     assert len(asked) == 12
     for q in asked:
         found = index.search([q.target.input], len(examples))

@@ -180,7 +180,7 @@ def test_bins_of_few_answers_have_no_row(topics: QuestionSet) -> None:
 
 def test_a_guess_by_frequency_copies_no_more_than_chance() -> None:
     """Always the commonest label: many a context holds it, and the Copy-score alone calls that copying."""
-    topics = make_questions(load_task("topics", seed=0), 4, 0, 200)
+    topics = make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=200)
     common = max(topics.task.pool, key=lambda e: [p.output for p in topics.task.pool].count(e.output)).output
     rows = rows_of(topics, lambda question: common)
     excess = rows["id", "copy_excess", 0]
