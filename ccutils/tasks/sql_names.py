@@ -12,6 +12,7 @@ from sqlglot.tokenizer_core import TokenType
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
 from ccutils.tasks.sql_metrics import tree_of
+from ccutils.tasks.sql_spaces import close_up
 
 RENAMED = "_renamed"
 """What a changed label puts behind the name of a table or column; no schema has such names."""
@@ -22,6 +23,11 @@ TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|\w+|[^\w\s]|\s
 def bare_token(token: str) -> str:
     """Return a token without the quotes of a name, in lower case; string literals keep theirs."""
     return token[1:-1].lower() if len(token) > 1 and token[0] in '"`[' else token.lower()
+
+
+def plain_name(text: str) -> str:
+    """Return a name in lower case, without what ccutils.tasks.sql_spaces has put between quotes."""
+    return (close_up(text) if text[:1] == text[-1:] == " " else text.strip()).lower()
 
 
 def name_places(sql: str) -> list[tuple[int, int, str]]:
@@ -36,7 +42,7 @@ def name_places(sql: str) -> list[tuple[int, int, str]]:
     own = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     found = []
     for name in tree.find_all(exp.Identifier):
-        parent, text = name.parent, name.this.strip().lower()
+        parent, text = name.parent, plain_name(name.this)
         if "start" not in name.meta or not is_name(name, parent) or (text in own and name.arg_key != "this"):
             continue
         if isinstance(parent, exp.Table) and text in own:
@@ -71,7 +77,7 @@ def by_tokens(sql: str) -> list[tuple[int, int, str]]:
     kinds = (TokenType.VAR, TokenType.IDENTIFIER)
     following = [*(t.text for t in tokens[1:]), ""]
     return [
-        (t.start, t.end + 1, t.text.strip().lower())
+        (t.start, t.end + 1, plain_name(t.text))
         for t, after in zip(tokens, following, strict=True)
         if t.token_type in kinds and after != "("
     ]
@@ -107,21 +113,6 @@ def all_labels(rows: Iterable[Example]) -> list[str]:
     """Return every query as it is, and with each of its names renamed as a changed label has it."""
     made = {(e.output, name) for e in rows for name in e.extra["names"].split("\n")}
     return sorted({sql for sql, _ in made} | {rename_table(sql, name) for sql, name in made if name})
-
-
-def spaced(sql: str) -> str:
-    """Put spaces between all tokens of a query, for tokenizers of whole words; quotes stand alone."""
-    parts = []
-    for token in re.findall(r"<=|>=|<>|!=|==|\|\||\d+\.\d+|" + TOKEN.pattern, sql):
-        parts.append(
-            f"{token[0]} {token[1:-1]} {token[-1]}" if token[0] in "'\"" and len(token) > 1 else token
-        )
-    return " ".join(" ".join(parts).split())
-
-
-def unspaced(sql: str) -> str:
-    """Return a query whose quoted texts have lost the spaces at their edges that `spaced` gave them."""
-    return re.sub(r"(['\"]) ?(.*?) ?\1", r"\1\2\1", sql)
 
 
 def undo(sql: str) -> tuple[str, frozenset[str]]:

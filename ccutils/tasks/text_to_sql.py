@@ -23,11 +23,10 @@ from ccutils.tasks.sql_names import (
     change_name,
     names_used,
     relevant,
-    spaced,
     template,
     undo,
-    unspaced,
 )
+from ccutils.tasks.sql_spaces import BLANK, comes_back, spaced, unspaced
 
 FILES = {
     "train": ("train.jsonl", "train.json", "train_spider.json", "train/train.json"),
@@ -63,9 +62,9 @@ def text_to_sql(
     `databases` is the folder (searched below, too) of <db_id>.sqlite files; by default `path`. `schema` in
     prompts: "names" of tables and columns, "ddl", or "none". `metric` is "execution" (see `semantics`) or
     "exact". `spaces` writes SQL with spaces between all tokens, for tokenizers of whole words (the tiny
-    base's). OOD are whole databases: those of the dev rows alone, else drawn at random until they hold
-    `ood_share` of the rows; with a single database, query templates so drawn. Gold queries that do not run
-    are set aside. Raises InputError for unknown options and unreadable data.
+    base's); see ccutils.tasks.sql_spaces. OOD are whole databases: those of the dev rows alone, else drawn
+    at random until they hold `ood_share` of the rows; with a single database, query templates so drawn. Gold
+    queries that do not run are set aside. Raises InputError for unknown options and unreadable data.
     """
     check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
     for option, value, known in (
@@ -82,7 +81,7 @@ def text_to_sql(
     train, dev = read_queries(path)
     described, unread = describe({record.text("db_id") for record in [*train, *dev]}, files, schema)
     rows, tests = (
-        query_examples(part, files, described=described, unread=unread, report=report)
+        query_examples(part, files, described=described, unread=unread, spaces=spaces, report=report)
         for part in (train, dev)
     )
     if not rows and not tests:
@@ -109,7 +108,7 @@ def text_to_sql(
     draws["ood_pool"] = (pool_size, rng)
     golds: dict[Query, Gold] = {}
     drawn = {
-        name: take_running(sets[name], size, rng=at, report=report, golds=golds)
+        name: take_running(sets[name], size, rng=at, spaces=spaces, report=report, golds=golds)
         for name, (size, at) in draws.items()
     }
     report.warn("")
@@ -120,10 +119,7 @@ def text_to_sql(
         advice=f"give {path} more rows, or another ood_share",
         cause=report.cause(),
     )
-    if spaces:
-        drawn = {name: [replace(e, output=spaced(e.output)) for e in part] for name, part in drawn.items()}
     score = make_sql_score(metric, semantics, spaces, golds)
-    said = [replace(e, output=spaced(e.output)) if spaces else e for e in [*rows, *tests]]
     question = MANY_DATABASES if schema != "none" else ONE_DATABASE
     if single and schema != "none":
         only = next(iter(described.values()))[0]
@@ -140,7 +136,7 @@ def text_to_sql(
         relevant=relevant,
         template=question,
         max_new_tokens=max_new_tokens,
-        vocabulary=[*all_labels(said), *common_words(e.input for e in said)],
+        vocabulary=[*all_labels([*rows, *tests]), *common_words(e.input for e in [*rows, *tests])],
         facts={
             "seed": seed,
             "source": path,
@@ -181,9 +177,12 @@ def query_examples(
     *,
     described: dict[str, tuple[str, frozenset[str]]],
     unread: dict[str, str],
+    spaces: bool,
     report: Report,
 ) -> list[Example]:
-    """Return rows as examples; those without question, SQL or database are set aside."""
+    """Return rows as examples, their SQL with spaces between all tokens if `spaces`; those without question,
+    SQL or database are set aside.
+    """
     made = []
     report.read += len(records)
     for record in records:
@@ -194,6 +193,8 @@ def query_examples(
             report.set_aside(record, "SQL with a comment on one of several lines")
         elif db_id not in described:
             report.set_aside(record, f"db_id {db_id!r} {unread[db_id]}" if db_id else "no db_id")
+        elif spaces and not comes_back(sql):
+            report.set_aside(record, f"SQL that spaces between its tokens would change (a {BLANK} in it?)")
         elif report.usable(record, question, sql, record.text("evidence")):
             schema, names = described[db_id]
             evidence = record.text("evidence")
@@ -206,7 +207,7 @@ def query_examples(
                 "names": "\n".join(sorted(names_used(sql, names))),
                 "place": record.place,
             }
-            made.append(Example(question, sql, db_id, extra))
+            made.append(Example(question, spaced(sql) if spaces else sql, db_id, extra))
     return made
 
 
@@ -215,19 +216,20 @@ def take_running(
     size: int,
     *,
     rng: np.random.Generator,
+    spaces: bool,
     report: Report,
     golds: dict[Query, Gold],
 ) -> list[Example]:
     """Take `size` examples in random order (or all) whose gold query runs; the report is told of the others.
 
-    Queries run only as far as they are needed: those of BIRD can take minutes. Their results are kept in
-    `golds` unless they are large.
+    They run as they will be judged, without what `spaces` has put into quotes, and only as far as they are
+    needed: those of BIRD can take minutes. Their results are kept in `golds` unless they are large.
     """
     order, taken, at = rng.permutation(len(rows)), list[Example](), 0
     while at < len(order) and len(taken) < size:
         batch = [rows[i] for i in order[at : at + size - len(taken)]]
         at += len(batch)
-        queries = [(Path(e.extra["database"]), e.output) for e in batch]
+        queries = [(Path(e.extra["database"]), unspaced(e.output) if spaces else e.output) for e in batch]
         for e, query, gold in zip(batch, queries, run_golds(queries), strict=True):
             found = gold.outcome.rows
             if found is None:
@@ -252,9 +254,10 @@ def make_sql_score(
     judged: dict[tuple[Path, str, str], float] = {}
 
     def score(answers: Sequence[str], rows: Sequence[Example]) -> Scores:
-        given, wanted = [undo(a) for a in answers], [undo(e.output) for e in rows]
-        if spaces:
-            given, wanted = ([(unspaced(sql), names) for sql, names in part] for part in (given, wanted))
+        given, wanted = (
+            [undo(unspaced(sql) if spaces else sql) for sql in part]
+            for part in (answers, (e.output for e in rows))
+        )
         same_names = np.array([g[1] == w[1] for g, w in zip(given, wanted, strict=True)], dtype=np.float64)
         answer_sql, gold_sql = [sql for sql, _ in given], [sql for sql, _ in wanted]
         if metric == "exact":

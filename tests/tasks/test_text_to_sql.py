@@ -23,10 +23,8 @@ from ccutils.tasks.sql_names import (
     names_used,
     relevant,
     rename_table,
-    spaced,
     template,
     undo,
-    unspaced,
 )
 from ccutils.tasks.text_to_sql import make_sql_score, text_to_sql
 
@@ -179,15 +177,6 @@ def test_renaming_and_its_undoing():
     )
     assert undo(rename_table(sql, "city")) == (sql, {"city"})
     assert undo(sql) == (sql, frozenset())
-
-
-def test_spaces_between_all_tokens():
-    sql = "SELECT city.name FROM city WHERE n>=1.5 AND name='new york' AND x<>\"a\";"
-    wide = spaced(sql)
-    assert wide == "SELECT city . name FROM city WHERE n >= 1.5 AND name = ' new york ' AND x <> \" a \" ;"
-    back = "SELECT city . name FROM city WHERE n >= 1.5 AND name = 'new york' AND x <> \"a\" ;"
-    assert unspaced(wide) == back
-    assert unspaced("SELECT ' it") == "SELECT ' it" and unspaced("''") == "''"
 
 
 @real
