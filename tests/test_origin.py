@@ -1,16 +1,34 @@
 """Where a number comes from is told in full."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from ccutils import origin
 from ccutils.origin import describe_origin, describe_processor
 
 
 def test_an_origin_names_code_machine_versions_and_date() -> None:
-    origin = describe_origin()
-    assert set(origin) == {"commit", "processor", "versions", "date"} and all(origin.values())
-    assert "torch " in origin["versions"] and origin["date"].count("-") == 2
+    told = describe_origin()
+    assert set(told) == {"commit", "tree", "command", "processor", "versions", "date"}
+    assert all(told.values())
+    assert "torch " in told["versions"] and told["date"].count("-") == 2
+
+
+def test_an_origin_tells_the_command_of_the_chain_and_a_changed_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CCUTILS_COMMAND", "./reproduce.sh --profile smoke")
+    assert describe_origin()["command"] == "./reproduce.sh --profile smoke"
+    monkeypatch.setattr(origin, "__file__", str(tmp_path / "ccutils" / "origin.py"))
+    assert (origin.read_commit(), origin.describe_tree()) == ("not a git checkout", "not a git checkout")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    assert origin.describe_tree() == "unchanged"
+    (tmp_path / "new").touch()
+    assert origin.describe_tree() == "1 file(s) changed"
 
 
 def test_a_processor_is_told_with_its_vectors_and_what_is_forced(

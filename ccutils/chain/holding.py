@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from ccutils.errors import InputError
+from ccutils.origin import COMMAND
 
 if TYPE_CHECKING:
     import psutil  # type: ignore[import-untyped]  # in functions: help is answered before it is installed
@@ -55,11 +56,16 @@ def write_holder(lock: IO[str]) -> None:
         "process": os.getpid(),
         "machine": platform.node(),
         "since": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "command": shlex.join(["./reproduce.sh", *sys.argv[1:]]),
+        "command": command_line(),
     }
     lock.truncate(0)
     lock.write(json.dumps(holder) + "\n")
     lock.flush()
+
+
+def command_line() -> str:
+    """Return the command that started this process, as a person typed it."""
+    return shlex.join(["./reproduce.sh", *sys.argv[1:]])
 
 
 def describe_holder(lock: IO[str]) -> str:
@@ -74,8 +80,10 @@ def describe_holder(lock: IO[str]) -> str:
 
 
 def mark_processes(folder: Path) -> dict[str, str]:
-    """Return the variables that a process started for a folder is given, so that it is found and ends."""
-    return {FOLDER: str(folder), PARENT: str(os.getpid())}
+    """Return the variables that a process started for a folder is given, so that it is found, ends, and
+    knows by which command it came to be.
+    """
+    return {FOLDER: str(folder), PARENT: str(os.getpid()), COMMAND: command_line()}
 
 
 def end_with_parent() -> None:

@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ccutils.chain.holding import end_with_parent
 from ccutils.chain.profiles import declared_parameters
+from ccutils.private import folders_in, hide_private, in_all_texts
 
 # jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) where that package is there;
 # no schema of a notebook or a chart has one. Without it jsonschema leaves IRIs unchecked.
@@ -51,7 +52,8 @@ def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: 
     start = time.monotonic()
     with log_to(log), heartbeat(job, log, start):
         try:
-            run_papermill(notebook, copy, parameters)
+            with public_copy(copy, parameters, results):
+                run_papermill(notebook, copy, parameters)
         except PapermillExecutionError as error:
             raise failure(error.ename, error.evalue) from error
         except Exception as error:  # the kernel died, the disk is full, the notebook is no notebook
@@ -80,6 +82,23 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
         progress_bar=False,
         extra_arguments=[f"--IPKernelApp.exec_lines={NO_IRIS}"],
     )
+
+
+@contextmanager
+def public_copy(copy: Path, parameters: dict[str, Any], results: Path) -> Iterator[None]:
+    """Take out of an executed notebook, failed or not, what is this machine's: people pass them on.
+
+    Paths in the repository stay right as seen from its notebooks.
+    """
+    try:
+        yield
+    finally:
+        known = folders_in([parameters, str(results)], root="..")
+        with suppress(FileNotFoundError, json.JSONDecodeError):  # there is none, or a full disk cut it off
+            cells = in_all_texts(json.loads(copy.read_text(encoding="utf-8")), hide_private(known))
+            part = copy.with_suffix(".part")
+            part.write_text(json.dumps(cells, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            part.replace(copy)
 
 
 def escaped(path: Path) -> str:

@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from ccutils.errors import InputError
-from ccutils.evaluation.responder import Responder
-from ccutils.origin import describe_origin
+from ccutils.evaluation.responder import Responder, weights_of
+from ccutils.origin import describe_origin, hash_file, hash_texts
 from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import QuestionSet, curve_questions
 from ccutils.probes.scores import measure_judged
 from ccutils.records import Row, Run, read_json, write_rows
-from ccutils.tasks import load_task
+from ccutils.tasks import Task, load_task
 from ccutils.training.plan import Plan
 from ccutils.training.run import ic_train
 from ccutils.training.saved import checkpoints
@@ -39,8 +39,8 @@ def probe_run(
     """Put all questions to the base (step 0) and the last checkpoint, to those between them what curves over
     training need; write the rows to the run's probes.parquet and the judged answers to its questions.parquet.
 
-    Beside them go the parameters, the task's facts, where it comes from, and what was dropped of the
-    prompts or left out.
+    Beside them go the parameters, the task's facts, where it comes from, hashes of data and base included,
+    and what was dropped of the prompts or left out.
     """
     prompts, length = responder.prompts(questions), questions.task.max_new_tokens
     steps = {0: None, **checkpoints}
@@ -65,10 +65,24 @@ def probe_run(
         "demonstrations_dropped": sum(prompt.dropped for prompt in prompts),
         "left_out": dict(questions.left_out),
     }
-    facts = {"facts": dict(questions.task.facts), "probes": counts, "origin": describe_origin()}
+    made_of = {"data": hash_task(questions.task), "base": hash_base(responder.path)}
+    origin = {**describe_origin(), **made_of}
+    facts = {"facts": dict(questions.task.facts), "probes": counts, "origin": origin}
     write_judged(run, judged)
     write_rows(run.folder / "probes.parquet", rows, {**parameters, "seed": run.seed, **facts})
     return Probed(rows, answers)
+
+
+def hash_task(task: Task) -> str:
+    """Return a hash of all examples of a task, set by set."""
+    sets = (task.pool, task.id_test, task.ood_test, task.ood_pool)
+    return hash_texts([[e.input, e.output, e.group] for e in examples] for examples in sets)
+
+
+def hash_base(path: str) -> str:
+    """Return a hash of a base's weights and config, or, of one of the Hub, its commit."""
+    files = sorted([*Path(path).glob("*.safetensors"), *Path(path).glob("config.json")])
+    return hash_texts([file.name, hash_file(file)] for file in files) if files else str(weights_of(path)[0])
 
 
 def write_judged(run: Run, judged: Mapping[int, pd.DataFrame]) -> None:

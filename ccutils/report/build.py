@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from ccutils.errors import InputError
 from ccutils.origin import describe_origin
+from ccutils.private import folders_in, hide_private
 from ccutils.records import read_json
 from ccutils.report import charts
 from ccutils.report.ablations import ablations
@@ -21,6 +22,7 @@ from ccutils.report.hopes import RULES, hopes_html, opening
 from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
 from ccutils.report.paired import find_judged
 from ccutils.report.reference import compare_rows, find_reference, tell_agreement, tell_origin
+from ccutils.report.sources import sources_html
 from ccutils.style import save
 
 
@@ -206,14 +208,19 @@ def reference_html(rows: pd.DataFrame, reference: pd.DataFrame | None) -> list[s
 def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -> Path:
     """Write results/report.html: one page, no network, with figures, hopes, scores and parameters.
 
-    It opens with three sentences and the first figure.
+    It opens with three sentences and the first figure. Of this machine's folders it tells none
+    (`ccutils.private`).
     """
     path = results / "report.html"
     reference = find_reference(results.name)
     hopes = judge_claims(rows, judged=find_judged(results), reference=reference)
     scores = scores_table(usual_rows(rows))
     minimal = [image_html(image) for image in sorted((results / "minimal_model").glob("*.svg"))]
-    first, *others = [figure_html(figure.name, figure.chart, figure.reading) for figure in figures] or [""]
+    drawn = [
+        figure_html(figure.name, figure.chart, figure.reading) + sources_html(results, figure.name)
+        for figure in figures
+    ]
+    first, *others = drawn or [""]
     body = [
         *map(paragraph, opening(rows, scores, hopes)),
         *(paragraph(f"⚠ {sentence}") for sentence in read_mixed(results)),
@@ -221,6 +228,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         heading("What was hoped for, and what came out"),
         paragraph(RULES),
         *hopes_html(hopes),
+        sources_html(results, "tables"),
         heading("Beside the reference"),
         *reference_html(rows, reference),
         heading("Figures"),
@@ -230,8 +238,10 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         paragraph(SCORES_NOTE),
         *map(paragraph, filter(None, [gaps(rows, SCORES), unjudged(rows)])),
         table_html(wide_table(scores)),
+        sources_html(results, "tables"),
         heading("The minimal model"),
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),
+        sources_html(results, "minimal_model"),
         heading("Parameters of the runs"),
         table_html(read_parameters(results)),
         heading("Where this report comes from"),
@@ -239,6 +249,8 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         paragraph(summarise(rows)),
         table_html(read_origin()),
     ]
+    public = hide_private(folders_in([str(results.resolve()), *read_parameters(results)["value"]]))
+    body = [part if part in minimal else public(part) for part in body]  # an image is base64: no path in it
     write_page(path, "In-context and in-weights mixtures by contrastive context sampling", body)
     return path
 

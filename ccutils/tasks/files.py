@@ -81,7 +81,7 @@ class Report:
         reasons = Counter(why for why, _ in self.aside)
         facts: dict[str, str | int | float] = {"rows_read": self.read, "rows_set_aside": len(self.aside)}
         for why, n in reasons.items():
-            places = [place for r, place in self.aside if r == why]
+            places = [short_place(place) for r, place in self.aside if r == why]
             facts[f"set aside: {why}"] = f"{n} rows: {'; '.join(places[:5])}" + (" ..." if n > 5 else "")
         return facts
 
@@ -90,6 +90,15 @@ class Report:
         for name, value in self.facts().items():
             if name.startswith(f"set aside: {kind}"):
                 warnings.warn(f"{name[0].upper()}{name[1:]}: {value}", stacklevel=3)
+
+
+def short_place(place: str) -> str:
+    """Return a row's place without the folders of this machine, as notebooks that are passed on may show it.
+
+    >>> short_place("/home/me/data/train.jsonl, line 3")
+    'train.jsonl, line 3'
+    """
+    return Path(place).name if Path(place).is_absolute() else place
 
 
 def here(path: str | Path) -> Path:

@@ -39,6 +39,16 @@ def test_parameters_and_results_reach_the_notebook(tmp_path: Path) -> None:
     assert "finished a/job" in done.stdout
 
 
+def test_an_executed_notebook_tells_no_folder_of_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").touch()
+    body = f'print("from", results, "{tmp_path}/mine.csv")\nraise KeyError("{tmp_path}/results")'
+    done = run(tmp_path, body)
+    assert done.returncode == 1
+    text = (tmp_path / "results/notebooks/a/job.ipynb").read_text()
+    assert "from results …/mine.csv" in text and "KeyError" in text
+    assert str(tmp_path) not in text
+
+
 def test_bad_input_is_one_sentence_and_status_2(tmp_path: Path) -> None:
     done = run(tmp_path, 'raise InputError("k is 7,\\n above the pool: lower it.")', k=7)
     assert done.returncode == 2

@@ -16,11 +16,12 @@ from small import make_plan
 from ccutils.errors import InputError
 from ccutils.evaluation import responder as probe_answers
 from ccutils.evaluation.responder import Responder
-from ccutils.evaluation.runs import find_or_train, probe_run
+from ccutils.evaluation.runs import find_or_train, hash_task, probe_run
 from ccutils.models import unpacked
 from ccutils.models.base import load_adapter, load_base
 from ccutils.models.generation import answer, answer_each
 from ccutils.models.unpacked import SMALL
+from ccutils.origin import hash_file, hash_texts
 from ccutils.probes.questions import QuestionSet, curve_questions, make_questions
 from ccutils.probes.scores import measure
 from ccutils.records import Run, read_answers
@@ -47,6 +48,11 @@ def test_rows_of_base_and_checkpoints(plan: Plan, questions: QuestionSet, respon
     assert written["probes"]["questions"] == len(questions.questions)
     assert written["probes"]["demonstrations_dropped"] == 0
     assert written["probes"]["left_out"] == questions.left_out
+    told = written["origin"]
+    assert told["commit"] and told["tree"] and told["command"]
+    weights = [Path(responder.path) / name for name in ("config.json", "model.safetensors")]
+    assert told["base"] == hash_texts([path.name, hash_file(path)] for path in weights)
+    assert told["data"] == hash_task(questions.task) != hash_task(load_task("topics", seed=1))
 
 
 def test_curves_over_training_are_the_same_numbers_as_of_all_questions(
