@@ -5,6 +5,7 @@
 # The environment: $CCUTILS_PYTHON if set, an interpreter you answer for; else the active virtual or conda
 # environment if it holds the locked versions; else .venv, made here from the lock.
 set -euo pipefail
+export PYTHONUTF8=1 # paths and texts are UTF-8 in any language setting
 unset CDPATH PYTHONSAFEPATH # cd goes where it is told, and Python finds ccutils in this folder
 script=${BASH_SOURCE[0]}
 while [ -L "$script" ]; do # a link to this file; readlink -f is not everywhere

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from ccutils.chain.holding import end_processes, hold_folder, mark_processes
-from ccutils.chain.job import BAD_INPUT, list_gpus, print_line
+from ccutils.chain.job import BAD_INPUT, KILLED, list_gpus, no_room, print_line
 from ccutils.chain.preflight import check_profile
 from ccutils.chain.profiles import ROOT, Profile, read_profile, to_config
+from ccutils.chain.surroundings import settle
 from ccutils.errors import InputError, nearest
 from ccutils.records import check_results_folder, write_json
 
@@ -27,7 +28,7 @@ PROFILES = ROOT / "profiles"
 STEPS_DONE = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
 UP_TO_DATE = "Nothing to be done"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GRACE = 2.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
+GRACE = 1.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
 
 
 class Parser(argparse.ArgumentParser):
@@ -174,6 +175,19 @@ def plan(log: str) -> str:
     return "\n".join(lines).strip()
 
 
+def cause(status: int, log: str) -> str:
+    """Return why Snakemake failed although no job says why it did; its own words where that is unknown."""
+    if no_room(log):
+        return "The disk of the results folder is full: free some; the same command goes on."
+    if (
+        status < 0
+        or "died with <Signals" in log
+        or re.search(r"non-zero exit (status|code) -?(9|137)\b", log)
+    ):
+        return f"Snakemake or a job was killed, {KILLED}"
+    return f"Snakemake failed:\n{log[-3000:]}"
+
+
 def read_failures(results: Path) -> list[dict[str, str | int]]:
     return [json.loads(path.read_text()) for path in sorted((results / "logs").rglob("*.failed"))]
 
@@ -193,8 +207,10 @@ def run_chain(options: argparse.Namespace) -> int:
     """Check everything, run the chain, tell the outcome. Raises InputError before anything has started."""
     start = time.monotonic()
     profile = read_profile(profile_path(options.profile), options.set)
-    check_profile(profile, dry_run=options.dry_run)
     results = profile.results_folder
+    for sentence in settle(results):
+        print_line(sentence)
+    check_profile(profile, dry_run=options.dry_run)
     check_results_folder(results)
     report = shown(results / "report.html")
     with hold_folder(results) as ended:
@@ -208,7 +224,7 @@ def run_chain(options: argparse.Namespace) -> int:
     if failures:
         return tell_failures(failures, results)
     if status:
-        print_line(f"Snakemake failed:\n{log[-3000:]}")
+        print_line(cause(status, log))
         return 1
     if UP_TO_DATE in log:
         print_line(f"Nothing to do: everything is up to date. The report: {report}")
@@ -263,6 +279,11 @@ def main(arguments: Sequence[str]) -> int:
         return compare_with_reference(options) if options.compare else run_chain(options)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except OSError as error:
+        if not no_room(str(error)):
+            raise
+        print(f"error: the disk is full ({error}): free some; the same command goes on.", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("stopped; the same command goes on from what is finished.", file=sys.stderr)

@@ -21,12 +21,19 @@ from typing import Any
 from ccutils.chain.holding import end_with_parent
 from ccutils.chain.profiles import declared_parameters
 from ccutils.private import folders_in, hide_private, in_all_texts
+from ccutils.records import write_json
 
 # jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) where that package is there;
 # no schema of a notebook or a chart has one. Without it jsonschema leaves IRIs unchecked.
 NO_IRIS = "import sys; sys.modules['rfc3987_syntax'] = None"
 HEARTBEAT = 20.0  # seconds between two lines that say how far a notebook is
 BAD_INPUT = 2
+FULL = ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full")
+"""What the system, and SQLite, say of a disk that is full, whatever library passes it on."""
+KILLED = (
+    "most often for want of memory: end other programs, give fewer --jobs or a smaller micro_batch; the same "
+    "command goes on."
+)
 
 
 class NotebookError(Exception):
@@ -111,15 +118,25 @@ def failure(name: str, message: str) -> NotebookError:
     last = " ".join(message.split())
     if name == "InputError":
         return NotebookError(last, BAD_INPUT)
-    if name == "OSError" and ("No space left" in last or "Read-only file system" in last):
+    if no_room(last):
+        return NotebookError(f"there is no room to write to: {last}; free some.", BAD_INPUT)
+    if name == "OSError" and "Read-only file system" in last:
         return NotebookError(f"the results folder cannot be written to: {last}.", BAD_INPUT)
+    if name == "DeadKernelError":
+        return NotebookError(f"the notebook's process was killed, {KILLED}", 1)
     return NotebookError(f"{name}: {last}", 1)
+
+
+def no_room(message: str) -> bool:
+    """Tell whether an error's message, of any library, is of a disk that is full, or full for this user."""
+    return any(text in message for text in FULL)
 
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Send what papermill logs, the notebook's own output included, to a file."""
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk: told once, below
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("papermill")
     logger.setLevel(logging.INFO)
@@ -222,8 +239,9 @@ def main(arguments: list[str]) -> int:
     except NotebookError as error:
         print_line(f"FAILED   {job}: {error}\n         log: {results / 'logs' / f'{job}.log'}")
         note = results / "logs" / f"{job}.failed"
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps({"job": job, "status": error.status, "message": str(error)}))
+        with suppress(OSError):  # a full disk has no room for it
+            note.parent.mkdir(parents=True, exist_ok=True)
+            write_json(note, {"job": job, "status": error.status, "message": str(error)})
         return error.status
     except KeyboardInterrupt:
         print_line(f"stopped  {job}")

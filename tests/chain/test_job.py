@@ -61,7 +61,7 @@ def test_bad_input_is_one_sentence_and_status_2(tmp_path: Path) -> None:
 def test_a_killed_kernel_is_told_and_status_1(tmp_path: Path) -> None:
     done = run(tmp_path, "import os\nos._exit(9)")
     assert done.returncode == 1
-    assert "FAILED   a/job: DeadKernelError" in done.stdout
+    assert "FAILED   a/job: the notebook's process was killed, most often for want of memory" in done.stdout
     assert "results/logs/a/job.log" in done.stdout
 
 
@@ -71,6 +71,10 @@ def test_a_killed_kernel_is_told_and_status_1(tmp_path: Path) -> None:
         (InputError.__name__, "k is wrong.", 2),
         ("OSError", "[Errno 28] No space left on device: 'x'", 2),
         ("OSError", "[Errno 30] Read-only file system: 'x'", 2),
+        ("SafetensorError", "I/O error: No space left on device (os error 28)", 2),
+        ("OSError", "[Errno 27] File too large", 2),
+        ("OperationalError", "database or disk is full", 2),
+        ("OSError", "[Errno 122] Disk quota exceeded: 'x'", 2),
         ("OSError", "[Errno 5] Input/output error", 1),
         ("KeyError", "'x'", 1),
     ],
