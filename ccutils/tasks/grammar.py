@@ -13,7 +13,7 @@ import yaml
 from ccutils.tasks.brackets import Node
 
 SIDES = ("pool", "test")
-"""Lines and fillers are on one of two sides: an input of a test shares neither with one of a pool."""
+"""Lines and fillers are on one of two sides: an input of a test shares no filler with one of a pool."""
 CHOICE, SLOT = re.compile(r"\(([^()]*)\)"), re.compile(r"\{(?:(\w+):)?(\w+)\}")
 ARTICLE = re.compile(r"\ba(?= [aeioAEIO])")
 SLOT_ORDER = "~"  # begins a line that is an order
@@ -94,10 +94,16 @@ def slots_of(wording: str) -> list[tuple[str, str]]:
     return [(name or kind, kind) for name, kind in SLOT.findall(wording)]
 
 
-def draw_request(grammar: Grammar, intent: Intent, side: str, rng: np.random.Generator) -> Request:
-    """Draw a request of an intent: a line, a wording, fillers (no two alike of one kind), and a frame."""
-    at = int(rng.integers(len(intent.lines[side])))
-    line = intent.lines[side][at]
+def draw_request(
+    grammar: Grammar, intent: Intent, side: str, rng: np.random.Generator, *, lines: str = ""
+) -> Request:
+    """Draw a request of an intent: a line, a wording, fillers (no two alike of one kind), and a frame.
+
+    Fillers are of `side`; so is the line, unless `lines` names the other.
+    """
+    among = intent.lines[lines or side]
+    at = int(rng.integers(len(among)))
+    line = among[at]
     wording = pick(line.wordings, rng)
     given: dict[str, str] = {}
     for name, kind in slots_of(wording):

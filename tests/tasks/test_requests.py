@@ -86,10 +86,11 @@ class TestTask:
         assert list(other.pool) != list(task.pool)
         assert list(other.id_test) == list(task.id_test) and list(other.ood_test) == list(task.ood_test)
 
-    def test_no_input_of_a_test_shares_its_line_or_a_filler_with_a_pool(self, task) -> None:
+    def test_no_input_of_a_test_shares_a_filler_with_a_pool_and_half_share_their_line(self, task) -> None:
         pools, tests = ([*a, *b] for a, b in ((task.pool, task.ood_pool), (task.id_test, task.ood_test)))
-        assert not {e.extra["line"] for e in pools} & {e.extra["line"] for e in tests}
-        used = [{f for e in part for f in fillers(e).values()} for part in (pools, tests)]
+        lines = {e.extra["line"] for e in pools}
+        assert 0.3 < np.mean([e.extra["line"] in lines for e in tests]) < 0.55
+        used = [{f for e in part for f in fillers(e).items()} for part in (pools, tests)]
         assert not used[0] & used[1]
 
     def test_no_test_is_a_near_copy_of_a_pool_input(self, task) -> None:
@@ -112,6 +113,13 @@ class TestTask:
         assert len(counts) == task.facts["intents"] == 40
         common = sorted(counts.values(), reverse=True)
         assert common[0] > 10 * common[-10] and sum(common[:10]) > len(task.pool) / 2
+
+    def test_the_nearest_example_is_relevant_more_often_than_not(self) -> None:
+        """Else no model could go on adapting by retrieved examples, and training on nearest ones misleads."""
+        task = load_task("requests", seed=0)
+        for pool, tests in ((task.pool, task.id_test), (task.ood_pool, task.ood_test)):
+            rows = Index([e.input for e in pool]).search([e.input for e in tests], 1).rows[:, 0]
+            assert np.mean([task.relevant(t, pool[r]) for t, r in zip(tests, rows, strict=True)]) > 0.5
 
     def test_validation_questions_are_other_than_the_tests(self) -> None:
         test, dev = (load_task("requests", seed=0, test_split=split) for split in ("test", "dev"))
@@ -176,7 +184,7 @@ class TestTask:
         ({"ood_domains": ["wether"]}, "wether"),
         ({"ood_domains": []}, "ood_domains"),
         ({"pool_size": 10}, "pool_size is 10"),
-        ({"ood_domains": ["weather"], "n_test": 1000}, "n_test is too large"),
+        ({"ood_domains": ["weather"], "n_test": 20_000}, "n_test is too large"),
         ({"zipf": -1.0}, "zipf"),
         ({"test_split": "train"}, "test_split"),
     ],
