@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+CHECKOUT = Path(__file__).resolve().parents[1]
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.I)
 SECRET = re.compile(r"\bhf_[A-Za-z0-9]{20,}")  # the Hub's tokens, known by their form
 SHORTEST_SECRET = 8  # a shorter value may be any word
@@ -69,11 +69,11 @@ def folders_in(values: Any, root: str = ".") -> dict[str, str]:
 
     For the repository, and so for paths in it, `root` is written.
     """
-    found = {str(ROOT): root}
+    found = {str(CHECKOUT): root}
 
     def look(value: str) -> str:
         path = Path(value)
-        if path.is_absolute() and path.name and not path.is_relative_to(ROOT):
+        if path.is_absolute() and path.name and not path.is_relative_to(CHECKOUT):
             found[value] = path.name
         return value
 

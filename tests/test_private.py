@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ccutils.private import ROOT, folders_in, hide_private, in_all_texts
+from ccutils.private import CHECKOUT, folders_in, hide_private, in_all_texts
 
 
 def test_known_folders_get_their_word_the_deeper_one_first(tmp_path: Path) -> None:
@@ -46,8 +46,12 @@ def test_home_and_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_folders_among_parameters_are_found_and_those_of_the_repository_stay_readable() -> None:
-    values = {"results": str(ROOT / "results/cpu"), "task_options": {"path": "/clinic/patients.csv"}, "k": 3}
+    values = {
+        "results": str(CHECKOUT / "results/cpu"),
+        "task_options": {"path": "/clinic/patients.csv"},
+        "k": 3,
+    }
     known = folders_in(values, root="..")
-    assert known == {str(ROOT): "..", "/clinic/patients.csv": "patients.csv"}
-    changed = in_all_texts({"source": [f"results = '{ROOT}/results/cpu'", 3]}, hide_private(known))
+    assert known == {str(CHECKOUT): "..", "/clinic/patients.csv": "patients.csv"}
+    changed = in_all_texts({"source": [f"results = '{CHECKOUT}/results/cpu'", 3]}, hide_private(known))
     assert changed == {"source": ["results = '../results/cpu'", 3]}

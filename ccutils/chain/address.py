@@ -17,7 +17,7 @@ from ccutils.errors import InputError, command
 
 GITHUB = re.compile(r"(?:https://|git@|ssh://git@)github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$")
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
-CELL = """\
+BADGE_CELL = """\
 import os
 import sys
 
@@ -59,7 +59,7 @@ def badge(name: str, address: str) -> str:
 
 def first_cell(address: str) -> str:
     """Return the source of the cell that every notebook begins with; it does nothing outside Colab."""
-    return CELL.format(address=address, name=slug(address).split("/")[1])
+    return BADGE_CELL.format(address=address, name=slug(address).split("/")[1])
 
 
 def write_address(address: str, root: Path = ROOT) -> list[Path]:

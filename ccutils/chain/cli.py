@@ -28,7 +28,7 @@ PROFILES = ROOT / "profiles"
 STEPS_DONE = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
 UP_TO_DATE = "Nothing to be done"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GRACE = 1.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
+END_GRACE = 1.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
 
 
 class Parser(argparse.ArgumentParser):
@@ -154,7 +154,7 @@ def stop(process: subprocess.Popen[str], folder: Path) -> None:
     """Ask Snakemake and its jobs to end, and kill what is left after a while or at the next interruption."""
     try:
         os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=GRACE)
+        process.communicate(timeout=END_GRACE)
     except (subprocess.TimeoutExpired, ProcessLookupError, KeyboardInterrupt):
         pass  # all the same
     for again in STOPS:
@@ -175,7 +175,7 @@ def plan(log: str) -> str:
     return "\n".join(lines).strip()
 
 
-def cause(status: int, log: str) -> str:
+def failure_cause(status: int, log: str) -> str:
     """Return why Snakemake failed although no job says why it did; its own words where that is unknown."""
     if no_room(log):
         return "The disk of the results folder is full: free some; the same command goes on."
@@ -224,7 +224,7 @@ def run_chain(options: argparse.Namespace) -> int:
     if failures:
         return tell_failures(failures, results)
     if status:
-        print_line(cause(status, log))
+        print_line(failure_cause(status, log))
         return 1
     if UP_TO_DATE in log:
         print_line(f"Nothing to do: everything is up to date. The report: {report}")

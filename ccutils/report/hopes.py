@@ -25,7 +25,7 @@ def hopes_html(table: pd.DataFrame) -> list[str]:
         return [paragraph("None of the strategies that the hopes are about was run.")]
     parts = [paragraph(f"Of {len(table)} hopes: {count_verdicts(table)}."), paragraph(tell_accidents(table))]
     for (task, model), part in table.groupby(["task", "model"], sort=False):
-        parts += [heading(f"{task}, {model}: {count_verdicts(part)}", level=3), table_html(lines(part))]
+        parts += [heading(f"{task}, {model}: {count_verdicts(part)}", level=3), table_html(hope_lines(part))]
     return parts
 
 
@@ -52,7 +52,7 @@ def tell_accidents(table: pd.DataFrame) -> str:
     )
 
 
-def lines(table: pd.DataFrame) -> pd.DataFrame:
+def hope_lines(table: pd.DataFrame) -> pd.DataFrame:
     """Return the hopes of one task as texts to be read, primary ones first."""
     table = table.sort_values("primary", ascending=False, kind="stable")
     changes = zip(table["score"], table["base"], table["value"], strict=True)

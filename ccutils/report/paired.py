@@ -8,7 +8,7 @@ import pandas as pd
 from ccutils.probes.estimates import target_draws
 from ccutils.report.aggregate import Headline
 
-KINDS = {"quality": "plain", "iwl": "plain", "icl": "changed", "empty": "empty", "retrieved": "retrieved"}
+KIND_OF = {"quality": "plain", "iwl": "plain", "icl": "changed", "empty": "empty", "retrieved": "retrieved"}
 SHARES = {"copy": ("copied", "wrong"), "copy_excess": ("excess", "wrong"), "blind": ("copied", "")}
 """Of a probe that is no mean of scores: the column above and the column below the line ('': all answers)."""
 JUDGED_COLUMNS = ["task", "model", "strategy", "variant", "seed", "step", "set", "kind", "grade", "target"]
@@ -56,7 +56,7 @@ def _by_target(
     # The base is the same model whichever strategy's run asked it.
     asked = judged[judged["step"] == step] if strategy == "base" else judged[judged["strategy"] == strategy]
     asked = asked[(asked["step"] == step) & (asked["set"] == score.set) & (asked["grade"] == grade)]
-    asked = asked[asked["kind"] == KINDS.get(score.probe, "plain")].assign(
+    asked = asked[asked["kind"] == KIND_OF.get(score.probe, "plain")].assign(
         excess=lambda table: table["copied"] - table["chance"]
     )
     asked = asked[asked[top].notna()].drop_duplicates("target")

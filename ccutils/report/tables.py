@@ -60,16 +60,16 @@ def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
     title = "Quality of the answer by the target's similarity to its most similar demonstration"
     return (
         f"![{title}: {what}]({to_docs}{picture(profile).name})\n\n*{title}; {what}; "
-        f"{count(final['seed'].nunique(), 'seed')}, {asked} targets a set each; bands: 95% intervals. Made "
-        f"of `reference/{profile}.parquet`, measured on "
+        f"{with_noun(final['seed'].nunique(), 'seed')}, {asked} targets a set each; bands: 95% intervals. "
+        f"Made of `reference/{profile}.parquet`, measured on "
         f"{'; '.join(sorted(set(rows['processor'])))}; none of it is the paper's.*\n"
     )
 
 
-def count(n: int, what: str) -> str:
+def with_noun(n: int, what: str) -> str:
     """Return a number with its noun.
 
-    >>> count(1, "seed"), count(8, "seed")
+    >>> with_noun(1, "seed"), with_noun(8, "seed")
     ('1 seed', '8 seeds')
     """
     return f"{n} {what}{'s' * (n != 1)}"
@@ -100,7 +100,7 @@ def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
     return sorted(path for path in files if any(m.search(path.read_text(encoding="utf-8")) for m in marked))
 
 
-def fill(path: Path) -> str:
+def fill_file(path: Path) -> str:
     """Return a file's text with its tables and figures as the reference rows have them now."""
     to_docs = "" if path.parent.name == "docs" else "docs/"
     return fill_figures(fill_tables(path.read_text(encoding="utf-8")), to_docs)
@@ -115,7 +115,7 @@ def main(arguments: Sequence[str]) -> None:
         shown = FIGURE.findall(path.read_text(encoding="utf-8"))
         for profile in {name for _, name, _ in shown if find_reference(name) is not None}:
             print(f"drawn: {draw_picture(profile)}")
-        path.write_text(fill(path), encoding="utf-8")
+        path.write_text(fill_file(path), encoding="utf-8")
         print(f"written: {path}")
 
 

@@ -12,7 +12,7 @@ BLANK = "␣"
 """A blank within quotes that is not the one between two words."""
 TIGHT = r"''|['\[\],?!]"
 """Marks within quotes that are words of their own, as the tiny base's tokenizer has them."""
-TOKEN = re.compile(
+SQL_TOKEN = re.compile(
     r"""(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
     |(?P<blob>[xX]'[^']*')
     |(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]*\])
@@ -39,7 +39,7 @@ def sql_tokens(sql: str) -> list[str]:
     >>> sql_tokens("SELECT a||' '||b->>'$.c' --c")
     ['SELECT', 'a', '||', "' '", '||', 'b', '->>', "'$.c'"]
     """
-    return [match[0] for match in TOKEN.finditer(sql) if not match["comment"]]
+    return [match[0] for match in SQL_TOKEN.finditer(sql) if not match["comment"]]
 
 
 def spaced(sql: str) -> str:
@@ -49,7 +49,7 @@ def spaced(sql: str) -> str:
     "SELECT a FROM b WHERE c >= .25 AND d LIKE ' % ␣ ' ;"
     """
     parts = []
-    for match in TOKEN.finditer(sql):
+    for match in SQL_TOKEN.finditer(sql):
         token = match[0]
         if match["blob"]:
             parts.append(f"{token[0]} ' {token[2:-1]} '" if token[2:-1] else f"{token[0]} ' '")

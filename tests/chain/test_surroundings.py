@@ -11,7 +11,7 @@ import pytest
 from stub_chain import make_chain
 
 from ccutils.chain import surroundings
-from ccutils.chain.cli import cause
+from ccutils.chain.cli import failure_cause
 from ccutils.chain.surroundings import has_room, settle
 
 ROOT = Path(__file__).parents[2]
@@ -95,4 +95,4 @@ def test_a_full_folder_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_a_failure_that_no_job_explains_is_told_by_its_cause(status: int, log: str, words: str) -> None:
-    assert words in cause(status, log)
+    assert words in failure_cause(status, log)

@@ -24,6 +24,26 @@ VERSIONS = ROOT / "tests" / "support" / "colab-2026-06.txt"
 SMOKE: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())["parameters"]
 
 
+def test_the_notebooks_run_and_no_package_is_changed(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUPYTER_PATH", str(runtime / "jupyter"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    freeze = (str(runtime / "env" / "bin" / "python"), "-m", "pip", "freeze")
+    before = set(done(*freeze).splitlines())
+    said = []
+    for path in NOTEBOOKS:
+        notebook = as_in_colab(path, runtime)
+        where = {"metadata": {"path": str(runtime)}}
+        NotebookClient(notebook, kernel_name="python3", timeout=600, resources=where).execute()
+        (cell,) = [cell for cell in notebook.cells if "colab" in cell.metadata.get("tags", [])]
+        said.append("".join(output.get("text", "") for output in cell.outputs))
+    after = set(done(*freeze).splitlines())
+    assert before <= after
+    added = {line.split("==")[0] for line in after - before}
+    assert {"trl", "bitsandbytes", "faiss-cpu", "vl-convert-python"} <= added and "torch" not in added
+    assert "added " in said[0] and all("nothing had to be added" in text for text in said[1:])
+    assert all(text.count("\n") == 1 and "no package of this runtime was changed" in text for text in said)
+
+
 def done(*command: str) -> str:
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr[-2000:]
@@ -66,23 +86,3 @@ def as_in_colab(path: Path, content: Path) -> Any:
     notebook.cells.insert(last + 1, nbformat.v4.new_code_cell(values))
     notebook.cells.insert(0, nbformat.v4.new_code_cell("import google.colab, numpy, pandas"))
     return notebook
-
-
-def test_the_notebooks_run_and_no_package_is_changed(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JUPYTER_PATH", str(runtime / "jupyter"))
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    freeze = (str(runtime / "env" / "bin" / "python"), "-m", "pip", "freeze")
-    before = set(done(*freeze).splitlines())
-    said = []
-    for path in NOTEBOOKS:
-        notebook = as_in_colab(path, runtime)
-        where = {"metadata": {"path": str(runtime)}}
-        NotebookClient(notebook, kernel_name="python3", timeout=600, resources=where).execute()
-        (cell,) = [cell for cell in notebook.cells if "colab" in cell.metadata.get("tags", [])]
-        said.append("".join(output.get("text", "") for output in cell.outputs))
-    after = set(done(*freeze).splitlines())
-    assert before <= after
-    added = {line.split("==")[0] for line in after - before}
-    assert {"trl", "bitsandbytes", "faiss-cpu", "vl-convert-python"} <= added and "torch" not in added
-    assert "added " in said[0] and all("nothing had to be added" in text for text in said[1:])
-    assert all(text.count("\n") == 1 and "no package of this runtime was changed" in text for text in said)

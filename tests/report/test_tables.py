@@ -7,7 +7,15 @@ import pytest
 from made_up import fabricate
 
 from ccutils.errors import InputError
-from ccutils.report.tables import DOCS_ROOT, FIGURE, fill, fill_figures, fill_tables, marked_files, picture
+from ccutils.report.tables import (
+    DOCS_ROOT,
+    FIGURE,
+    fill_figures,
+    fill_file,
+    fill_tables,
+    marked_files,
+    picture,
+)
 
 TEXT = "before\n<!-- reference: fake -->\nold\n<!-- end of reference -->\nafter\n"
 
@@ -57,4 +65,4 @@ def test_every_figure_that_is_shown_has_its_picture() -> None:
 def test_the_tables_of_the_repository_are_generated(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     again = "run python -m ccutils.report.tables"
-    assert fill(path) == text, f"{path.relative_to(DOCS_ROOT)} differs from the reference rows: {again}"
+    assert fill_file(path) == text, f"{path.relative_to(DOCS_ROOT)} differs from the reference rows: {again}"

@@ -73,7 +73,7 @@ def make_chain(folder: Path) -> Path:
             folder / "notebooks" / f"{name}.ipynb", f'results = "../results/try"\n{parameters}', body
         )
     profile = folder / "stub.yaml"
-    folders = {name: str(folder / name) for name in ("notebooks", "results")}
-    runs = {"tasks": {"topics": {}}, "models": ["tiny"], "strategies": ["random"], "seeds": [[0, 1]]}
-    profile.write_text(json.dumps({**folders, **runs, "parameters": {"k": 4}}))  # JSON is YAML, too
+    folders = "".join(f"{name}: {json.dumps(str(folder / name))}\n" for name in ("notebooks", "results"))
+    runs = "tasks: {topics: {}}\nmodels: [tiny]\nstrategies: [random]\nseeds: [[0, 1]]\nparameters: {k: 4}\n"
+    profile.write_text(folders + runs)  # JSON's quoted text is YAML's, whatever the folder is called
     return profile

@@ -28,6 +28,12 @@ blobs = st.binary(min_size=1, max_size=3).map(lambda data: f"x'{data.hex()}'")
 values = st.one_of(literals, numbers, blobs, st.just("NULL"))
 
 
+def test_what_does_not_come_back_is_known() -> None:
+    assert not comes_back(f"SELECT 'a {BLANK} b'")
+    assert not comes_back("SELECT x ''")  # an alias, which reads as a blob
+    assert unspaced("SELECT ' it") == "SELECT ' it" and unspaced("''") == "''"
+
+
 @pytest.mark.parametrize(
     ("sql", "wide"),
     [
@@ -72,12 +78,6 @@ def test_what_was_spaced_returns_the_same(given: list[str], name: str, data: st.
     assert run(unspaced(spaced(sql))) == run(sql)
     split = tiny().pre_tokenizer.pre_tokenize_str(spaced(sql))
     assert run(unspaced(" ".join(word for word, _ in split))) == run(sql), "as the tiny base writes it"
-
-
-def test_what_does_not_come_back_is_known() -> None:
-    assert not comes_back(f"SELECT 'a {BLANK} b'")
-    assert not comes_back("SELECT x ''")  # an alias, which reads as a blob
-    assert unspaced("SELECT ' it") == "SELECT ' it" and unspaced("''") == "''"
 
 
 def test_quoted_names_are_renamed_in_the_spaced_form() -> None:
