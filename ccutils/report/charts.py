@@ -85,8 +85,13 @@ def _rules(data: pd.DataFrame) -> Any:
     chart = alt.Chart(data).transform_filter("datum.kind === 'baseline'").encode(y="value:Q")
     tooltip = ["name:N", alt.Tooltip("value:Q", format=".3f"), "interval:N"]
     rule = chart.mark_rule(strokeDash=[1, 3], color="#555555").encode(tooltip=tooltip)
-    name = chart.mark_text(align="left", dy=-5, fontSize=9, color="#555555")
-    return alt.layer(rule, name.encode(x=alt.value(4), text="name:N"))
+    names = [  # one at each end, so that they stay apart where the lines do not
+        chart.transform_filter(f"datum.probe === '{probe}'")
+        .mark_text(align=align, dy=-5, fontSize=9, color="#555555")
+        .encode(x=alt.value(x), text="name:N")
+        for probe, align, x in (("retrieved", "left", 4), ("nearest_label", "right", 326))
+    ]
+    return alt.layer(rule, *names)
 
 
 def scores_over_training(rows: pd.DataFrame) -> Any:
