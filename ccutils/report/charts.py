@@ -85,13 +85,12 @@ def _rules(data: pd.DataFrame) -> Any:
     chart = alt.Chart(data).transform_filter("datum.kind === 'baseline'").encode(y="value:Q")
     tooltip = ["name:N", alt.Tooltip("value:Q", format=".3f"), "interval:N"]
     rule = chart.mark_rule(strokeDash=[1, 3], color="#555555").encode(tooltip=tooltip)
-    names = [  # one at each end, so that they stay apart where the lines do not
-        chart.transform_filter(f"datum.probe === '{probe}'")
-        .mark_text(align=align, dy=-5, fontSize=9, color="#555555")
-        .encode(x=alt.value(x), text="name:N")
-        for probe, align, x in (("retrieved", "left", 4), ("nearest_label", "right", 326))
-    ]
-    return alt.layer(rule, *names)
+    # One name at each end, so that they stay apart where the lines do not.
+    text = chart.encode(text="name:N")
+    of = {probe: text.transform_filter(f"datum.probe === '{probe}'") for probe in BASELINES}
+    left = of["retrieved"].mark_text(align="left", dy=-5, fontSize=9, color="#555555")
+    right = of["nearest_label"].mark_text(align="right", dy=-5, fontSize=9, color="#555555")
+    return alt.layer(rule, left.encode(x=alt.value(4)), right.encode(x=alt.value(326)))
 
 
 def scores_over_training(rows: pd.DataFrame) -> Any:
