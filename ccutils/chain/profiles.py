@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ccutils.chain.strict_yaml import check_named, check_names_are_texts, check_once, load_yaml
 from ccutils.errors import InputError, check_kind, check_seeds, from_text, nearest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,7 @@ class Profile:
 
     @property
     def results_folder(self) -> Path:
-        return (ROOT / self.results).resolve()
+        return (ROOT / Path(self.results).expanduser()).resolve()
 
     @property
     def notebooks_folder(self) -> Path:
@@ -81,7 +82,7 @@ def read_profile(path: Path, settings: Iterable[str] = ()) -> Profile:
     import yaml  # here, since the command line must be able to show its help before anything is installed
 
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config = load_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a date 2026-13-45
         raise InputError(f"profile {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(config, dict):
@@ -102,7 +103,9 @@ def parse_setting(text: str) -> tuple[str, Any]:
     if not equals or not name.isidentifier():
         raise InputError(f"--set {text} is not NAME=VALUE: write, for example, --set k=4.")
     try:
-        return name, yaml.safe_load(value)
+        return name, load_yaml(value)
+    except yaml.constructor.ConstructorError as error:
+        raise InputError(f"--set {text}: {error.problem}.") from error
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"--set {text}: its value is not YAML; quote it.") from error
 
@@ -138,15 +141,18 @@ def check_shape(config: Mapping[str, Any], source: str) -> None:
             raise InputError(f"{source}: key {key!r} is unknown{nearest(key, known)}")
     for key, default in {"gpu": False, "results": "results/own", "notebooks": "notebooks"}.items():
         check_kind(f"{source}: {key!r}", config.get(key, default), default)
+        check_named(f"{source}: {key!r}", config.get(key))
     for key in ("tasks", "models", "strategies", "seeds"):
         if not config.get(key):
             raise InputError(f"{source}: key {key!r} is missing or empty.")
     tasks = config["tasks"]
     if not isinstance(tasks, Mapping) or not all(isinstance(t or {}, Mapping) for t in tasks.values()):
         raise InputError(f"{source}: 'tasks' must be a mapping, each task to its own parameters or to {{}}.")
+    check_names_are_texts(f"{source}: 'tasks'", tasks)
     for key in ("models", "strategies"):
         if not isinstance(config[key], list | tuple) or not all(isinstance(v, str) for v in config[key]):
             raise InputError(f"{source}: {key!r} must be a list of names.")
+        check_once(f"{source}: {key!r}", config[key])
     groups = config["seeds"]
     if not isinstance(groups, list | tuple) or not all(isinstance(g, list | tuple) and g for g in groups):
         raise InputError(
@@ -171,6 +177,8 @@ def check_parameters(where: str, given: Mapping[str, Any], known: Mapping[str, A
         if name not in known:
             raise InputError(f"{where}{name}: no notebook has this parameter{nearest(name, known)}")
         values[name] = from_text(value, known[name])
+        if isinstance(value, Mapping):
+            check_names_are_texts(f"{where}{name}", value)
         if name == "targets" and isinstance(value, list):  # one of peft's two forms; the other is a text
             values[name] = ",".join(map(str, value))
         check_kind(f"{where}{name}", values[name], known[name])
@@ -193,7 +201,9 @@ def apply_settings(profile: Profile, settings: Mapping[str, Any]) -> Profile:
     if "strategy" in settings:
         changed = replace(changed, strategies=_names("strategy", settings["strategy"]))
     if "results" in settings:
-        changed = replace(changed, results=_names("results", settings["results"])[0])
+        check_kind("--set results", settings["results"], profile.results)
+        check_named("--set results", settings["results"])
+        changed = replace(changed, results=settings["results"])
     if "seeds" in settings:
         changed = replace(changed, seeds=_groups(profile, settings["seeds"]))
     return changed
@@ -207,7 +217,7 @@ def from_root(value: Any, *, named: bool = False) -> Any:
     nothing.
     """
     if isinstance(value, dict):
-        return {name: from_root(item, named=name.endswith("path")) for name, item in value.items()}
+        return {name: from_root(item, named=str(name).endswith("path")) for name, item in value.items()}
     if not isinstance(value, str) or not (named or "/" in value or Path(value).suffix):
         return value
     path = (ROOT / value).resolve()
@@ -218,6 +228,7 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(v, str) for v in values):
         raise InputError(f"--set {name}: {value!r} is not a name or a list of names.")
+    check_once(f"--set {name}", values)
     return tuple(values)
 
 

@@ -13,6 +13,7 @@ from ccutils.contexts.prompts import Prompter, feature
 from ccutils.contexts.sampler import ContextSampler, Strategy
 from ccutils.errors import InputError, check_count, nearest
 from ccutils.tasks.base import Example, Template
+from ccutils.tasks.tables import check_header, check_utf8
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -157,7 +158,10 @@ def read_examples(rows: Any, input_column: str, output_column: str) -> list[Exam
 
     Raises InputError, with the row's number, for a missing column or a value without text.
     """
-    records: Any = rows.to_dict("records") if hasattr(rows, "itertuples") else rows
+    records: Any = rows
+    if hasattr(rows, "itertuples"):
+        check_header([str(column) for column in rows.columns], "the frame")
+        records = rows.to_dict("records")
     found = []
     for number, row in enumerate(records):
         if isinstance(row, Example):
@@ -176,6 +180,7 @@ def read_examples(rows: Any, input_column: str, output_column: str) -> list[Exam
                     f"row {number} of the examples has {row[column]!r} in column {column!r}: it must be a "
                     "text, leave the row out or write numbers as text."
                 )
+            check_utf8(row[column], f"row {number} of the examples, column {column!r}")
         taken = (input_column, output_column)
         extra = {str(n): v for n, v in row.items() if n not in taken and isinstance(v, str)}
         found.append(Example(row[input_column].strip(), row[output_column].strip(), extra=extra))

@@ -7,7 +7,7 @@ read data, `metrics`, `sql_metrics` and `brackets` judge answers. That MTOP, Tex
 synthetic tasks are used is the paper's; the synthetic ones, splits and labels here are ours. It uses the
 root alone. `base` holds data classes alone; `sql_names` and `databases` are tested in
 tests/tasks/test_text_to_sql.py, `sql_worker` in test_sql.py, `grammar` in test_requests.py, `tables`,
-`splits` and `options` in test_files.py and test_jsonl.py.
+`parquet`, `splits` and `options` in test_files.py and test_jsonl.py.
 """
 
 import importlib

@@ -13,7 +13,12 @@ from ccutils.tasks.hub import is_hub_id
 from ccutils.tasks.sql import check_database
 
 ENDINGS = (".sqlite", ".sqlite3", ".db")
-TABLES = "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite@_%' ESCAPE '@'"
+TABLES = """
+SELECT name, sql FROM sqlite_master
+WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite@_%' ESCAPE '@'
+"""
+SHADOWS = "SELECT name FROM pragma_table_list WHERE type = 'shadow'"
+"""Tables that full-text search keeps for itself; SQLite before 3.37 cannot tell them."""
 
 
 def find_databases(folder: str) -> dict[str, Path]:
@@ -34,7 +39,8 @@ def describe(
     db_ids: set[str], files: dict[str, Path], schema: str
 ) -> tuple[dict[str, tuple[str, frozenset[str]]], dict[str, str]]:
     """Return for each database that can be read: its schema as prompts show it, and its names in lower case;
-    for the others, why they cannot. SQLite's own tables are left out, and names are quoted that need it.
+    for the others, why they cannot. Views count as tables. SQLite's own tables and what it cannot read
+    are left out, and names are quoted that need it.
 
     Raises InputError for a database that is not whole, as `check_database` does.
     """
@@ -48,26 +54,33 @@ def describe(
         try:
             with closing(sqlite3.connect(uri, uri=True)) as c:
                 tables = c.execute(TABLES).fetchall()
-                columns = {
-                    name: [row[1] for row in c.execute("SELECT * FROM pragma_table_info(?)", (name,))]
-                    for name, _ in tables
-                }
+                columns = {name: found for name, _ in tables if (found := columns_of(c, name))}
+                with suppress(sqlite3.Error):
+                    columns = {n: columns[n] for n in columns if (n,) not in set(c.execute(SHADOWS))}
         except sqlite3.Error as error:
             unread[db_id] = f"cannot be read ({reason(error)}): {files[db_id].name}"
             continue
-        if not tables:
+        if not columns:
             unread[db_id] = f"has no table: {files[db_id].name}"
             continue
         text = {
             "names": "; ".join(
                 f"{quoted(table)}({', '.join(map(quoted, names))})" for table, names in columns.items()
             ),
-            "ddl": " ".join(" ".join(sql.split()) + ";" for _, sql in tables if sql),
+            "ddl": " ".join(" ".join(sql.split()) + ";" for name, sql in tables if name in columns),
             "none": "",
         }[schema]
         names = {n.lower() for table, inside in columns.items() for n in (table, *inside)}
         described[db_id] = (text, frozenset(names))
     return described, unread
+
+
+def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
+    """Return the columns of a table or view, generated ones too; none of one that SQLite cannot read."""
+    with suppress(sqlite3.Error):  # a view of a table that is gone, a module that is not there
+        rows = connection.execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (table,)).fetchall()
+        return [name for name, hidden in rows if hidden != 1]  # 1: a virtual table's own
+    return []
 
 
 @lru_cache(maxsize=10_000)

@@ -5,12 +5,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, time
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ccutils.errors import InputError, reason
+from ccutils.tasks.parquet import parquet_rows
 from ccutils.tasks.tables import check_header, comma_rows, tab_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -29,11 +31,34 @@ class Record:
         Line breaks become spaces: in prompts a line break ends an answer.
         """
         for column in columns:
-            value = self.values.get(column)
-            if isinstance(value, str | int | float | Decimal) and str(value).strip() and value == value:
-                lines = (line.strip() for line in str(value).strip().splitlines())
+            value = as_text(self.values.get(column))
+            if value.strip():
+                lines = (line.strip() for line in value.strip().splitlines())
                 return " ".join(line for line in lines if line)
         return ""
+
+    def lacks(self, column: str) -> str:
+        """Say why a column has no text, for a reason to set the row aside."""
+        value = self.values.get(column)
+        kinds = ((list, "a list"), (dict, "an object"), (bytes, "bytes"))
+        for kind, name in kinds:
+            if isinstance(value, kind):
+                return f"{name} in column {column!r}, where a text should be"
+        return f"no text in column {column!r}"
+
+
+def as_text(value: Any) -> str:
+    """Return a value of a cell as text: true and false as JSON has them, dates as ISO 8601 has them.
+
+    '' for None, for a number that is none (NaN), and for what is no single value.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, date | time):
+        return "" if value != value else value.isoformat()  # pandas' NaT is a date that is none
+    if isinstance(value, str | int | float | Decimal) and value == value:
+        return str(value)
+    return ""
 
 
 @dataclass(slots=True)
@@ -49,8 +74,12 @@ class Report:
     def usable(self, record: Record, *texts: str) -> bool:
         """Tell whether the texts can be written as UTF-8; if not, the record is set aside.
 
-        JSON can hold halves of characters, such as "\\ud83d" alone, which end a later step.
+        JSON can hold halves of characters, such as "\\ud83d" alone, which end a later step, and NUL, at which
+        other programs take a text for ended.
         """
+        if any("\0" in text for text in texts):
+            self.set_aside(record, "text with a NUL character")
+            return False
         try:
             "".join(texts).encode()
         except UnicodeEncodeError:
@@ -102,7 +131,9 @@ def short_place(place: str) -> str:
 
 
 def here(path: str | Path) -> Path:
-    """Return a path on this machine, with `~` as the home folder."""
+    """Return a path on this machine, with `~` as the home folder. Raises InputError for no such home."""
+    if "\0" in str(path):
+        raise InputError(f"path {str(path)!r} holds a NUL character: check the path.")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -137,7 +168,8 @@ def require(records: Sequence[Record], columns: Sequence[str], source: str) -> N
     known = sorted({column for record in records for column in record.values})
     for column in columns:
         if column not in known:
-            raise InputError(f"{source} has no column {column!r}: its columns are {', '.join(known)}.")
+            names = ", ".join(known).encode(errors="replace").decode()
+            raise InputError(f"{source} has no column {column!r}: its columns are {names}.")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -246,21 +278,7 @@ def _table(path: Path) -> Iterator[Record]:
 
 
 def _parquet(path: Path) -> Iterator[Record]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    if not path.is_file():
-        raise InputError(f"{path} does not exist: check the path.")
-    try:  # not by pandas, which makes floats of whole numbers where one is missing
-        with parquet.ParquetFile(path) as file:
-            table = file.read()
-        check_header(table.column_names, str(path))
-        rows = table.to_pylist()
-    except InputError:
-        raise
-    except (OSError, ValueError, pa.lib.ArrowException) as error:
-        raise InputError(f"{path} cannot be read as Parquet ({reason(error)}).") from None
-    yield from records_of(rows, str(path))
+    yield from records_of(parquet_rows(path), str(path))
 
 
 def records_of(

@@ -127,7 +127,7 @@ def _examples(records: Sequence[Record], columns: Sequence[str], report: Report)
         values = [record.text(column) for column in columns]
         empty = [column for column, value in zip(columns, values, strict=True) if not value]
         if empty:
-            report.set_aside(record, f"no text in column {empty[0]!r}")
+            report.set_aside(record, record.lacks(empty[0]))
         elif report.usable(record, *values):
             examples.append(Example(values[0], values[1], values[2] if len(values) > 2 else ""))
     return examples

@@ -21,9 +21,13 @@ AT_EDGES = re.compile(
 """The marks of sentences, which make no other input of one."""
 
 
+INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
+"""Marks that nobody sees and that change no word; joiners do, in emoji and in Indic scripts."""
+
+
 def normalise(text: str) -> str:
-    """Return the text without case, width of letters, marks of sentences and repeated spaces: texts equal in
-    this form are near-duplicates.
+    """Return the text without case, width of letters, marks of sentences, repeated spaces and what is
+    invisible: texts equal in this form are near-duplicates.
 
     Signs count, since `2 + 3` is not `2 - 3`, nor C++ C#, nor one emoji another; so do combining marks, with
     which Tamil and Hindi write vowels, and raised digits.
@@ -33,7 +37,7 @@ def normalise(text: str) -> str:
     """
     narrow = "".join(
         unicodedata.normalize("NFKC", c) if unicodedata.decomposition(c)[:6] in ("<wide>", "<narro") else c
-        for c in text
+        for c in text.translate(INVISIBLE)
     )
     folded = " ".join(unicodedata.normalize("NFC", narrow).casefold().split())
     if re.search(r"[^\W\d_]{2}", folded):  # a sentence may end in `7!`, a sum may not lose it

@@ -75,7 +75,7 @@ def by_tokens(sql: str) -> list[tuple[int, int, str]]:
         matches = ((m.start(), m.end(), bare_token(m[0])) for m in TOKEN.finditer(sql))
         return [place for place in matches if re.match(r"\w", place[2])]
     kinds = (TokenType.VAR, TokenType.IDENTIFIER)
-    following = [*(t.text for t in tokens[1:]), ""]
+    following = [*(t.text for t in tokens), ""][1:]
     return [
         (t.start, t.end + 1, plain_name(t.text))
         for t, after in zip(tokens, following, strict=True)

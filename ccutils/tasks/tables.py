@@ -91,3 +91,11 @@ def check_header(header: Sequence[str], source: str) -> None:
     for name, at in zip(header, count(1), strict=False):
         if name and header.index(name) + 1 < at:
             raise InputError(f"{source} names column {name!r} twice: rename one or take it out.")
+
+
+def check_utf8(text: str, where: str) -> None:
+    """Raise InputError for a text with half of a character, which no file can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{where}: text that is not UTF-8, {text[:40]!r}; mend it.") from None

@@ -81,6 +81,13 @@ def test_seeds_stay_one_a_job_where_the_profile_has_them_so(stub: Path) -> None:
         ("task=3", "not a name"),
         ("steps=ten", "--set steps is 'ten' but must be a whole number, such as 10."),
         ("steps=true", "must be a whole number"),
+        ("steps=010", "010 can be read in two ways"),
+        ("steps=1:30", "1:30 can be read in two ways"),
+        ("task_options={a: 1, a: 2}", "the name 'a' stands twice"),
+        ("task_options={5: 1}", "--set task_options: the name 5 is not a text"),
+        ("strategy=[random, random]", "--set strategy holds 'random' twice"),
+        ("results=[a, b]", "--set results is ['a', 'b'] but must be a text"),
+        ("results=''", "--set results is empty"),
         ("p=half", "--set p is 'half' but must be a number, such as 0.5."),
     ],
 )
@@ -105,6 +112,11 @@ def test_set_refuses(stub: Path, setting: str, words: str) -> None:
         ("tasks:", "gpu: maybe\ntasks:", "'gpu' is 'maybe' but must be true or false"),
         ("{k: 4}", "{k: four}", "k is 'four' but must be a whole number"),
         ("{k: 4}", "{k: 4", "cannot be read"),
+        ("{k: 4}", "{k: 4, k: 5}", "the name 'k' stands twice"),
+        ("{k: 4}", "{k: 010}", "010 can be read in two ways"),
+        ("topics:", "yes:", "the name True is not a text"),
+        ("[tiny]", "[tiny, tiny]", "'models' holds 'tiny' twice"),
+        ("results: ", "results: '' #", "'results' is empty"),
     ],
 )
 def test_a_wrong_profile_is_refused_with_its_name(stub: Path, old: str, new: str, words: str) -> None:
@@ -114,6 +126,21 @@ def test_a_wrong_profile_is_refused_with_its_name(stub: Path, old: str, new: str
         read_profile(stub)
     assert words in str(error.value)
     assert str(stub) in str(error.value)
+
+
+def test_what_yaml_reads_in_one_way_is_read(stub: Path) -> None:
+    values = {"k=1_0": 10, "steps=0": 0, "steps=0x1F": 31, "p=0.5": 0.5, "results='010'": "010"}
+    for setting, value in values.items():
+        profile = read_profile(stub, [setting])
+        assert {**profile.overrides, "results": profile.results}[setting.partition("=")[0]] == value
+    merged = stub.read_text().replace("{k: 4}", "{<<: {k: 4}}")
+    stub.write_text(merged)
+    assert read_profile(stub).parameters == {"k": 4}
+
+
+def test_a_results_folder_may_begin_at_home(stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(stub.parent))
+    assert read_profile(stub, ["results=~/own"]).results_folder == (stub.parent / "own").resolve()
 
 
 def test_a_profile_that_is_not_utf8_is_refused(stub: Path) -> None:

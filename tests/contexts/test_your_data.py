@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from small import make_prepared
 
-from ccutils.contexts import FORMATS, ContrastiveContexts
+from ccutils.contexts import FORMATS, ContrastiveContexts, read_examples
 from ccutils.errors import InputError
 from ccutils.training.prepare import PreparedRun
 
@@ -97,6 +97,14 @@ def test_every_format_ends_with_the_answer_alone(form: str) -> None:
 def test_bad_input_is_one_sentence(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         made(**changes)
+
+
+def test_a_frame_that_names_a_column_twice_and_half_a_character_are_refused() -> None:
+    twice = pd.DataFrame([["a", "b", "c"]], columns=["input", "input", "output"])
+    with pytest.raises(InputError, match="the frame names column 'input' twice"):
+        read_examples(twice, "input", "output")
+    with pytest.raises(InputError, match="row 0 of the examples, column 'input': text that is not UTF-8"):
+        read_examples([{"input": "a\ud83d", "output": "A"}], "input", "output")
 
 
 def test_a_format_that_does_not_exist_is_refused() -> None:

@@ -2,6 +2,9 @@
 
 import json
 import re
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -26,17 +29,6 @@ from ccutils.report.build import (
 from ccutils.tasks import load_task
 
 
-class Tags(HTMLParser):
-    """Collects the tags of a page with their attributes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
-
-
 def test_every_figure_is_drawn_for_each_model() -> None:
     rows = fabricate()
     assert [figure.name for figure in draw_figures(rows)] == [
@@ -44,6 +36,31 @@ def test_every_figure_is_drawn_for_each_model() -> None:
     ]
     names = [figure.name for figure in draw_figures(fabricate(models=("org/big", "small")))]
     assert "quality_by_relevance-org--big" in names and "quality_by_relevance-small" in names
+
+
+def test_questions_that_cannot_be_judged_are_counted_in_rows_and_told(tmp_path: Path) -> None:
+    """A gold query that runs no more, as its database has changed since: no score has it, a row counts it."""
+    rows = [
+        {"question": f"{word} {i} ?", "query": f"SELECT {what} FROM city WHERE size >= {i}", "db_id": "w"}
+        for word, what in (("names of", "name"), ("sizes of", "size"), ("how many in", "count(*)"))
+        for i in range(20)
+    ]
+    (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with closing(sqlite3.connect(tmp_path / "w.sqlite")) as connection:
+        connection.executescript("CREATE TABLE city (name TEXT, size INT); INSERT INTO city VALUES ('a', 9);")
+    questions = make_questions(load_task("text_to_sql", seed=0, path=str(tmp_path)), 2, seed=0, n_targets=12)
+    lost = replace(questions.questions[0].expected, output="SELECT name FROM town")
+    changed = [replace(q, expected=lost) if i in (0, 1) else q for i, q in enumerate(questions.questions)]
+    answers = [q.expected.output for q in changed]
+    run = Run(tmp_path / "results", "text_to_sql", "toy", "random", 0)
+    measured = measure(replace(questions, questions=tuple(changed)), answers, run, 1)
+    (found,) = [row for row in measured if row.probe == "unjudged"]
+    of_set = [q for q in changed if q.set == found.set]
+    assert (found.n, found.value) == (len(of_set), pytest.approx(2 / len(of_set)))
+    assert all(row.value == 1 for row in measured if row.probe == "quality")
+    write_rows(run.folder / "probes.parquet", measured, {"k": 2})
+    text = write_report(run.root, find_rows(run.root), []).read_text(encoding="utf-8")
+    assert "2 answers could not be judged and are in none of the numbers (text_to_sql, toy)" in text
 
 
 def test_the_report_is_one_page_that_fetches_nothing(tmp_path: Path) -> None:
@@ -147,3 +164,14 @@ def test_runs_of_different_parameters_are_told(tmp_path: Path) -> None:
     told = read_mixed(tmp_path)
     assert len(told) == 1
     assert told[0].startswith("Task fake, model toy: runs with different k (4, 6) lie in this folder")
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page with their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))

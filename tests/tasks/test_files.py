@@ -1,13 +1,17 @@
 """Reading files: what is wrong, and where, in one sentence."""
 
 import json
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
@@ -201,6 +205,62 @@ def test_numbers_keep_every_digit(tmp_path):
     assert [r.text("n") for r in read_records(tmp_path / "x.parquet")] == ["0", str(2**53 + 1), ""]
 
 
+def test_values_of_parquet_are_the_texts_that_one_would_write(tmp_path):
+    columns = {
+        "f32": pa.array([0.1, None], pa.float32()),
+        "f16": pa.array([0.3, float("nan")], pa.float16()),
+        "u64": pa.array([2**64 - 1, None], pa.uint64()),
+        "decimal": pa.array([Decimal("1.10"), None]),
+        "truth": pa.array([True, False]),
+        "day": pa.array([date(2024, 1, 2), None]),
+        "moment": pa.array([1704164645123456789, None], pa.timestamp("ns")),
+        "clock": pa.array([time(1, 2), None]),
+        "word": pa.array(["x", None]).dictionary_encode(),
+        "list": pa.array([["x"], None]),
+        "bytes": pa.array([b"x", None]),
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "x.parquet")
+    first, second = read_records(tmp_path / "x.parquet")
+    assert [first.text(name) for name in columns] == [
+        "0.1", "0.3", str(2**64 - 1), "1.10", "true", "2024-01-02", "2024-01-02T03:04:05.123456789",
+        "01:02:00", "x", "", "",
+    ]  # fmt: skip
+    assert [name for name in columns if second.text(name)] == ["truth"]
+    assert first.lacks("list") == "a list in column 'list', where a text should be"
+    assert first.lacks("bytes").startswith("bytes in") and second.lacks("word") == "no text in column 'word'"
+
+
+def test_values_of_json_are_the_texts_that_stand_there(tmp_path):
+    path = write(
+        tmp_path, "x.jsonl", '{"a": true, "b": 1.10, "c": {"d": 1}, "e": ["f"], "g": null, "h": -0.0}\n'
+    )
+    (record,) = read_records(path)
+    assert [record.text(name) for name in "abcegh"] == ["true", "1.10", "", "", "", "-0.0"]
+    assert record.lacks("c").startswith("an object in")
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_byte_order_mark_and_ends_of_lines_change_nothing(tmp_path, mark, end):
+    for name, lines in {
+        "x.csv": ["a,b", "1,2"],
+        "x.tsv": ["a\tb", "1\t2"],
+        "x.jsonl": ['{"a": 1, "b": 2}'],
+        "x.json": ["[", '{"a": 1, "b": 2}', "]"],
+    }.items():
+        (tmp_path / name).write_bytes((mark + end.join([*lines, ""])).encode())
+        (record,) = read_records(tmp_path / name)
+        assert [record.text("a"), record.text("b")] == ["1", "2"], name
+
+
+def test_a_name_of_half_a_character_can_be_told(tmp_path):
+    with pytest.raises(InputError, match=r"has no column 'a': its columns are b\?") as told:
+        read_records(write(tmp_path, "x.jsonl", '{"b\\ud83d": 1}\n'), ["a"])
+    str(told.value).encode()
+    with pytest.raises(InputError, match="NUL"):
+        read_records(Path("a\0b.csv"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -209,6 +269,10 @@ def test_numbers_keep_every_digit(tmp_path):
         ("twice.json", '[{"a": 1, "a": 2}]', "entry 1: the name 'a' stands twice"),
         ("twice.csv", "a,b,a\n1,2,3\n", "names column 'a' twice"),
         ("twice.tsv", "a\ta\n1\t2\n", "names column 'a' twice"),
+        ("lead.csv", 'a,b\n "x, y",A\n', "line 2: 3 cells but 2 columns"),
+        ("after.csv", 'a,b\n"x"y,A\n', "line 2: a cell begins with a quote that is not closed"),
+        ("nul.tsv", "a\tb\nx\0\tA\n", "line 2: a NUL byte"),
+        ("comma.jsonl", '{"a": 1},\n', "line 1: broken JSON"),
     ],
 )
 def test_what_is_ambiguous_or_too_deep_is_refused(tmp_path, name, content, said):
@@ -233,11 +297,21 @@ def test_home_and_suffixes_in_capitals(tmp_path, monkeypatch):
         ["great 😀", "great 😡", "great"],
         ["C", "C++", "C#"],
         ["3.5", "35", "3,5", ".5", "5", "-5", "5!", "50%", "$5", "£5"],
+        ["👨‍👩‍👧", "👨👩👧", "👍", "👍🏽", "👍🏿", "🇩🇪", "🇫🇷", "♥️"],
+        ["কি", "ক", "ክ", "கி", "க", "ا", "أ"],
+        ["1,000", "1.000", "½", "1/2", "a–b", "a-b", "->", "=>"],
         ["(2+3)*4", "2+(3*4)", "x²", "x2", "a_b", "a b", "@a", "#a", "a"],
     ],
 )
 def test_signs_make_another_input(texts):
     assert len({normalise(text) for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"), [("é", "e\u0301"), ("a\u00adb", "ab"), ("\u200ba\ufeff", "a"), ("Ａ\u3000b", "A b")]
+)
+def test_what_nobody_sees_makes_no_other_input(text, other):
+    assert normalise(text) == normalise(other)
 
 
 def test_repeats_with_another_label_are_told():

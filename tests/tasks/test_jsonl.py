@@ -92,6 +92,20 @@ def test_rows_that_repeat_a_few_examples_are_told(tmp_path):
         jsonl(seed=0, path=path, **columns())
 
 
+def test_what_is_no_text_is_set_aside_by_what_it_is(tmp_path):
+    odd = [{"text": ["a"], "label": "L0"}, {"text": "a\0b", "label": "L0"}, {"text": "x", "label": {"y": 1}}]
+    with pytest.warns(UserWarning) as told:
+        task = jsonl(seed=0, path=write(tmp_path, [*odd, *rows()]), **columns())
+    assert task.facts["rows_set_aside"] == 3
+    said = "\n".join(str(w.message) for w in told)
+    for number, why in (
+        (1, "A list in column 'text'"),
+        (2, "ext with a NUL"),
+        (3, "An object in column 'label'"),
+    ):
+        assert f"line {number}" in said and why.lower() in said.lower()
+
+
 def test_halves_of_characters_are_set_aside_with_their_line(tmp_path):
     (tmp_path / "x.jsonl").write_text(
         '{"text": "great \\ud83d", "label": "L0"}\n' + "".join(json.dumps(row) + "\n" for row in rows())

@@ -16,6 +16,14 @@ from ccutils.tasks.sql_names import names_used, rename_table, undo
 from ccutils.tasks.sql_spaces import BLANK, close_up, comes_back, show_blanks, spaced, sql_tokens, unspaced
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "geoquery_sql"
+
+
+def test_what_does_not_come_back_is_known() -> None:
+    assert not comes_back(f"SELECT 'a {BLANK} b'")
+    assert not comes_back("SELECT x ''")  # an alias, which reads as a blob
+    assert unspaced("SELECT ' it") == "SELECT ' it" and unspaced("''") == "''"
+
+
 quoted = st.text("ab '\"`[],?!%-+x1\t\u00a0é", max_size=8)
 literals = quoted.map(lambda text: "'" + text.replace("'", "''") + "'")
 columns = quoted.map(lambda text: '"' + text.replace('"', '""') + '"')
@@ -26,12 +34,6 @@ numbers = st.from_regex(
 )
 blobs = st.binary(min_size=1, max_size=3).map(lambda data: f"x'{data.hex()}'")
 values = st.one_of(literals, numbers, blobs, st.just("NULL"))
-
-
-def test_what_does_not_come_back_is_known() -> None:
-    assert not comes_back(f"SELECT 'a {BLANK} b'")
-    assert not comes_back("SELECT x ''")  # an alias, which reads as a blob
-    assert unspaced("SELECT ' it") == "SELECT ' it" and unspaced("''") == "''"
 
 
 @pytest.mark.parametrize(

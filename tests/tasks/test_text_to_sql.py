@@ -349,6 +349,17 @@ def test_schemas_quote_what_needs_it_and_leave_out_what_is_sqlites(tmp_path):
         assert described["a"][1] == {"order", "id", "free meal (%)", "1st"}
 
 
+def test_schemas_have_views_and_generated_columns_and_no_shadow_tables(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as c:
+        c.executescript(
+            "CREATE TABLE t (a INT, twice INT GENERATED ALWAYS AS (a * 2));"
+            "CREATE VIEW v AS SELECT a FROM t; CREATE VIEW lost AS SELECT * FROM gone;"
+            "CREATE VIRTUAL TABLE found USING fts5(body)"
+        )
+    described, unread = describe({"a"}, {"a": tmp_path / "a.sqlite"}, "names")
+    assert described["a"][0] == "t(a, twice); v(a); found(body)" and not unread
+
+
 def test_one_question_to_two_databases_is_two(tmp_path):
     for db_id in ("one", "two", "three"):
         database(tmp_path / f"{db_id}.sqlite")
@@ -410,3 +421,28 @@ def test_renaming_keeps_keywords_and_texts():
     assert undo(sql) == (sql, frozenset())
     wide = 'SELECT " School Name " FROM t'
     assert rename_table(wide, "school name") == 'SELECT " School Name_renamed " FROM t'
+
+
+def test_no_answer_ends_the_judging(tmp_path):
+    """Whatever a model writes, a comment alone or nothing at all, is judged."""
+    path = database(tmp_path / "w.sqlite")
+    goal = question("SELECT name FROM city WHERE population = 1", path)
+    answers = [
+        "",
+        "--",
+        "-- x",
+        "/*",
+        ";",
+        "'",
+        '"',
+        "SELECT",
+        "\0",
+        "SELECT 1\0",
+        "(" * 300,
+        "\u2028",
+        "EXPLAIN SELECT 1",
+    ]
+    for spaces in (False, True):
+        for metric in ("execution", "exact"):
+            judged = make_sql_score(metric, "bird", spaces)(answers, [goal] * len(answers))
+            assert judged.tolist() == [0] * len(answers)

@@ -1,0 +1,47 @@
+"""Rows of Parquet files, numbers and dates as the file has them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ccutils.errors import InputError, reason
+from ccutils.tasks.tables import check_header
+
+if TYPE_CHECKING:
+    from pyarrow import Table
+
+
+def parquet_rows(path: Path) -> list[dict[str, Any]]:
+    """Read a file's rows. Raises InputError for a file that is missing or broken, or names a column twice.
+
+    Not by pandas, which makes floats of whole numbers where one is missing.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: check the path.")
+    try:
+        with parquet.ParquetFile(path) as file:
+            table = file.read()
+        check_header(table.column_names, str(path))
+        rows: list[dict[str, Any]] = shortest_floats(table).to_pylist()
+    except InputError:
+        raise
+    except (OSError, ValueError, pa.lib.ArrowException) as error:
+        raise InputError(f"{path} cannot be read as Parquet ({reason(error)}).") from None
+    return rows
+
+
+def shortest_floats(table: "Table") -> "Table":
+    """Return a table whose floats of 32 and 16 bits are the shortest numbers that they can be read from: 0.1
+    rather than 0.10000000149011612.
+    """
+    import pyarrow as pa
+
+    for i, field in enumerate(table.schema):
+        if pa.types.is_float32(field.type) or pa.types.is_float16(field.type):
+            numbers = table.column(i).to_numpy()
+            valid = table.column(i).is_valid().to_pylist()
+            exact = [float(str(x)) if there else None for x, there in zip(numbers, valid, strict=True)]
+            table = table.set_column(i, field.name, [exact])
+    return table
