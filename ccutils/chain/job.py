@@ -27,6 +27,9 @@ from ccutils.records import write_json
 # no schema of a notebook or a chart has one. Without it jsonschema leaves IRIs unchecked.
 NO_IRIS = "import sys; sys.modules['rfc3987_syntax'] = None"
 HEARTBEAT = 20.0  # seconds between two lines that say how far a notebook is
+STARTS = 3  # tries to bring a kernel up
+START_TIMEOUT = 120  # seconds for each; a machine at its limits was seen to take more than a minute
+NOT_STARTED = ("Kernel died before", "Kernel didn't respond")
 BAD_INPUT = 2
 FULL = ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full")
 """What the system, and SQLite, say of a disk that is full, whatever library passes it on."""
@@ -70,7 +73,11 @@ def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: 
 
 
 def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> None:
-    """Execute in the notebook's own folder, as Jupyter does, with this environment's kernel."""
+    """Execute in the notebook's own folder, as Jupyter does, with this environment's kernel.
+
+    A kernel that does not come up has run nothing and is started again: two that start at once may take the
+    same port, and a clock that jumps ends the wait.
+    """
     sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     import papermill
 
@@ -78,17 +85,24 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # The notebook must import the ccutils beside it and use this interpreter, other kernels or not.
     os.environ |= {"PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1", "TOKENIZERS_PARALLELISM": "false"}
-    papermill.execute_notebook(
-        escaped(notebook),
-        escaped(copy),
-        parameters=parameters,
-        kernel_name="python3",
-        language="python",
-        cwd=str(notebook.parent),
-        log_output=True,
-        progress_bar=False,
-        extra_arguments=[f"--IPKernelApp.exec_lines={NO_IRIS}"],
-    )
+    for start in range(STARTS):
+        try:
+            papermill.execute_notebook(
+                escaped(notebook),
+                escaped(copy),
+                parameters=parameters,
+                kernel_name="python3",
+                language="python",
+                cwd=str(notebook.parent),
+                log_output=True,
+                progress_bar=False,
+                start_timeout=START_TIMEOUT,
+                extra_arguments=[f"--IPKernelApp.exec_lines={NO_IRIS}"],
+            )
+            return
+        except RuntimeError as error:
+            if not str(error).startswith(NOT_STARTED) or start + 1 == STARTS:
+                raise
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """One notebook by papermill: its exit status, its one sentence, its log."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -63,6 +64,29 @@ def test_a_killed_kernel_is_told_and_status_1(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "FAILED   a/job: the notebook's process was killed, most often for want of memory" in done.stdout
     assert "results/logs/a/job.log" in done.stdout
+
+
+def test_a_kernel_that_does_not_come_up_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import papermill
+
+    tries = []
+
+    def execute_notebook(*_: object, **__: object) -> None:
+        tries.append(1)
+        if len(tries) < wanted:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    wanted = 3
+    execute.run_papermill(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {})
+    assert len(tries) == 3
+    wanted = 9
+    with pytest.raises(RuntimeError, match="Kernel died"):
+        execute.run_papermill(tmp_path / "a.ipynb", tmp_path / "b.ipynb", {})
+    assert len(tries) == 6
 
 
 @pytest.mark.parametrize(
