@@ -40,7 +40,7 @@ def load_task(name: str, *, seed: int, **options: Any) -> Task:
 
     >>> task = load_task("topics", seed=0, pool_size=100)
     >>> len(task.pool), len(task.pool[0].input.split())
-    (100, 3)
+    (100, 4)
     """
     name = name.partition("-")[0]
     if name not in TASKS:
