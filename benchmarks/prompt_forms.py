@@ -44,11 +44,15 @@ def forms(template: Template) -> Iterator[tuple[str, Template]]:
     )
 
 
-def ask(responder: Responder, questions: QuestionSet, cache: Path, name: str) -> dict[str, float]:
+def ask(responder: Responder, questions: QuestionSet) -> dict[str, float]:
     """Return the mean score by set and number of relevant demonstrations."""
     prompts = responder.prompts(questions)
     answers = responder.answers(
-        prompts, max_new_tokens=questions.task.max_new_tokens, adapter=None, folder=cache, name=name
+        prompts,
+        max_new_tokens=questions.task.max_new_tokens,
+        adapter=None,
+        folder=responder.cache,
+        name="form",
     )
     judged = judge_answers(questions, answers)
     means = judged.groupby(["set", "grade"])["score"].mean()
@@ -75,13 +79,13 @@ def main() -> None:
     options: dict[str, Any] = {"test_split": "dev"} if given.task == "requests" else {}
     task = load_task(given.task, seed=SEED, **options, **given.options)
     path = model_path(given.model, task, given.results / "cache")
-    rows = []
+    questions, rows = chosen(task, given.k, given.targets), []
+    responder = Responder(path, given.results / "cache", quantise=False, window=2048)  # loads the model once
     for name, template in forms(task.template):
+        asked = replace(questions, task=replace(task, template=template))
         for chat in (False, True):
-            questions = chosen(replace(task, template=template), given.k, given.targets)
-            responder = Responder(path, given.results / "cache", quantise=False, window=2048, chat=chat)
-            form = f"{name}, chat" if chat else name
-            rows.append({"form": form, **ask(responder, questions, given.results, "form")})
+            responder.chat = chat
+            rows.append({"form": f"{name}, chat" if chat else name, **ask(responder, asked)})
     print(
         f"{given.task}, {given.model}, k = {given.k}, {given.targets} targets a set, seed {SEED}; "
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; torch {version('torch')}, "

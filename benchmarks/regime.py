@@ -4,7 +4,7 @@ python benchmarks/regime.py topics --steps 250 800 --rate 1e-3 2e-3 --rank 16 --
 
 Trains random and contrastive contexts at each combination, on bases of validation seeds (100 and above, never
 one that is reported), asks the last step, and prints a table: what the weights know, what only the context
-knows, both as shares of what `random` and the base have. What FOLDER has is not trained again.
+knows, beside the base. What FOLDER has is not trained again.
 """
 
 import argparse
@@ -21,11 +21,18 @@ from ccutils.evaluation import find_responder, probe_run
 from ccutils.models import make_recipe, model_path
 from ccutils.probes import make_questions
 from ccutils.records import read_rows
+from ccutils.report.aggregate import IWL, KNOWN, NOVEL, OVERRIDE, Headline
 from ccutils.tasks import load_task
-from ccutils.training import Plan, Settings, ic_train
-from ccutils.training.trainer import checkpoints
+from ccutils.training import Plan, Settings, checkpoints, ic_train
 
 STRATEGIES = ("random", "contrastive")
+COLUMNS = {
+    "knows": IWL,
+    "id1": KNOWN,
+    "novel": NOVEL,
+    "override": OVERRIDE,
+    "blind": Headline("blind copying ID, 1 relevant", "blind", "id", 1),
+}
 
 
 def rows_of(plan: Plan, targets: int) -> pd.DataFrame:
@@ -45,23 +52,6 @@ def rows_of(plan: Plan, targets: int) -> pd.DataFrame:
             plan.run, questions, responder, checkpoints=checkpoints(plan.run.folder), parameters=plan.known()
         )
     return read_rows([path])
-
-
-def value(rows: pd.DataFrame, of: str, probe: str, grade: float) -> float:
-    """Return one score of a run's first or last step."""
-    found = rows[(rows["set"] == of) & (rows["probe"] == probe) & (rows["grade"] == grade)]
-    return float(found["value"].iloc[0]) if len(found) else float("nan")
-
-
-def scores(rows: pd.DataFrame) -> dict[str, float]:
-    """Return the scores that tell of weights and of context."""
-    return {
-        "knows": value(rows, "id", "iwl", 0),
-        "id1": value(rows, "id", "quality", 1),
-        "novel": value(rows, "ood", "quality", 1),
-        "override": value(rows, "id", "icl", 1),
-        "blind": value(rows, "id", "blind", 1),
-    }
 
 
 def main() -> None:
@@ -86,6 +76,7 @@ def main() -> None:
     ):
         regime = {"steps": steps, "rate": rate, "rank": rank, "batch": batch, "pool": pool}
         folder = given.results / ",".join(f"{name}={v:g}" for name, v in regime.items())
+        share_cache(given.results / "cache", folder)
         for strategy, seed in itertools.product(given.strategies, given.seeds):
             plan = Plan(
                 task=given.task,
@@ -97,10 +88,12 @@ def main() -> None:
                 task_options={"pool_size": pool},
                 settings=Settings(steps=steps, batch=batch, learning_rate=rate, n_checkpoints=1),
             )
-            share_cache(given.results / "cache", folder)
             rows = rows_of(plan, given.targets)
             for name, at in (("base", 0), (strategy, rows["step"].max())):
-                lines.append({**regime, "strategy": name, "seed": seed, **scores(rows[rows["step"] == at])})
+                scores = {
+                    c: float(s.of(rows[rows["step"] == at])["value"].mean()) for c, s in COLUMNS.items()
+                }
+                lines.append({**regime, "strategy": name, "seed": seed, **scores})
             print(pd.DataFrame(lines[-1:]).to_string(header=len(lines) == 2, index=False), flush=True)
     table = pd.DataFrame(lines).drop_duplicates()
     mean = table.groupby(["steps", "rate", "rank", "batch", "pool", "strategy"], sort=False).mean()
