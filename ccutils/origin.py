@@ -59,10 +59,15 @@ def ask_git(*command: str) -> str | None:
     return done.stdout.strip()
 
 
-def hash_file(path: Path) -> str:
-    """Return the first half of a file's SHA-256, in hexadecimal digits."""
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Return the first half of a file's checksum."""
+    return checksum(path)[:32]
 
 
 def hash_texts(texts: Iterable[Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[1]
 SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.I)
 SECRET = re.compile(r"\bhf_[A-Za-z0-9]{20,}")  # the Hub's tokens, known by their form
+NAME_ENDS = r"(?![\w-]|\.\w)"  # what was matched is not the beginning of another name
 SHORTEST_SECRET = 8  # a shorter value may be any word
 ABSOLUTE = re.compile(r"(?<![\w:/.~<])(?:/[^\s/'\"<>|,;:()\[\]{}\\&]+){2,}")
 """A path from the root folder of at least two names: not the end of a URL, nor of an HTML element."""
@@ -27,9 +28,9 @@ def hide_private(known: Mapping[str, str]) -> Callable[[str], str]:
     secrets = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
     secrets = [value for value in secrets if len(value) >= SHORTEST_SECRET]
     words = {folder.rstrip("/"): word for folder, word in known.items() if folder.rstrip("/")}
-    folders = _any_of(words, r"(?![\w-]|\.\w)")  # not the beginning of another name
+    folders = _any_of(words, NAME_ENDS)
     home = os.environ.get("HOME", "").rstrip("/")
-    at_home, hidden = _any_of([home] if home else [], r"(?![\w-]|\.\w)"), _any_of(secrets, "")
+    at_home, hidden = _any_of([home] if home else [], NAME_ENDS), _any_of(secrets, "")
 
     def public(text: str) -> str:
         text = folders.sub(lambda found: words[found[0]], text)

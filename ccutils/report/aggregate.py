@@ -193,6 +193,15 @@ def write_number(value: float, low: float, high: float) -> str:
     return f"{value:.2f} ({low:.2f}{between}{high:.2f})"
 
 
+def with_noun(n: int, what: str) -> str:
+    """Return a number with its noun.
+
+    >>> with_noun(1, "seed"), with_noun(8, "seed")
+    ('1 seed', '8 seeds')
+    """
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
     """Lay `scores_table` out for reading: a line for each strategy, a column for each score."""
     text = list(map(write_number, table["value"], table["low"], table["high"]))

@@ -215,6 +215,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
     reference = find_reference(results.name)
     hopes = judge_claims(rows, judged=find_judged(results), reference=reference)
     scores = scores_table(usual_rows(rows))
+    parameters, tables = read_parameters(results), sources_html(results, "tables")
     minimal = [image_html(image) for image in sorted((results / "minimal_model").glob("*.svg"))]
     drawn = [
         figure_html(figure.name, figure.chart, figure.reading) + sources_html(results, figure.name)
@@ -228,7 +229,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         heading("What was hoped for, and what came out"),
         paragraph(RULES),
         *hopes_html(hopes),
-        sources_html(results, "tables"),
+        tables,
         heading("Beside the reference"),
         *reference_html(rows, reference),
         heading("Figures"),
@@ -238,18 +239,18 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         paragraph(SCORES_NOTE),
         *map(paragraph, filter(None, [gaps(rows, SCORES), unjudged(rows)])),
         table_html(wide_table(scores)),
-        sources_html(results, "tables"),
+        tables,
         heading("The minimal model"),
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),
         sources_html(results, "minimal_model"),
         heading("Parameters of the runs"),
-        table_html(read_parameters(results)),
+        table_html(parameters),
         heading("Where this report comes from"),
         paragraph(INTRODUCTION),
         paragraph(summarise(rows)),
         table_html(read_origin()),
     ]
-    public = hide_private(folders_in([str(results.resolve()), *read_parameters(results)["value"]]))
+    public = hide_private(folders_in([str(results.resolve()), *parameters["value"]]))
     body = [part if part in minimal else public(part) for part in body]  # an image is base64: no path in it
     write_page(path, "In-context and in-weights mixtures by contrastive context sampling", body)
     return path

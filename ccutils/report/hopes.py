@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from ccutils.report.aggregate import IWL, KNOWN
+from ccutils.report.aggregate import IWL, KNOWN, with_noun
 from ccutils.report.claims import CAME_OUT, DID_NOT, LEVEL, VERDICTS
 from ccutils.report.page import heading, paragraph, table_html
 
@@ -86,10 +86,9 @@ def opening(rows: pd.DataFrame, scores: pd.DataFrame, hopes: pd.DataFrame) -> li
     names = {
         column: ", ".join(map(str, sorted(set(rows[column])))) for column in ("task", "model", "strategy")
     }
-    seeds = rows["seed"].nunique()
     run = (
         f"{names['model']} was fine-tuned on {names['task']} with its contexts drawn by {names['strategy']}, "
-        f"{seeds} seed{'s' if seeds > 1 else ''} each, and asked before, on the way and after."
+        f"{with_noun(rows['seed'].nunique(), 'seed')} each, and asked before, on the way and after."
     )
     verdicts = (
         f"Of {len(hopes)} hopes, each a rule set beforehand: {count_verdicts(hopes)}." if len(hopes) else ""

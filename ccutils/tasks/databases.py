@@ -56,7 +56,8 @@ def describe(
                 tables = c.execute(TABLES).fetchall()
                 columns = {name: found for name, _ in tables if (found := columns_of(c, name))}
                 with suppress(sqlite3.Error):
-                    columns = {n: columns[n] for n in columns if (n,) not in set(c.execute(SHADOWS))}
+                    shadows = {name for (name,) in c.execute(SHADOWS)}
+                    columns = {name: found for name, found in columns.items() if name not in shadows}
         except sqlite3.Error as error:
             unread[db_id] = f"cannot be read ({reason(error)}): {files[db_id].name}"
             continue

@@ -13,7 +13,7 @@ from typing import Any
 
 from ccutils.errors import InputError, reason
 from ccutils.tasks.parquet import parquet_rows
-from ccutils.tasks.tables import check_header, comma_rows, tab_rows
+from ccutils.tasks.tables import check_header, comma_rows, is_utf8, tab_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 
@@ -80,9 +80,7 @@ class Report:
         if any("\0" in text for text in texts):
             self.set_aside(record, "text with a NUL character")
             return False
-        try:
-            "".join(texts).encode()
-        except UnicodeEncodeError:
+        if not all(map(is_utf8, texts)):
             self.set_aside(record, "text that is not UTF-8")
             return False
         return True

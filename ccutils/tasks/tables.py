@@ -95,7 +95,14 @@ def check_header(header: Sequence[str], source: str) -> None:
 
 def check_utf8(text: str, where: str) -> None:
     """Raise InputError for a text with half of a character, which no file can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{where}: text that is not UTF-8, {text[:40]!r}; mend it.") from None
+    if not is_utf8(text):
+        raise InputError(f"{where}: text that is not UTF-8, {text[:40]!r}; mend it.")
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether a text can be written as UTF-8: JSON can hold halves of characters.
+
+    >>> is_utf8("caf\u00e9"), is_utf8("\\ud83d")
+    (True, False)
+    """
+    return text == text.encode("utf-8", "ignore").decode()

@@ -1,11 +1,9 @@
 """The checkpoints of a run on disk: which are whole, what they are kept for, how long they took."""
 
-import json
-import os
 import shutil
 from pathlib import Path
 
-from ccutils.records import read_json
+from ccutils.records import read_json, write_json
 
 WHOLE = "whole.json"
 """The last file of a checkpoint; a folder without it was cut off and is ignored."""
@@ -45,9 +43,7 @@ def spent(folder: Path) -> float:
 
 def mark_whole(checkpoint: Path, step: int, seconds: float) -> None:
     """Say that all files of a checkpoint are written, in one step that a kill cannot split."""
-    part = checkpoint / f".{WHOLE}.part"
-    part.write_text(json.dumps({"step": step, "seconds": round(seconds, 1)}), encoding="utf-8")
-    os.replace(part, checkpoint / WHOLE)
+    write_json(checkpoint / WHOLE, {"step": step, "seconds": round(seconds, 1)})
 
 
 def strip_older(folder: Path, keep: int) -> None:
