@@ -7,15 +7,18 @@ anything is installed.
 import argparse
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
+import re
+import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from ccutils.chain.announce import Watch, how_to_go_on, where_to_look
+from ccutils.chain.estimate import find_speed
 from ccutils.chain.holding import end_processes, hold_folder, mark_processes
 from ccutils.chain.job import BAD_INPUT, KILLED, list_gpus, no_room, print_line
 from ccutils.chain.preflight import check_profile
@@ -25,7 +28,6 @@ from ccutils.errors import InputError, nearest
 from ccutils.records import check_results_folder, write_json
 
 PROFILES = ROOT / "profiles"
-STEPS_DONE = re.compile(r"\d+ of \d+ steps \(\d+%\) done")
 UP_TO_DATE = "Nothing to be done"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END_GRACE = 1.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
@@ -47,7 +49,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Set up, run every notebook of the chain, regenerate every figure.\n"
         "`./reproduce.sh test [pytest's options]` sets up and runs the checks and tests instead, "
-        "`./reproduce.sh test slow` the slow tests.",
+        "`./reproduce.sh test slow` the slow tests, `./reproduce.sh docs` the pages of a finished run.",
         epilog="examples:\n"
         "  ./reproduce.sh                               the embedded default, on the CPU\n"
         "  ./reproduce.sh --dry-run                     what would run, and why\n"
@@ -67,6 +69,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "--jobs", type=count, help="notebooks at once, sharing the cores (default: one a core)"
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would run")
+    parser.add_argument("--open", action="store_true", help="open the report in a browser when it is done")
     parser.add_argument(
         "--compare",
         action="store_true",
@@ -81,6 +84,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "replace the profile's; may be repeated",
     )
     options = parser.parse_args(arguments)
+    options.given = [text for text in arguments if text not in ("--open", "--dry-run")]
     profile_path(options.profile)
     return options
 
@@ -128,6 +132,7 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     config, lines = folder / ".snakemake" / "profile.json", []
     write_json(config, {**to_config(profile), "threads": options.cores // jobs})
+    watch = Watch(profile, jobs, find_speed(folder, options.cores // jobs))
     process = subprocess.Popen(
         snakemake_command(profile, options, config),
         stdout=subprocess.PIPE if options.dry_run else None,
@@ -142,8 +147,8 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
     try:
         for line in stream:
             lines.append(line)
-            if STEPS_DONE.match(line):
-                print_line(line.strip())
+            for told in watch.read(line):
+                print_line(told)
         return process.wait(), "".join(lines)
     except KeyboardInterrupt:
         stop(process, folder)
@@ -232,6 +237,9 @@ def run_chain(options: argparse.Namespace) -> int:
         print_line(plan(log))
     else:
         print_line(f"Done in {time.monotonic() - start:.0f} s. The report: {report}")
+        print_line("\n".join(where_to_look(shown(results), report, options.given)))
+    if options.open and not options.dry_run:
+        webbrowser.open((results / "report.html").as_uri())
     return 0
 
 
@@ -286,7 +294,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: the disk is full ({error}): free some; the same command goes on.", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from what is finished.", file=sys.stderr)
+        print(how_to_go_on(arguments), file=sys.stderr)
         return 130
 
 
