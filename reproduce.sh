@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Set up once, then run the chain (ccutils/chain/cli.py) or, as `./reproduce.sh test`, the checks and tests;
-# as `./reproduce.sh test slow` the tests that are too slow for every day.
+# as `./reproduce.sh test slow` the tests that are too slow for every day; as `./reproduce.sh docs` build the
+# pages of a finished run (ccutils/chain/site.py).
 #
 # The environment: $CCUTILS_PYTHON if set, an interpreter you answer for; else the active virtual or conda
 # environment if it holds the locked versions; else .venv, made here from the lock.
@@ -134,6 +135,11 @@ if [ "${1:-}" = test ]; then
     fi
     run_tests "$@"
     exit
+fi
+if [ "${1:-}" = docs ]; then
+    shift
+    environment requirements-dev.lock
+    exec "$PYTHON" -m ccutils.chain.site "$@"
 fi
 # Help, a wrong option or profile: answered before anything is installed.
 python=${CCUTILS_PYTHON:-$(find_python)}

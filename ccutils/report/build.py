@@ -1,7 +1,7 @@
 """The report of a results folder: every figure drawn and saved, and one page that holds them all, offline."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,18 @@ READINGS = {
     ),
 }
 
+DRAWN: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "quality_by_similarity": charts.quality_by_similarity,
+    "quality_by_relevance": charts.quality_by_relevance,
+    "scores_over_training": charts.scores_over_training,
+    "frontier": frontier,
+    "scores_at_the_end": charts.scores_chart,
+    "ablations": ablations,
+    "context_structure": charts.context_structure,
+}
+"""What draws each figure: from rows, but the last from the drawn contexts."""
+OF_A_MODEL = tuple(DRAWN)[:-2]
+
 
 def draw_figures(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> list[Figure]:
     """Return every figure of the rows, one for each model, and that of the drawn contexts if given.
@@ -103,15 +115,8 @@ def draw_figures(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> li
     figures = []
     for model, part in usual_rows(rows).groupby("model"):
         suffix = "" if rows["model"].nunique() == 1 else "-" + str(model).strip("/").replace("/", "--")
-        kinds = {
-            "quality_by_similarity": charts.quality_by_similarity,
-            "quality_by_relevance": charts.quality_by_relevance,
-            "scores_over_training": charts.scores_over_training,
-            "frontier": frontier,
-            "scores_at_the_end": charts.scores_chart,
-        }
-        for name, make in kinds.items():
-            figures.append(Figure(name + suffix, make(part), READINGS[name]))
+        for name in OF_A_MODEL:
+            figures.append(Figure(name + suffix, DRAWN[name](part), READINGS[name]))
     if (rows["variant"] != "").any():
         figures.append(Figure("ablations", ablations(rows), READINGS["ablations"]))
     if contexts is not None:

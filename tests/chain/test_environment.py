@@ -27,7 +27,7 @@ LOCK, DEV_LOCK = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
     ("dependencies", "lock"),
     [
         (ALL, LOCK),
-        (ALL + EXTRAS["dev"], DEV_LOCK),
+        (ALL + EXTRAS["dev"] + EXTRAS["docs"], DEV_LOCK),
     ],
 )
 def test_locks_hold_what_pyproject_asks_for(dependencies: list[str], lock: Path) -> None:
@@ -94,7 +94,7 @@ def test_environment_yml_installs_the_lock() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    declared = ALL + EXTRAS["comet"] + EXTRAS["sentence-transformers"]
+    declared = ALL + EXTRAS["comet"] + EXTRAS["sentence-transformers"] + EXTRAS["docs"]
     names = {canonicalize_name(Requirement(text).name) for text in declared}
     of_module = {**packages_distributions(), "comet": ["unbabel-comet"]}
     for path in sorted((ROOT / "ccutils").rglob("*.py")):

@@ -1,0 +1,56 @@
+"""How Sphinx builds the pages, once ccutils.chain.site has laid their sources out: `./reproduce.sh docs`."""
+
+import sys
+from pathlib import Path
+
+from latex2mathml.converter import convert
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+project = "Contrastive contexts"
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+html_theme = "furo"
+html_title = project
+html_show_copyright = False
+html_copy_source = False
+exclude_patterns = ["docs/conf.py"]
+
+# Notebooks come executed. Sliders of theirs need a kernel: the pages hold the pictures that were drawn.
+nb_execution_mode = "off"
+nb_ipywidgets_js: dict[str, dict[str, str]] = {}
+nb_output_stderr = "remove"
+nb_merge_streams = True
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
+# Docstrings are plain English: a name between single backticks is code.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_preserve_defaults = True
+suppress_warnings = ["docutils", "misc.highlighting_failure", "mystnb.unknown_mime_type", "myst.header"]
+
+html_math_renderer = "mathml"
+
+
+def inline_math(translator, node) -> None:
+    translator.body.append(convert(node.astext()))
+
+
+def block_math(translator, node) -> None:
+    translator.body.append(f'<div class="math">{convert(node.astext(), display="block")}</div>')
+
+
+def skip_rest(write):
+    """Return a visitor that writes a node and leaves its children out."""
+    from docutils.nodes import SkipNode
+
+    def visit(translator, node) -> None:
+        write(translator, node)
+        raise SkipNode
+
+    return visit
+
+
+def setup(app) -> None:
+    """Write formulas as MathML, which browsers draw by themselves: pages are read without a network."""
+    app.add_html_math_renderer("mathml", (skip_rest(inline_math), None), (skip_rest(block_math), None))
