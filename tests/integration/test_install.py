@@ -1,10 +1,14 @@
-"""The wheel, installed into clean environments: the core works without torch, at its lowest versions too."""
+"""The wheel and environment.yml in clean environments: the core works without torch.
+
+Of environment.yml what pip installs is tried, with the Python at hand; conda's own solver is not.
+"""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 CORE = """
@@ -40,6 +44,18 @@ def test_the_core_works_where_only_the_wheel_is_installed(
     assert "torch" not in installed and "contrastive-context" in installed
 
 
+def test_what_environment_yml_gives_pip_installs_the_locked_versions(copy: Path, tmp_path: Path) -> None:
+    asked = yaml.safe_load((copy / "environment.yml").read_text())["dependencies"]
+    (by_pip,) = [item["pip"] for item in asked if isinstance(item, dict)]
+    done(sys.executable, "-m", "venv", str(tmp_path / "conda"), cwd=tmp_path)
+    python = str(tmp_path / "conda" / "bin" / "python")
+    (tmp_path / "by-pip.txt").write_text(
+        "\n".join(by_pip).replace("-r ", f"-r {copy}/")
+    )  # as conda writes it
+    done(python, "-m", "pip", "install", "--quiet", "-r", str(tmp_path / "by-pip.txt"), cwd=copy)
+    done(python, "-m", "ccutils.chain.environment", str(copy / "requirements.lock"), cwd=tmp_path)
+
+
 def done(*command: str, cwd: Path) -> str:
     found = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr[-2000:]
@@ -47,12 +63,18 @@ def done(*command: str, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this working tree, made from a copy, so that no build folder is left in it."""
-    folder = tmp_path_factory.mktemp("wheel")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What of this working tree is installed, in a folder of its own: installing leaves files behind."""
+    folder = tmp_path_factory.mktemp("copy")
     files = done("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
     for name in [f for f in files if f.startswith("ccutils/") or "/" not in f]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes((ROOT / name).read_bytes())
-    done(sys.executable, "-m", "uv", "build", "-q", "--wheel", "-o", "dist", ".", cwd=folder)
-    return next((folder / "dist").glob("contrastive_context-*.whl"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(copy: Path) -> Path:
+    """The wheel of this working tree."""
+    done(sys.executable, "-m", "uv", "build", "-q", "--wheel", "-o", "dist", ".", cwd=copy)
+    return next((copy / "dist").glob("contrastive_context-*.whl"))
