@@ -7,11 +7,11 @@ anything is installed.
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-import re
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
