@@ -40,6 +40,24 @@ def test_a_reference_holds_the_rows_with_their_origin(tmp_path: Path) -> None:
     assert find_reference("none", tmp_path) is None
 
 
+def test_a_reference_grows_by_runs_and_takes_a_run_made_again_for_the_old(tmp_path: Path) -> None:
+    folder, path = tmp_path / "reference", results(tmp_path)
+    write_reference(path, "fake", folder)
+    before = find_reference("fake", folder)
+    runs = sorted(path.rglob("probes.parquet"))
+    for other in runs[1:]:
+        other.unlink()
+    again = pd.read_parquet(runs[0])
+    again.assign(value=0.25).to_parquet(runs[0])
+    write_reference(path, "fake", folder)
+    after = find_reference("fake", folder)
+    assert before is not None and after is not None and len(after) == len(before)
+    changed = after["value"].ne(before["value"])
+    run = again.iloc[0]
+    ours = (after["strategy"] == run["strategy"]) & (after["seed"] == run["seed"])
+    assert (after["value"][ours] == 0.25).all() and not changed[~ours].any()
+
+
 def test_rows_of_nowhere_are_no_reference(tmp_path: Path) -> None:
     write_results(tmp_path, fabricate())
     with pytest.raises(InputError, match="does not say where it comes from"):
