@@ -7,7 +7,8 @@ writes the repository's address where it is needed, `graph` starts Snakemake, `a
 will come (`estimate`, from a timing by `speed`), `site` makes pages of a finished run. It stands on top and
 may use every room; but the command line answers --help before anything is installed, so this file and what
 `cli` imports at its top are the standard library's alone. `graph` is tested in tests/chain/test_cli.py,
-`strict_yaml` in tests/chain/test_profiles.py.
+`strict_yaml` in tests/chain/test_profiles.py,
+`speed` in tests/chain/test_estimate.py.
 """
 
 from typing import Any

@@ -62,7 +62,7 @@ def find_speed(results: Path, threads: int) -> float | None:
     """Return the seconds of the piece of training here, timed once for a results folder; None if that
     fails.
     """
-    path = results / ".speed.json"
+    path = results / ".snakemake" / "speed.json"
     kept = read_json(path) or {}
     if str(threads) not in kept:
         command = [sys.executable, "-m", "ccutils.chain.speed", str(threads)]

@@ -11,7 +11,7 @@ from statistics import median
 ROUNDS, STEPS = 5, 10
 
 
-def measure(threads: int) -> float:
+def time_training(threads: int) -> float:
     """Return the median seconds of a round of STEPS steps of a small network on `threads` threads."""
     import torch
 
@@ -33,4 +33,4 @@ def measure(threads: int) -> float:
 
 
 if __name__ == "__main__":
-    print(measure(int(sys.argv[1])))
+    print(time_training(int(sys.argv[1])))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from stub_chain import make_chain
 
-from ccutils.chain import announce, estimate
+from ccutils.chain import announce
 from ccutils.chain.announce import Watch, how_to_go_on, where_to_look
 from ccutils.chain.profiles import Profile, read_profile
 
@@ -32,24 +32,6 @@ def profile(tmp_path: Path) -> Profile:
     profile = read_profile(make_chain(tmp_path))
     profile.results_folder.mkdir()
     return profile
-
-
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-def read(watch: Watch, log: str) -> list[str]:
-    return [told for line in log.splitlines() for told in watch.read(f"{line}\n")]
-
-
-def expect(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float]) -> None:
-    monkeypatch.setattr(announce, "estimate_job", lambda profile, rule, speed: seconds[rule] * speed)
 
 
 def test_it_is_told_beforehand_what_will_run_how_long_and_how_much_disk(
@@ -93,33 +75,6 @@ def test_without_a_timing_steps_are_told_all_the_same(profile: Profile) -> None:
     assert read(watch, TABLE + "1 of 4 steps (25%) done")[-1] == "1 of 4 steps (25%) done"
 
 
-def test_more_steps_or_seeds_or_bases_to_be_trained_cost_more(tmp_path: Path) -> None:
-    profile = read_profile(estimate.ROOT / "profiles" / "cpu.yaml")
-    cost = estimate.estimate_job(profile, "ic_train_0", 1.0)
-    more = replace(profile, overrides={"steps": 2000})
-    anew = replace(profile, overrides={"recipe": {"kept": False}})
-    assert cost is not None and cost > 0
-    for other, rule in ((more, "ic_train_0"), (anew, "ic_train_0"), (profile, "ic_train_0_1")):
-        dearer = estimate.estimate_job(other, rule, 1.0)
-        assert dearer is not None and dearer > cost
-    assert estimate.estimate_job(profile, "ic_train_0", 2.0) == pytest.approx(2 * cost)
-
-
-def test_every_rule_of_the_graph_has_a_cost(tmp_path: Path) -> None:
-    text = (estimate.ROOT / "Snakefile").read_text()
-    rules = {"start", "minimal_model", "contexts", "ic_train_0", "probes_0", "figures"}
-    for rule in rules:
-        kind, _ = estimate.split_rule(rule)
-        assert kind in estimate.COSTS and f"{estimate.NOTEBOOKS[kind]}" in text
-        assert estimate.estimate_megabytes({rule: 2}) > 0
-    assert set(estimate.COSTS) == set(estimate.NOTEBOOKS) == {estimate.split_rule(rule)[0] for rule in rules}
-
-
-def test_the_speed_is_timed_once_for_a_results_folder(tmp_path: Path) -> None:
-    (tmp_path / ".speed").write_text("0.25\n")
-    assert estimate.find_speed(tmp_path, 1) == 0.25
-
-
 def test_the_end_says_where_to_look_in_one_screen() -> None:
     lines = where_to_look("results/cpu", "results/cpu/report.html", ["--profile", "cpu"])
     assert len(lines) <= 20 and all(len(line) <= 110 for line in lines)
@@ -131,3 +86,21 @@ def test_stopping_says_how_to_go_on() -> None:
     assert "./reproduce.sh --set 'task_options={path: a b}' goes on" in how_to_go_on(
         ["--set", "task_options={path: a b}"]
     )
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def read(watch: Watch, log: str) -> list[str]:
+    return [told for line in log.splitlines() for told in watch.read(f"{line}\n")]
+
+
+def expect(monkeypatch: pytest.MonkeyPatch, seconds: dict[str, float]) -> None:
+    monkeypatch.setattr(announce, "estimate_job", lambda profile, rule, speed: seconds[rule] * speed)

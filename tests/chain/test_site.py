@@ -18,23 +18,6 @@ from ccutils.report.build import draw_figures, save_all, write_report
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
-class Page(HTMLParser):
-    """The links of a page and the names that links can lead to."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.names: set[str] = set()
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name in ("href", "src") and value:
-                self.links.append(value)
-            if name == "id" and value:
-                self.names.add(value)
-
-
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A run of made-up rows, its notebooks not executed."""
@@ -112,3 +95,20 @@ def test_the_pages_are_built_without_a_warning_and_every_link_leads_somewhere(re
         assert any(
             name.startswith(f"ccutils.{room}.") for name in pages[output / "api" / f"{room}.html"].names
         )
+
+
+class Page(HTMLParser):
+    """The links of a page and the names that links can lead to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.names: set[str] = set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("href", "src") and value:
+                self.links.append(value)
+            if name == "id" and value:
+                self.names.add(value)
