@@ -77,7 +77,8 @@ def baselines(final: pd.DataFrame) -> pd.DataFrame:
     if found.empty:
         return found
     means = over_seeds(found)
-    return means.assign(kind="baseline", name=means["probe"].map(BASELINES))
+    upper = means.groupby(["task", "model", "set"])["value"].rank(method="first", ascending=False) == 1
+    return means.assign(kind="baseline", name=means["probe"].map(BASELINES), upper=upper)
 
 
 def _rules(data: pd.DataFrame) -> Any:
@@ -85,12 +86,14 @@ def _rules(data: pd.DataFrame) -> Any:
     chart = alt.Chart(data).transform_filter("datum.kind === 'baseline'").encode(y="value:Q")
     tooltip = ["name:N", alt.Tooltip("value:Q", format=".3f"), "interval:N"]
     rule = chart.mark_rule(strokeDash=[1, 3], color="#555555").encode(tooltip=tooltip)
-    # One name at each end, so that they stay apart where the lines do not.
-    text = chart.encode(text="name:N")
-    of = {probe: text.transform_filter(f"datum.probe === '{probe}'") for probe in BASELINES}
-    left = of["retrieved"].mark_text(align="left", dy=-5, fontSize=9, color="#555555")
-    right = of["nearest_label"].mark_text(align="right", dy=-5, fontSize=9, color="#555555")
-    return alt.layer(rule, left.encode(x=alt.value(4)), right.encode(x=alt.value(326)))
+    # One name above its line and one below, so that they stay apart where the lines do not.
+    names = []
+    for upper, away in (("true", -6), ("false", 7)):
+        text = chart.transform_filter(f"datum.upper === {upper}").encode(text="name:N", x=alt.value(326))
+        look: dict[str, Any] = {"align": "right", "baseline": "middle", "dy": away, "fontSize": 9}
+        names.append(text.mark_text(**look, stroke="white", strokeWidth=3))  # read across other marks
+        names.append(text.mark_text(**look, color="#555555"))
+    return alt.layer(rule, *names)
 
 
 def scores_over_training(rows: pd.DataFrame) -> Any:
@@ -142,7 +145,7 @@ def _curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
     dash = alt.StrokeDash("strategy:N", title="strategy", scale=dash_scale(names))
     shape = alt.Shape("strategy:N", title="strategy", scale=shape_scale(names))
     chart = alt.Chart(data).transform_filter("datum.kind === 'mean'").encode(x=x, color=colour)
-    band = chart.mark_area().encode(y=alt.Y("low:Q"), y2="high:Q", opacity=strength(0.13))
+    band = chart.mark_area(clip=True).encode(y=alt.Y("low:Q"), y2="high:Q", opacity=strength(0.13))
     line = chart.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash, opacity=strength(1))
     points = chart.mark_point(size=50, filled=True).encode(
         y=y, shape=shape, opacity=strength(1), tooltip=_tooltip("set", "step", "grade")
