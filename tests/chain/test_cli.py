@@ -45,6 +45,20 @@ def test_a_second_run_does_nothing_and_says_so(chain: Path) -> None:
     assert time.monotonic() - start < 15
 
 
+@pytest.mark.parametrize("hours", [-1000, 1000])
+def test_a_clock_that_jumped_makes_nothing_run_again(chain: Path, hours: int) -> None:
+    """What came first looks as if it came last, or the other way round: the same content, so no reason."""
+    results = chain.parent / "results"
+    first = sorted(path for path in results.rglob("*") if path.name in {"start.json", "done.json"})
+    times = {path: path.stat().st_mtime for path in first}
+    assert len(times) == 3
+    for path, seconds in times.items():
+        os.utime(path, (seconds, seconds + 3600 * hours))
+    assert "Nothing to do" in run(chain).stdout
+    for path, seconds in times.items():
+        os.utime(path, (seconds, seconds))
+
+
 def test_another_environment_or_number_of_cores_reruns_nothing(chain: Path) -> None:
     done = run(chain, "--cores", "4", "--jobs", "1")
     assert "Nothing to do" in done.stdout
