@@ -3,10 +3,13 @@ snakemake --configfile profiles/paper.yaml --directory results/paper --executor 
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
+# For this file and for the jobs, wherever they run: a cluster's node reads this file, too.
 sys.path.insert(0, workflow.basedir)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")]))
 from ccutils.chain.profiles import make_profile
 from ccutils.chain.watched import data_files, watchable
 from ccutils.records import MODEL_FOLDER, RUN_FOLDER, model_folder

@@ -77,6 +77,32 @@ def make_room(folder: Path, identity: Mapping[str, Any]) -> None:
     write_json(folder / "plan.json", identity)
 
 
+def stale_results(plan: Plan) -> str:
+    """Say which results in the plan's folder are of another plan, and why; "" where none is.
+
+    Of what is kept, data apart: that is looked at when the run is prepared.
+    """
+    known = {name: value for name, value in plan.identity([]).items() if name != "data"}
+    found = read_json(plan.run.folder / "plan.json")
+    if found is None:
+        return ""
+    changed = list(differences({name: found.get(name) for name in known}, known))
+    if not changed:
+        return ""
+    later = [
+        name
+        for name, path in (
+            ("its answers and scores (04)", plan.run.folder / "probes.parquet"),
+            ("figures and report (05)", Path(plan.results) / "report.html"),
+        )
+        if path.exists()
+    ]
+    return (
+        f"stale: the run in {plan.run.folder} ({'; '.join(changed)}){''.join(f', {x}' for x in later)}. "
+        "Training replaces the run; run the other notebooks again after it, or choose another `results`."
+    )
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """Yield what differs between two identities; those of settings, recipe and task_options by their own
     names.

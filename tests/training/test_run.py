@@ -16,7 +16,7 @@ from ccutils.models.base import load_adapter, load_base
 from ccutils.training.launch import main
 from ccutils.training.plan import Plan
 from ccutils.training.prepare import make_model, predict_memory, prepare_run
-from ccutils.training.run import ic_train
+from ccutils.training.run import ic_train, stale_results
 from ccutils.training.saved import checkpoints, mark_whole
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -126,6 +126,18 @@ def test_memory_that_does_not_hold_a_plan_leaves_a_finished_run_as_it_is(
     with pytest.raises(InputError, match="training needs about"):
         ic_train(replace(plan, rank=4))
     assert kept(plan.run.folder) == before
+
+
+def test_a_changed_parameter_tells_which_results_are_stale(plan: Plan) -> None:
+    ic_train(plan)
+    assert stale_results(plan) == "" == stale_results(replace(plan, seed=plan.seed + 1))
+    assert stale_results(replace(plan, settings=replace(plan.settings, keep=2))) == ""  # same weights
+    told = stale_results(replace(plan, k=plan.k + 1))
+    assert f"(k was {plan.k} and is {plan.k + 1})" in told and "(04)" not in told
+    rows = plan.run.folder / "probes.parquet"
+    rows.touch()
+    assert "its answers and scores (04)" in stale_results(replace(plan, k=plan.k + 1))
+    rows.unlink()
 
 
 def test_a_run_that_gives_way_to_another_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
