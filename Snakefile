@@ -159,6 +159,7 @@ rule figures:
         notebook=notebook("05_figures"),
     output:
         "report.html",
+        "answers.html",
     params:
         job="05_figures/all",
         parameters=job("05_figures"),

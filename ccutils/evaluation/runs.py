@@ -89,13 +89,8 @@ def write_judged(run: Run, judged: Mapping[int, pd.DataFrame]) -> None:
     """Write the judged answers of all steps as the run's questions.parquet, whole or not at all.
 
     Beside the columns of ccutils.probes.judge_answers it has the run's key, as rows have it, and the step.
-    Of texts the last step's alone: those of every step lie in the run's files of answers.
     """
-    last = max(judged)
-    tables = [
-        table.assign(step=step, **({} if step == last else {"expected": None, "answer": None}))
-        for step, table in judged.items()
-    ]
+    tables = [table.assign(step=step) for step, table in judged.items()]
     table = pd.concat(tables, ignore_index=True)
     for name in ("task", "model", "strategy", "variant", "base", "seed"):
         table[name] = getattr(run, name)

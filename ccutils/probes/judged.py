@@ -29,15 +29,12 @@ def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFram
     """
     asked = questions.questions
     scores = questions.task.score(list(answers), [question.expected for question in asked])
-    numbers: dict[tuple[str, str], int] = {}
-    for question in asked:
-        numbers.setdefault((question.set, question.target.input), len(numbers))
     table = pd.DataFrame(
         {
             "set": [question.set for question in asked],
             "kind": [question.kind for question in asked],
             "grade": np.array([question.grade for question in asked], dtype=np.int16),
-            "target": np.array([numbers[q.set, q.target.input] for q in asked], dtype=np.int32),
+            "target": np.array(number_targets(asked), dtype=np.int32),
             "similarity": [max(question.similarity, default=np.nan) for question in asked],
             "expected": [question.expected.output for question in asked],
             "answer": list(answers),
@@ -49,6 +46,12 @@ def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFram
     table["known"] = table["target"].map((scored >= KNOWN_FROM).astype(float))
     wrong = questions.task.wrong or plain_wrong
     return table.assign(nearest=_nearest(questions)).join(_copies(asked, answers, table, wrong))
+
+
+def number_targets(asked: Sequence[Question]) -> list[int]:
+    """Number the targets of questions in the order of their first."""
+    numbers: dict[tuple[str, str], int] = {}
+    return [numbers.setdefault((q.set, q.target.input), len(numbers)) for q in asked]
 
 
 def _nearest(questions: QuestionSet) -> NDArray[np.float64]:

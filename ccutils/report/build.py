@@ -16,6 +16,7 @@ from ccutils.records import read_json
 from ccutils.report import charts
 from ccutils.report.ablations import ablations
 from ccutils.report.aggregate import SCORES, gaps, scores_table, unjudged, usual_rows, wide_table
+from ccutils.report.answers_page import answers_link, write_answers
 from ccutils.report.claims import judge_claims
 from ccutils.report.frontier import frontier
 from ccutils.report.hopes import RULES, hopes_html, opening
@@ -211,7 +212,8 @@ def reference_html(rows: pd.DataFrame, reference: pd.DataFrame | None) -> list[s
 
 
 def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -> Path:
-    """Write results/report.html: one page, no network, with figures, hopes, scores and parameters.
+    """Write results/report.html: one page, no network, with figures, hopes, scores and parameters; beside it
+    answers.html, with the questions and answers behind them.
 
     It opens with three sentences and the first figure. Of this machine's folders it tells none
     (`ccutils.private`).
@@ -223,7 +225,9 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
     parameters, tables = read_parameters(results), sources_html(results, "tables")
     minimal = [image_html(image) for image in sorted((results / "minimal_model").glob("*.svg"))]
     drawn = [
-        figure_html(figure.name, figure.chart, figure.reading) + sources_html(results, figure.name)
+        figure_html(figure.name, figure.chart, figure.reading)
+        + answers_link(figure.name)
+        + sources_html(results, figure.name)
         for figure in figures
     ]
     first, *others = drawn or [""]
@@ -257,6 +261,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
     ]
     public = hide_private(folders_in([str(results.resolve()), *parameters["value"]]))
     body = [part if part in minimal else public(part) for part in body]  # an image is base64: no path in it
+    write_answers(results, public)
     write_page(path, "In-context and in-weights mixtures by contrastive context sampling", body)
     return path
 

@@ -19,7 +19,8 @@ PATH_KEYS = ["task", "model", "strategy"]
 
 
 def frontier_table(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Return points: a line for each task, model, strategy, step, score, with columns iwl and icl.
+    """Return points: a line for each task, model, strategy, step, score (with its probe, set and grade), with
+    columns iwl and icl.
 
     With `by=("seed",)` one for each seed, else means over seeds with columns iwl_low, iwl_high, icl_low,
     icl_high, seeds.
@@ -32,7 +33,8 @@ def frontier_table(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> pd.DataFrame
         both = sides[0].merge(sides[1], on=keys, suffixes=("_iwl", "_icl"))
         names = {f"{what}_{side}": f"{side}_{what}" for what in ("low", "high") for side in ("iwl", "icl")}
         names |= {"value_iwl": "iwl", "value_icl": "icl", "seeds_iwl": "seeds"}
-        parts.append(both.rename(columns=names).assign(score=score.name))
+        about = {"score": score.name, "probe": score.probe, "set": score.set, "grade": score.grade}
+        parts.append(both.rename(columns=names).assign(**about))
     return pd.concat(parts, ignore_index=True)
 
 

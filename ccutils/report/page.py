@@ -12,6 +12,7 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
+from ccutils.report.answers_page import link_points
 from ccutils.style import EMBED
 
 
@@ -53,8 +54,9 @@ def table_html(table: pd.DataFrame) -> str:
 def figure_html(name: str, chart: Any, reading: str) -> str:
     """Return a chart's place in the page, its specification, and how to read it."""
     in_words = f"{name.replace('_', ' ').capitalize()}. {reading}"
+    linked = {**link_points(chart.to_dict()), "description": in_words}
     # No text of a chart may end the script that holds it.
-    specification = json.dumps({**chart.to_dict(), "description": in_words}).replace("<", "\\u003c")
+    specification = json.dumps(linked).replace("<", "\\u003c")
     label = escape(name.replace("_", " "))
     return (
         f'<figure id="{escape(name)}">'
