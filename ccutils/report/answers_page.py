@@ -100,9 +100,9 @@ def link_points(specification: Mapping[str, Any]) -> dict[str, Any]:
         if "mark" in part and "tooltip" in part.get("encoding", {}):
             if "probe" not in next(iter(sets.get(data, [])), {}):
                 return dict(part)
-            link = {"calculate": LINK, "as": "answers"}
-            encoding = {**part["encoding"], "href": {"field": "answers", "type": "nominal"}}
-            return {**part, "transform": [*part.get("transform", []), link], "encoding": encoding}
+            mark = part["mark"] if isinstance(part["mark"], Mapping) else {"type": part["mark"]}
+            # No encoding: that would be read out with the mark's numbers.
+            return {**part, "mark": {**mark, "href": {"expr": LINK}}}
         return {name: inner if name == "datasets" else walk(inner, data) for name, inner in part.items()}
 
     linked: dict[str, Any] = walk(specification, "")

@@ -253,11 +253,11 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),
         sources_html(results, "minimal_model"),
         heading("Parameters of the runs"),
-        table_html(parameters),
+        table_html(parameters, "Parameters of the runs"),
         heading("Where this report comes from"),
         paragraph(INTRODUCTION),
         paragraph(summarise(rows)),
-        table_html(read_origin()),
+        table_html(read_origin(), "Where this report comes from"),
     ]
     public = hide_private(folders_in([str(results.resolve()), *parameters["value"]]))
     body = [part if part in minimal else public(part) for part in body]  # an image is base64: no path in it

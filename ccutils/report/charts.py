@@ -191,10 +191,9 @@ def scores_chart(rows: pd.DataFrame) -> Any:
     shade = alt.Scale(
         domain=[0, 1], range=["#ffffff", "#8fb3d9"], interpolate="rgb"
     )  # pale enough for black numbers
-    grid = alt.Chart(table).encode(x, y)
-    cells = grid.mark_rect(stroke="#dddddd").encode(
-        color=alt.Color("value:Q", scale=shade, legend=None), tooltip=_tooltip("score")
-    )
+    # Numbers lie above their cells, and so tell the same when pointed at.
+    grid = alt.Chart(table).encode(x, y, tooltip=_tooltip("score"))
+    cells = grid.mark_rect(stroke="#dddddd").encode(color=alt.Color("value:Q", scale=shade, legend=None))
     numbers = grid.mark_text(fontSize=11).encode(text="text:N")
     size = {"width": 118 * table["score"].nunique(), "height": alt.Step(24)}
     subtitle = lines(explain(table, "in brackets"), missing)

@@ -43,10 +43,10 @@ def heading(text: str, level: int = 2) -> str:
     return f"<h{level}>{escape(text)}</h{level}>"
 
 
-def table_html(table: pd.DataFrame) -> str:
-    """Return a frame as an HTML table that may scroll sideways."""
-    # A region that scrolls must be reached by the keyboard, and so have a name.
-    name = escape(f"Table of {', '.join(map(str, table.columns[:3]))}")
+def table_html(table: pd.DataFrame, name: str = "") -> str:
+    """Return a frame as an HTML table that may scroll sideways, with a name for those who hear the page."""
+    # A region that scrolls must be reached by the keyboard, and so have a name, which no other has.
+    name = escape(name or f"Table of {', '.join(map(str, table.columns[:3]))}")
     inside = table.to_html(index=False, border=0).replace("<th>", '<th scope="col">')
     return f'<div class="wide" tabindex="0" role="region" aria-label="{name}">{inside}</div>'
 
@@ -93,6 +93,7 @@ body {{ font: 15px/1.5 Helvetica, Arial, "Liberation Sans", sans-serif; color: #
 p, figcaption {{ max-width: 50em; }}
 figure {{ margin: 2em 0; break-inside: avoid; }}
 .wide {{ overflow-x: auto; }}
+.wide.chart {{ display: block; }}
 img {{ max-width: 100%; }}
 table {{ border-collapse: collapse; font-size: 13px; }}
 td, th {{ padding: 3px 10px 3px 0; vertical-align: top; text-align: left; border-bottom: 1px solid #ddd; }}
@@ -114,7 +115,9 @@ th {{ border-bottom: 2px solid #999; }}
 <script>
 for (const figure of document.querySelectorAll("figure[id]")) {{
   const specification = JSON.parse(figure.querySelector("script").textContent);
-  vegaEmbed(figure.querySelector(".chart"), specification, {embed});
+  vegaEmbed(figure.querySelector(".chart"), specification, {embed}).then(() => {{
+    figure.querySelector(".vega-embed summary")?.setAttribute("aria-label", "Save this figure");
+  }});
 }}
 </script>
 </body></html>

@@ -73,7 +73,7 @@ def test_only_marks_of_answers_get_a_link() -> None:
     plain = figures["scores_over_training"]
     assert "answers.html" not in json.dumps(plain), "a notebook's figures have no links"
     linked = link_points(plain)
-    marks = [layer["mark"]["type"] for layer in linked["spec"]["layer"] if "href" in layer["encoding"]]
+    marks = [layer["mark"]["type"] for layer in linked["spec"]["layer"] if "href" in layer["mark"]]
     assert marks == ["point"] and linked["datasets"] == plain["datasets"]
     other = {
         "data": {"name": "d"},
