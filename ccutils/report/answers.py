@@ -115,6 +115,9 @@ def remake_questions(key: Mapping[str, Any], asked: pd.DataFrame) -> tuple[Quest
 
     Returns None and a sentence that says why, where that cannot be done.
     """
+    missing = [name for name in ("k", "similarity", "n_targets") if key[name] is None]
+    if missing:
+        return None, f"The prompts cannot be shown: the runs' probes.json lacks {', '.join(missing)}."
     try:
         task = load_task(str(key["task"]), seed=key["seed"], **(key["task_options"] or {}))
         made = make_questions(

@@ -242,7 +242,10 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         heading("Beside the reference"),
         *reference_html(rows, reference),
         heading("Figures"),
-        paragraph("Point at a mark for its numbers; click a strategy in a legend to bring it out."),
+        paragraph(
+            "Point at a mark for its numbers, click it for the answers behind it; click a strategy in a legend "
+            "to bring it out."
+        ),
         *others,
         heading("Scores at the last step"),
         paragraph(SCORES_NOTE),

@@ -31,6 +31,7 @@ def test_every_output_is_where_the_chain_says(chain: Path) -> None:
         "topics/tiny/random/seed-0/probes.parquet",
         "topics/tiny/random/seed-1/probes.parquet",
         "report.html",
+        "answers.html",
     }
 
 

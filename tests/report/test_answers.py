@@ -95,6 +95,11 @@ def test_prompts_of_data_that_have_changed_are_left_out_and_said(tmp_path: Path)
     data.unlink()
     (gone,) = answer_blocks(tmp_path / "results")
     assert "cannot be read" in gone["notes"][0]
+    for path in (tmp_path / "results").rglob("probes.json"):
+        given = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({name: value for name, value in given.items() if name != "n_targets"}))
+    (older,) = answer_blocks(tmp_path / "results")
+    assert "lacks n_targets" in older["notes"][0]
 
 
 @pytest.mark.parametrize("given", [{"k": 2}, {"k": 3}])

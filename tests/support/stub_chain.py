@@ -32,7 +32,7 @@ NOTEBOOKS = {  # parameters and body of each
         TRAIN,
     ),
     "04_probes": ('task = "topics"\nmodel = "tiny"\nstrategy = "random"\nseeds = [0]\nk = 6', PROBES),
-    "05_figures": ("", 'write("report.html")'),
+    "05_figures": ("", 'write("report.html"); write("answers.html")'),
 }
 HEAD = """
 import signal
