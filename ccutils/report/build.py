@@ -243,8 +243,8 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         *reference_html(rows, reference),
         heading("Figures"),
         paragraph(
-            "Point at a mark for its numbers, click it for the answers behind it; click a strategy in a legend "
-            "to bring it out."
+            "Point at a mark for its numbers, click it for the answers behind it; click a strategy in a "
+            "legend to bring it out."
         ),
         *others,
         heading("Scores at the last step"),
