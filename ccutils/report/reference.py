@@ -18,7 +18,7 @@ from ccutils.report.intervals import difference_interval, errors_of
 FOLDER = Path(__file__).resolve().parents[2] / "reference"
 ORIGIN = ("commit", "processor", "versions", "date")
 """What each row of a reference says of where it comes from."""
-RUN = ["task", "model", "strategy", "variant", "seed"]
+RUN_COLUMNS = ["task", "model", "strategy", "variant", "seed"]
 """The columns that tell one run from another."""
 EXPECTED = 0.93
 """The share of numbers that should agree: a little less than the 95% of their intervals, as some are few."""
@@ -55,9 +55,9 @@ def write_reference(results: Path, profile: str, folder: Path = FOLDER) -> Path:
     table = check_rows(pd.concat(tables, ignore_index=True))
     kept = find_reference(profile, folder)
     if kept is not None:
-        again = pd.MultiIndex.from_frame(kept[RUN]).isin(pd.MultiIndex.from_frame(table[RUN]))
+        again = pd.MultiIndex.from_frame(kept[RUN_COLUMNS]).isin(pd.MultiIndex.from_frame(table[RUN_COLUMNS]))
         table = pd.concat([kept[~again], table], ignore_index=True)
-    table = table.sort_values([*RUN, "step"], kind="stable", ignore_index=True)
+    table = table.sort_values([*RUN_COLUMNS, "step"], kind="stable", ignore_index=True)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{profile}.parquet"
     part = path.with_suffix(".part")
