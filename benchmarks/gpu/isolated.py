@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 Work = Callable[..., Any]
-PER_WORK = 240.0
-"""Seconds for one piece of work, at most: what hangs must leave the others their time."""
 
 
 class Failed(Exception):  # noqa: N818  # it tells of the work, which has failed
@@ -31,17 +29,19 @@ class Failed(Exception):  # noqa: N818  # it tells of the work, which has failed
 class Isolation:
     """Runs work in processes of their own, one after the other, until `deadline` (of time.monotonic).
 
-    `fork` starts them from this one, which must have touched no GPU: nothing is imported again. What they
-    print goes into `log`.
+    One that takes more than `most` seconds is killed: what hangs must leave the others their time. `fork`
+    starts them from this one, which must have touched no GPU: nothing is imported again. What they print goes
+    into `log`.
     """
 
     log: Path
     deadline: float
+    most: float = 240.0
     fork: bool = False
 
-    def run(self, work: Work, *args: Any, seconds: float = PER_WORK) -> Any:
+    def run(self, work: Work, *args: Any) -> Any:
         """Return what `work(*args)` returns there. Raises Failed if it raises, is killed or takes longer."""
-        limit = min(seconds, self.deadline - time.monotonic())
+        limit = min(self.most, self.deadline - time.monotonic())
         if limit <= 0:
             raise Failed("no time was left for it")
         context: Any = multiprocessing.get_context("fork" if self.fork else "spawn")

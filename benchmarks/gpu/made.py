@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.gpu.isolated import Isolation
-from ccutils.errors import InputError
+from ccutils.errors import InputError, reason
 from ccutils.training.plan import Plan
 from ccutils.training.settings import Settings
 
+TEXTS = "made.jsonl"
 ANSWERS, ROWS = 24, 480  # different answers, and examples: each answer has 20
 
 
@@ -100,7 +101,7 @@ class Bench:
             task="jsonl",
             model=str(self.base(shape)),
             results=str(self.folder / "runs" / results),
-            task_options={"path": str(self.folder / "made.jsonl"), "n_test": 40},
+            task_options={"path": str(self.folder / TEXTS), "n_test": 40},
             settings=Settings(**settings),
             **fixed,
         )
@@ -116,6 +117,17 @@ def write_texts(scale: Scale, path: Path) -> None:
         for i in range(ROWS):
             text = " ".join(rng.choice(words, rng.integers(max(1, round(0.7 * most)), most + 1)))
             file.write(json.dumps({"input": text, "output": answers[i % ANSWERS]}) + "\n")
+
+
+def make_bases(shapes: Mapping[str, Shape], window: int, folder: Path) -> dict[str, str]:
+    """Make the bases of some shapes in a folder, one after the other; return why some could not be made."""
+    failed = {}
+    for name, shape in shapes.items():
+        try:
+            make_base(shape, window, folder / TEXTS, folder / name)
+        except Exception as error:  # no room on disk or card: the others may have it
+            failed[name] = f"{type(error).__name__}: {reason(error)}"
+    return failed
 
 
 def make_base(shape: Shape, window: int, texts: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ CASES = (
 T4_CASES = (
     Case("1B", 16, 8, turing=True),
     Case("1B", 16, 8, turing=True, plain=True),
+    Case("1B", 16, 8, group=8, turing=True),
     Case("8B", 16, 1, turing=True),
 )
 
@@ -70,7 +72,7 @@ def check_t4(bench: Bench) -> Iterator[Row]:
     curves: dict[bool, list[float]] = {}
     for case in T4_CASES:
         found = yield from run_case(bench, "fp16", case)
-        if found and case.shape == "1B":
+        if found and case.shape == "1B" and not case.group:
             curves[case.plain] = found["losses"]
     if len(curves) == 2:
         what = "largest relative difference of a loss, plain attention kernel"
@@ -159,7 +161,10 @@ def pretend_turing(plain: bool) -> None:
     import torch
 
     torch.cuda.is_bf16_supported = lambda including_emulation=True: False  # type: ignore[assignment]
-    torch.cuda.get_device_capability = lambda device=None: (7, 5)  # type: ignore[assignment]
+    # Not torch's own answer: what compiles kernels would make them for a card that is not here.
+    for module in list(sys.modules.values()):
+        if module.__name__.startswith("ccutils.") and "repeats_kv_heads" in vars(module):
+            module.repeats_kv_heads = lambda: True  # type: ignore[attr-defined]
     torch.backends.cuda.enable_flash_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)
     torch.backends.cuda.enable_mem_efficient_sdp(not plain)

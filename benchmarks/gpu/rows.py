@@ -88,3 +88,8 @@ def summary(rows: Iterable[Row]) -> str:
     found = Counter(row.met for row in rows)
     others = f"{found[None]} row{'s' * (found[None] != 1)} without an aim"
     return f"{found[True]} of {found[True] + found[False]} aims met; {others}."
+
+
+def status(rows: Iterable[Row]) -> int:
+    """Return the status to exit with: 1 where an aim is missed, else 0."""
+    return int(any(row.met is False for row in rows))
