@@ -49,6 +49,8 @@ CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {  # with the bases that they
     "two": (check_two, ("small",)),
 }
 
+REHEARSED = "A rehearsal on a CPU, with tiny models in float32: times and sizes say nothing."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the checks, write what they found after each row, and return the status."""
@@ -106,7 +108,8 @@ def run_checks(bench: Bench, names: Sequence[str]) -> Iterator[Row]:
         yield failed("bases", ", ".join(shapes), str(error))
     else:
         yield from (failed("bases", base, why) for base, why in unmade.items())
-    for name in names:
+    for place, name in enumerate(names, start=1):
+        print(f"[{place}/{len(names)}] {name}", flush=True)
         try:
             yield from CHECKS[name][0](bench)
         except Exception as error:  # whatever it is, the other checks are to be run
@@ -116,7 +119,7 @@ def run_checks(bench: Bench, names: Sequence[str]) -> Iterator[Row]:
 
 def write(out: Path, about: Mapping[str, Any], rows: Sequence[Row]) -> None:
     """Write the table in Markdown and all there is to know as JSON."""
-    kind = "A rehearsal on a CPU with tiny models in float32: times and sizes say nothing.\n\n" if about["rehearsal"] else ""
+    kind = f"{REHEARSED}\n\n" if about["rehearsal"] else ""
     facts = f"{about['date']}; {about['card']}; {about['versions']}; commit {about['commit']} "
     facts += f"({about['tree']}); {about['seconds']} s"
     text = f"{kind}{facts}\n\n{table(rows)}\n\n{summary(rows)}\n"

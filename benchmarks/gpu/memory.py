@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.gpu.isolated import Failed
 from benchmarks.gpu.made import Bench
-from benchmarks.gpu.rows import SAME_LOSS, Row, at_least, at_most, failed, largest_difference, noted
+from benchmarks.gpu.rows import SAME_LOSS, Row, at_least, at_most, failed, kept, largest_difference, noted
 from ccutils.training.plan import Plan
 
 CARDS = {16: 15_800_000_000, 24: 25_300_000_000}
@@ -108,7 +108,9 @@ def judge(check: str, case: Case, found: dict[str, Any]) -> Iterator[Row]:
         predicted, measured, ratio = (found[name] for name in ("predicted_gb", "measured_gb", "ratio"))
         text = f"{predicted:.2f} by {measured:.2f} GB: {ratio:.3f}"
         near = abs(ratio - 1) <= WITHIN
-        yield Row(check, f"{case.name}: tensors, predicted by measured", text, f"1 ± {WITHIN}", near, ratio)
+        yield Row(
+            check, f"{case.name}: tensors, predicted by measured", text, f"1 ± {WITHIN}", near, kept(ratio)
+        )
     else:
         yield noted(check, f"{case.name}: predicted (a CPU counts nothing)", found["predicted_gb"], "GB")
     yield at_least(check, f"{case.name}: prompts at a time, never out of memory", found["micro"], case.micro)

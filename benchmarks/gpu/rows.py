@@ -24,24 +24,29 @@ class Row:
 
 def at_most(check: str, what: str, value: float, limit: float, unit: str = "") -> Row:
     """Make the row of a value that must not be above a limit; NaN is."""
-    return Row(check, what, shown(value, unit), f"at most {shown(limit, unit)}", value <= limit, value)
+    return Row(check, what, shown(value, unit), f"at most {shown(limit, unit)}", value <= limit, kept(value))
 
 
 def at_least(check: str, what: str, value: float, limit: float, unit: str = "") -> Row:
     """Make the row of a value that must not be below a limit; NaN is."""
-    return Row(check, what, shown(value, unit), f"at least {shown(limit, unit)}", value >= limit, value)
+    return Row(check, what, shown(value, unit), f"at least {shown(limit, unit)}", value >= limit, kept(value))
 
 
 def noted(check: str, what: str, measured: str | float, unit: str = "") -> Row:
     """Make a row that has no aim."""
     if isinstance(measured, str):
         return Row(check, what, measured)
-    return Row(check, what, shown(measured, unit), value=measured)
+    return Row(check, what, shown(measured, unit), value=kept(measured))
 
 
 def failed(check: str, what: str, why: str) -> Row:
     """Make the row of what could not be measured: no aim of it is met."""
     return Row(check, what, why, "to run", False)
+
+
+def kept(value: float) -> float | None:
+    """Return a value as JSON can have it."""
+    return value if math.isfinite(value) else None
 
 
 def shown(value: float, unit: str = "") -> str:
