@@ -69,16 +69,15 @@ def child(sender: Connection, log: Path, work: Work, args: tuple[Any, ...]) -> N
     """Do the work in a group that ends with the parent, and send (True, value) or (False, why)."""
     os.setpgid(0, 0)
     threading.Thread(target=end_with_parent, daemon=True).start()
-    with log.open("a", encoding="utf-8") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    sys.stdout = sys.stderr = file = log.open("a", buffering=1, encoding="utf-8")
+    for descriptor in (1, 2):  # and what its own children print
+        os.dup2(file.fileno(), descriptor)
     try:
         answer = (True, work(*args))
     except BaseException as error:  # SystemExit as well: so scripts tell what is wrong
         traceback.print_exc()
         text = " ".join(str(error).split())
         answer = (False, f"{type(error).__name__}: {text}"[:400])
-    sys.stdout.flush()
     sender.send(answer)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from transformers import AutoModelForCausalLM, LlamaConfig
 
 from benchmarks import on_gpu
 from benchmarks.gpu.isolated import Failed, Isolation
-from benchmarks.gpu.made import LLAMAS, REHEARSAL, Bench
-from benchmarks.gpu.memory import CASES, T4_CASES, judge
+from benchmarks.gpu.made import FULL, LLAMAS, REHEARSAL, Bench
+from benchmarks.gpu.memory import CARDS, CASES, T4_CASES, Case, judge
 from benchmarks.gpu.rows import Row, at_least, at_most, largest_difference, noted, status, table
 from benchmarks.gpu.speed import judge_training
 from benchmarks.gpu.surroundings import versions
+from ccutils.training.memory import check_fits, predict
 
 ROOT = Path(__file__).parents[2]
 
@@ -133,11 +135,29 @@ def test_a_cell_cannot_break_the_table() -> None:
 @pytest.mark.parametrize(("name", "billions"), [("1B", 1.24), ("3B", 3.21), ("8B", 8.03)])
 def test_the_shapes_have_the_sizes_they_are_called_by(name: str, billions: float) -> None:
     shape = LLAMAS[name]
-    fields = {field: getattr(shape, field) for field in shape.__dataclass_fields__}
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(LlamaConfig(**fields))
+        model = AutoModelForCausalLM.from_config(LlamaConfig(**asdict(shape)))
     assert shape.parameters == pytest.approx(model.num_parameters(), rel=1e-3)
     assert shape.parameters / 1e9 == pytest.approx(billions, abs=0.01)
+
+
+@pytest.mark.parametrize("case", [*CASES, *T4_CASES], ids=lambda case: case.name)
+def test_each_case_is_predicted_to_fit_its_card(case: Case) -> None:
+    """Otherwise it would be refused there, for what is known here."""
+    k, longest = FULL.k, FULL.window
+    share = longest // (k + 1)  # of a demonstration; a group's targets have one of their own each
+    groups = (
+        {"group_size": case.group, "shared": (k - 1) * share, "in_parts": case.turing} if case.group else {}
+    )
+    prediction = predict(
+        LlamaConfig(**asdict(LLAMAS[case.shape])),
+        window=(k - 1 + 2 * case.group) * share if case.group else longest,
+        micro_batch=1 if case.group else case.micro,
+        dtype=torch.float16 if case.turing else torch.bfloat16,
+        expand=case.turing,
+        **(groups if case.group else {}),
+    )
+    check_fits(prediction, CARDS[case.card])
 
 
 def test_versions_other_than_the_locks_are_told() -> None:
