@@ -152,6 +152,7 @@ def check_two(bench: Bench) -> Iterator[Row]:
     except Failed as error:
         yield failed("two processes", "accelerate launch", str(error))
         return
+    yield at_least("two processes", "processes that trained", found["processes"], 2)
     off = largest_difference(found["losses"], expected["losses"])
     yield at_most("two processes", "largest relative difference of a loss from one process's", off, SAME_LOSS)
     apart = difference(Path(found["adapter"]), Path(expected["adapter"]))
@@ -173,4 +174,6 @@ def launch(plan: Plan, gpu: bool) -> dict[str, Any]:
         check=True,
     )
     done = json.loads((plan.run.folder / "done.json").read_text())
-    return {"losses": [entry["loss"] for entry in done["curve"]], "adapter": newest(plan.run.folder)}
+    last = Path(newest(plan.run.folder) or "")
+    states = len(list(last.glob("rng_state_*.pth")))  # each process leaves its own
+    return {"losses": [entry["loss"] for entry in done["curve"]], "adapter": str(last), "processes": states}
