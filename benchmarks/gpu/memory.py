@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ T4_CASES = (
 
 def check_memory(bench: Bench) -> Iterator[Row]:
     """Train each case within its card's memory, and compare the peak with the prediction."""
-    outside = []
+    outside: list[float] = []
     for case in CASES:
         found = yield from run_case(bench, "memory", case)
         outside += [found["outside_gb"]] if found and "outside_gb" in found else []
@@ -79,7 +79,7 @@ def check_t4(bench: Bench) -> Iterator[Row]:
         yield at_most("fp16", what, largest_difference(curves[True], curves[False]), SAME_LOSS)
 
 
-def run_case(bench: Bench, check: str, case: Case) -> Iterator[Row]:
+def run_case(bench: Bench, check: str, case: Case) -> Generator[Row, None, dict[str, Any]]:
     """Yield the rows of a case and return what it found, or {} where it failed."""
     results = f"{check}-{case.shape}-{case.group}-{case.plain}"
     steps = min(bench.scale.steps, 6 if case.turing else 3)  # float16 skips the first ones to find its scale

@@ -119,7 +119,7 @@ def train_on(plan: Plan, kill_in: int = 0) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGKILL)
         return loss
 
-    ICTrainer.training_step = training_step  # type: ignore[method-assign]
+    ICTrainer.training_step = training_step  # type: ignore[assignment, method-assign]
     done = ic_train(plan)
     losses = [entry["loss"] for entry in done["curve"]]
     return {"losses": losses, "steps": len(steps), "adapter": newest(plan.run.folder)}
