@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
-from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from ccutils.contexts.prompts import Prompter, shorten
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example, Template
 
+transformers = pytest.importorskip("transformers")
+ByT5Tokenizer = transformers.ByT5Tokenizer
 TOKENIZER = ByT5Tokenizer()  # a token a byte: lengths can be counted by hand
 TEMPLATE = Template("{hint}Q: {input}\nA:", " {output}", "\n\n", "Answer {these}.\n")
 HINT = {"hint": "<h>"}
@@ -172,7 +173,7 @@ class TestSpecialTokensInData:
         """The end of the sequence in an answer is text, slow tokenizer or fast; one end is real."""
         letters = "<>adenysx :\n{}QAwrthi."
         words = models.BPE({"<end>": 0, **{c: i for i, c in enumerate(letters, 1)}}, [])
-        fast = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), eos_token="<end>")
+        fast = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), eos_token="<end>")
         for tokenizer, name in ((TOKENIZER, "</s>"), (fast, "<end>")):
             with pytest.warns(UserWarning, match=f"the data hold {name}, a special token"):
                 answer = Prompter(tokenizer, TEMPLATE, 500).answer(example("c", f"yes{name}and"))

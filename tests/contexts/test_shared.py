@@ -9,13 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_pool import made_up_pool
 from scipy.stats import chisquare
-from small import make_prepared
 
 from ccutils.contexts.neighbours import pool_neighbours
 from ccutils.contexts.sampler import ContextSampler, SlotKind, Strategy
 from ccutils.contexts.shared import SharedSampler, target_order
 from ccutils.errors import InputError
-from ccutils.models.packing import group_prompts
 
 
 @st.composite
@@ -146,7 +144,9 @@ def test_what_cannot_be_shared_is_told() -> None:
 
 
 def test_the_training_set_puts_a_group_in_a_row(tmp_path: Path) -> None:
-    prompts = make_prepared(tmp_path).prompts
+    prompts = pytest.importorskip("small", reason="needs torch").make_prepared(tmp_path).prompts
+    from ccutils.models.packing import group_prompts
+
     inputs = [e.input for e in prompts.pool]
     made = SharedSampler(Strategy("contrastive", 4), pool_neighbours(inputs, 1), inputs, 5, group_size=4)
     prompts = replace(prompts, sampler=made)

@@ -1,27 +1,30 @@
 """Rows for a trainer of one's own: those of notebook 03, new in every epoch, the same at every asking."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from small import make_prepared
 
 from ccutils.contexts import FORMATS, ContrastiveContexts, read_examples
 from ccutils.errors import InputError
-from ccutils.training.prepare import PreparedRun
+
+if TYPE_CHECKING:
+    from ccutils.training.prepare import PreparedRun
 
 ROWS = [{"ask": f"{what} in {where}", "label": what.upper(), "note": "x"} for what in ("rain", "food", "news")
         for where in ("Oslo", "Lima", "Accra", "Quito")]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedRun:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> "PreparedRun":
     """What notebook 03 trains on."""
-    return make_prepared(tmp_path_factory.mktemp("results"), paraphraser="rules")
+    small = pytest.importorskip("small", reason="needs torch")
+    prepared: PreparedRun = small.make_prepared(tmp_path_factory.mktemp("results"), paraphraser="rules")
+    return prepared
 
 
-def same_as(prepared: PreparedRun, examples: Any) -> ContrastiveContexts:
+def same_as(prepared: "PreparedRun", examples: Any) -> ContrastiveContexts:
     """The run's contexts by the way of somebody else's trainer."""
     return ContrastiveContexts(examples, k=3, epsilon=0.3, template=prepared.task.template)
 
@@ -31,7 +34,7 @@ def made(rows: Any = ROWS, **changes: Any) -> ContrastiveContexts:
     return ContrastiveContexts(rows, **values)
 
 
-def test_tokens_are_those_of_notebook_03(prepared: PreparedRun) -> None:
+def test_tokens_are_those_of_notebook_03(prepared: "PreparedRun") -> None:
     n = len(prepared.task.pool)
     dicts = [{"input": e.input, "output": e.output} for e in prepared.task.pool]
     window = prepared.prompts.prompter.window
@@ -39,7 +42,7 @@ def test_tokens_are_those_of_notebook_03(prepared: PreparedRun) -> None:
     assert data.to_dict() == prepared.prompts.tokens(range(2 * n))
 
 
-def test_texts_are_those_of_notebook_03(prepared: PreparedRun) -> None:
+def test_texts_are_those_of_notebook_03(prepared: "PreparedRun") -> None:
     texts = list(same_as(prepared, prepared.task.pool).rows(epochs=2))
     for place in range(0, len(texts), 11):
         target, demonstrations, _ = prepared.prompts.contexts([place])[0]
@@ -48,11 +51,10 @@ def test_texts_are_those_of_notebook_03(prepared: PreparedRun) -> None:
 
 
 def test_dicts_a_frame_and_a_dataset_give_the_same_rows() -> None:
-    from datasets import Dataset
-
+    datasets = pytest.importorskip("datasets")
     wanted = list(made().rows())
     assert list(made(pd.DataFrame(ROWS)).rows()) == wanted
-    assert list(made(Dataset.from_list(ROWS)).rows()) == wanted
+    assert list(made(datasets.Dataset.from_list(ROWS)).rows()) == wanted
 
 
 def test_every_epoch_has_each_target_once_with_new_contexts() -> None:
@@ -113,7 +115,7 @@ def test_a_format_that_does_not_exist_is_refused() -> None:
 
 
 @pytest.mark.parametrize("tokenised", [False, True])
-def test_trl_trains_on_it_as_it_is(prepared: PreparedRun, tmp_path: Path, tokenised: bool) -> None:
+def test_trl_trains_on_it_as_it_is(prepared: "PreparedRun", tmp_path: Path, tokenised: bool) -> None:
     """Only answers are learnt: the trainer's own labels leave out all else."""
     from transformers import AutoModelForCausalLM
     from trl import SFTConfig, SFTTrainer

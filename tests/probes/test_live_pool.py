@@ -3,24 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from small import make_prepared
 
 from ccutils.errors import InputError
 from ccutils.probes.live_pool import LivePool, answer_with_neighbours
 from ccutils.tasks import Example
-from ccutils.training.prepare import PreparedRun
+
+if TYPE_CHECKING:
+    from ccutils.training.prepare import PreparedRun
 
 POOL = [Example("play the radio", "MUSIC"), Example("call my sister", "CALL"), Example("call a taxi", "TAXI")]
 
 
-def test_the_nearest_comes_last(parts: PreparedRun) -> None:
+def test_the_nearest_comes_last(parts: "PreparedRun") -> None:
     found = prompt(parts, LivePool.make(POOL), "call my brother", 2)
     assert found == wanted(parts, POOL[2], POOL[1], text="call my brother")
 
 
-def test_an_added_example_counts_at_once(parts: PreparedRun) -> None:
+def test_an_added_example_counts_at_once(parts: "PreparedRun") -> None:
     pool, new = LivePool.make(POOL), Example("call my brother now", "BROTHER")
     assert prompt(parts, pool.plus(new), "call my brother", 1) == wanted(parts, new, text="call my brother")
     assert prompt(parts, pool, "call my brother", 1) == wanted(parts, POOL[1], text="call my brother")
@@ -37,7 +39,7 @@ def test_an_example_is_as_similar_whether_indexed_or_added(similarity: str) -> N
     assert added == pytest.approx(indexed, abs=1e-4)
 
 
-def test_a_pool_smaller_than_k_is_shown_whole_and_an_empty_one_refused(parts: PreparedRun) -> None:
+def test_a_pool_smaller_than_k_is_shown_whole_and_an_empty_one_refused(parts: "PreparedRun") -> None:
     assert prompt(parts, LivePool.make(POOL[:1]), "play", 5) == wanted(parts, POOL[0], text="play")
     with pytest.raises(InputError, match="the pool is empty"):
         LivePool.make([])
@@ -60,11 +62,12 @@ def test_a_broken_file_of_a_pool_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> PreparedRun:
-    return make_prepared(tmp_path)
+def parts(tmp_path: Path) -> "PreparedRun":
+    prepared: PreparedRun = pytest.importorskip("small", reason="needs torch").make_prepared(tmp_path)
+    return prepared
 
 
-def prompt(parts: PreparedRun, pool: LivePool, text: str, k: int) -> list[int]:
+def prompt(parts: "PreparedRun", pool: LivePool, text: str, k: int) -> list[int]:
     """The prompt that the model is given."""
     question = Example(text, "")
     asked: list[list[int]] = []
@@ -80,5 +83,5 @@ def prompt(parts: PreparedRun, pool: LivePool, text: str, k: int) -> list[int]:
     return asked[0]
 
 
-def wanted(parts: PreparedRun, *examples: Example, text: str) -> list[int]:
+def wanted(parts: "PreparedRun", *examples: Example, text: str) -> list[int]:
     return parts.prompts.prompter.prompt(examples, Example(text, ""), 4).ids

@@ -1,11 +1,12 @@
 """Hub data sets: told from paths, refused in one sentence and at once, drawn from where they are large."""
 
-import datasets
 import pytest
 
 from ccutils.errors import InputError
 from ccutils.tasks import load_task
 from ccutils.tasks.hub import hub_configs, hub_splits, is_hub_id, read_hub
+
+datasets = pytest.importorskip("datasets")
 
 
 @pytest.fixture

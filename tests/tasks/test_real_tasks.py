@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from transformers import ByT5Tokenizer
 
 from ccutils.contexts.neighbours import Index, pool_neighbours
 from ccutils.contexts.paraphrase import choose_paraphraser, paraphrase_pool
@@ -47,7 +46,8 @@ def test_contexts_and_prompts(task, tmp_path):
     inputs = [e.input for e in task.pool]
     sampler = ContextSampler(Strategy("contrastive", K, 0.5, 0.3), pool_neighbours(inputs, K), inputs, seed=0)
     contexts = sampler.sample(0, np.arange(40))
-    prompter = Prompter(ByT5Tokenizer(), task.template, window=8192)
+    tokenizer = pytest.importorskip("transformers").ByT5Tokenizer()
+    prompter = Prompter(tokenizer, task.template, window=8192)
     rng = np.random.default_rng(0)
     paraphrases = paraphrase_pool(task, choose_paraphraser(task), tmp_path)
     changed = 0

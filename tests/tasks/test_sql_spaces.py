@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from ccutils.models.tiny import word_tokenizer
 from ccutils.tasks import load_task
 from ccutils.tasks.sql_names import names_used, rename_table, undo
 from ccutils.tasks.sql_spaces import BLANK, close_up, comes_back, show_blanks, spaced, sql_tokens, unspaced
@@ -119,4 +118,5 @@ def run(sql: str) -> tuple[list[object], list[str]] | str:
 @cache
 def tiny() -> Tokenizer:
     """The tokenizer of the tiny base of any task: they split texts alike."""
+    word_tokenizer = pytest.importorskip("ccutils.models.tiny", reason="needs torch").word_tokenizer
     return word_tokenizer(load_task("topics", seed=0, pool_size=100), 50).backend_tokenizer

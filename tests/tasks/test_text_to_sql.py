@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from ccutils.errors import InputError
-from ccutils.evaluation.responder import check_written
-from ccutils.models.tiny import word_tokenizer
 from ccutils.probes.questions import CHANGED, make_questions
 from ccutils.tasks.base import Example
 from ccutils.tasks.databases import describe
@@ -205,6 +203,10 @@ def test_the_texts_of_all_labels_by_hand():
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_tiny_base_can_write_every_expected_answer():
     """With the options of the profile geoquery_cpu, and SQL as it comes."""
+    pytest.importorskip("torch")
+    from ccutils.evaluation.responder import check_written
+    from ccutils.models.tiny import word_tokenizer
+
     for spaces in (True, False):
         task = text_to_sql(seed=0, path=str(DATA), schema="none", spaces=spaces, pool_size=400)
         items, tokenizer = make_questions(task, 4, seed=0, n_targets=30), word_tokenizer(task, 4000)

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 
 from ccutils.errors import InputError
-from ccutils.evaluation.responder import check_written
-from ccutils.models.tiny import word_tokenizer
 from ccutils.probes.questions import CHANGED, make_questions
 from ccutils.tasks.base import Example
 from ccutils.tasks.relabel import INVENTED
@@ -198,6 +196,10 @@ def test_changed_words_by_hand():
 
 @real
 def test_the_tiny_base_can_write_every_expected_answer():
+    pytest.importorskip("torch")
+    from ccutils.evaluation.responder import check_written
+    from ccutils.models.tiny import word_tokenizer
+
     task = translation(seed=0, path=str(DATA), n_test=60)
     items = make_questions(task, 4, seed=0, n_targets=60)
     assert sum(item.kind == CHANGED for item in items.questions) > 50
