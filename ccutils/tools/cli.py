@@ -87,9 +87,9 @@ def export(
 def probe(data: str, output: Path, dry_run: bool, **values: Any) -> None:
     """Ask a model the probes' questions: does it learn in context, does it copy, what does it know without?
 
-    DATA may also be a synthetic task, topics or gloss. With --endpoint the model is a server's; --api
-    completions sends plain text, chat sends demonstrations as turns; all questions can be asked by either. A
-    key is read from the environment variable CCUTILS_API_KEY or OPENAI_API_KEY and kept nowhere.
+    DATA may also be an embedded task: topics, gloss or requests. With --endpoint the model is a server's;
+    --api completions sends plain text, chat sends demonstrations as turns; all questions can be asked by
+    either. A key is read from the environment variable CCUTILS_API_KEY or OPENAI_API_KEY and kept nowhere.
     """
     names = ("input_column", "output_column", "group_column", "metric", "max_new_tokens")
     options = {name: values[name] for name in names}

@@ -6,9 +6,10 @@ Waiting, trying again and what a server says of it (Retry-After) are urllib3's w
 import json
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, TextIO
 
 import urllib3
@@ -88,24 +89,30 @@ class Endpoint:
         pool = urllib3.PoolManager(
             maxsize=self.concurrent, retries=retry, timeout=urllib3.Timeout(connect=10, read=self.timeout)
         )
-        cut, done = 0, len(prompts) - len(missing)
-        workers = ThreadPoolExecutor(self.concurrent)
-        futures = {}
+        workers, lock = ThreadPoolExecutor(self.concurrent), Lock()
+
+        def ask(place: int) -> bool:
+            text, finished = self._ask(pool, prompts[place], most)
+            with lock:  # here, so that an answer on its way when another request fails is kept, too
+                file.write(json.dumps([place, text]) + "\n")
+                file.flush()
+            return finished
+
+        futures: list[Future[bool]] = []
         try:
             self._check(pool)
-            futures = {workers.submit(self._ask, pool, prompts[i], most): i for i in missing}
-            for future in tqdm(as_completed(futures), total=len(futures), desc=self.model, mininterval=1):
-                text, finished = future.result()
-                file.write(json.dumps([futures[future], text]) + "\n")
-                file.flush()
-                cut, done = cut + (not finished), done + 1
+            futures = [workers.submit(ask, place) for place in missing]
+            bar = tqdm(as_completed(futures), total=len(futures), desc=self.model, mininterval=1)
+            return sum(not future.result() for future in bar)
         except (EndpointError, InputError) as error:
+            workers.shutdown(cancel_futures=True)
+            came = [f for f in futures if not f.cancelled() and f.exception() is None]
+            done = len(prompts) - len(missing) + len(came)
             kept = f" {done} of {len(prompts)} answers are kept: the same command goes on from there."
             raise type(error)(f"{error}{kept if done else ''}") from error
         finally:
             workers.shutdown(cancel_futures=True)
             pool.clear()
-        return cut
 
     def _check(self, pool: urllib3.PoolManager) -> None:
         """Raise EndpointError at once where nobody listens; a server need not know /models."""
@@ -162,8 +169,8 @@ class Endpoint:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             said = got.data[:120].decode("utf-8", "replace").strip()
             raise InputError(
-                f"endpoint {self.url}/{where} answered with status {got.status} and {said!r}: check "
-                "--model and --api."
+                f"endpoint {self.url}/{where} answered with status {got.status} and {said!r}: check --model "
+                "and --api, and that prompts fit the server's context (--k)."
             ) from error
 
 

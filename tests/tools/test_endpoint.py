@@ -119,6 +119,24 @@ def test_a_server_killed_in_the_middle_loses_nothing(tmp_path: Path) -> None:
     assert len(served.bodies) == 8
 
 
+def test_answers_on_their_way_when_another_is_refused_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+
+    def refuses(number: int, handler: BaseHTTPRequestHandler) -> bool:
+        if number == 2:
+            reply(handler, 400, {"error": "exceeds the available context size"})
+        else:
+            time.sleep(0.2)
+        return number == 2
+
+    with (
+        serve(shout, refuses) as served,
+        pytest.raises(InputError, match=r"context size.* of 12 answers are"),
+    ):
+        ask(served.url, path)
+    assert len(path.read_text().splitlines()) == len(served.bodies) - 1 >= 2
+
+
 def test_nobody_listening_is_told_at_once(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
