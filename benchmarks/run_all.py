@@ -18,6 +18,7 @@ from pathlib import Path
 SHORT = (
     "contexts.py",
     "growth.py",
+    "live_pool.py",
     "evaluate.py --task topics --model tiny",
     "evaluate.py --task gloss --model tiny",
     "train_step.py --prompt 256 --steps 2",

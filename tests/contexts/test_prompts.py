@@ -12,8 +12,7 @@ from ccutils.errors import InputError
 from ccutils.tasks.base import Example, Template
 
 transformers = pytest.importorskip("transformers")
-ByT5Tokenizer = transformers.ByT5Tokenizer
-TOKENIZER = ByT5Tokenizer()  # a token a byte: lengths can be counted by hand
+TOKENIZER = transformers.ByT5Tokenizer()  # a token a byte: lengths can be counted by hand
 TEMPLATE = Template("{hint}Q: {input}\nA:", " {output}", "\n\n", "Answer {these}.\n")
 HINT = {"hint": "<h>"}
 CHATML = (
@@ -32,7 +31,7 @@ def ids(text: str) -> list[int]:
 
 @pytest.fixture
 def chat() -> Prompter:
-    tokenizer = ByT5Tokenizer(chat_template=CHATML)
+    tokenizer = transformers.ByT5Tokenizer(chat_template=CHATML)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     return Prompter(tokenizer, TEMPLATE, 500, chat=True)
 
@@ -62,7 +61,7 @@ class TestPlain:
         )
 
     def test_a_tokenizer_with_a_beginning_of_sequence_has_it_once(self):
-        class Beginning(ByT5Tokenizer):
+        class Beginning(transformers.ByT5Tokenizer):
             bos_token_id = 1  # ByT5 has none of its own
 
             def __call__(self, text, add_special_tokens=True):
@@ -83,7 +82,9 @@ class TestTruncation:
     )
     def test_random_ones_go_first_then_the_least_similar_never_the_target(self, kinds, lengths, window, form):
         """As the training set calls it: random demonstrations have similarity 0."""
-        tokenizer = ByT5Tokenizer(chat_template="{% for m in messages %}{{ m.content }}|{% endfor %}")
+        tokenizer = transformers.ByT5Tokenizer(
+            chat_template="{% for m in messages %}{{ m.content }}|{% endfor %}"
+        )
         prompter = Prompter(tokenizer, TEMPLATE, window, chat=form == "chat")
         shown = [example(chr(65 + i) * n) for i, n in zip(range(len(kinds)), lengths, strict=False)]
         near = [0.0 if kind == "random" else value for kind, value in kinds]
@@ -111,7 +112,7 @@ class TestTruncation:
 
     @pytest.mark.parametrize("form", [False, True])
     def test_a_target_too_long_for_the_window(self, form):
-        tokenizer = ByT5Tokenizer(chat_template=CHATML)
+        tokenizer = transformers.ByT5Tokenizer(chat_template=CHATML)
         prompter = Prompter(tokenizer, TEMPLATE, 60, chat=form)
         with pytest.raises(InputError, match=r"the target 'tttt.*\.\.\.' needs \d+ tokens .* window of 60"):
             prompter.prompt([example("a")], example("t" * 70), 8)
@@ -146,7 +147,9 @@ class TestChat:
         assert chat.answer(example("c", "maybe")) == [*ids("maybe"), end]
 
     def test_a_template_without_such_a_token_ends_with_the_end_of_sequence(self):
-        tokenizer = ByT5Tokenizer(chat_template="{% for m in messages %}{{ m.content }}\n{% endfor %}")
+        tokenizer = transformers.ByT5Tokenizer(
+            chat_template="{% for m in messages %}{{ m.content }}\n{% endfor %}"
+        )
         answer = Prompter(tokenizer, TEMPLATE, 500, chat=True).answer(example("c", "maybe"))
         assert answer == [*ids("maybe"), tokenizer.eos_token_id]
 

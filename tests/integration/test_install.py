@@ -3,15 +3,18 @@
 Of environment.yml what pip installs is tried, with the Python at hand; conda's own solver is not.
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import yaml
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 UV = (sys.executable, "-m", "uv")
@@ -33,38 +36,41 @@ print(len(rows), {r.value for r in measured if r.probe in ("iwl", "icl")}, "torc
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=["highest", "lowest-direct"])
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> str:
-    """The interpreter of an environment with the wheel and the highest, or lowest, versions it allows."""
-    folder = tmp_path_factory.mktemp("clean")
-    found = str(folder / "clean" / "bin" / "python")
-    done(*UV, "venv", "-q", "--python", sys.executable, str(folder / "clean"), cwd=folder)
-    options = ("--python", found, "--resolution", request.param, str(wheel))
-    done(*UV, "pip", "install", "-q", *options, cwd=folder)
-    return found
-
-
-def test_the_core_works_where_only_the_wheel_is_installed(python: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("resolution", ["highest", "lowest-direct"])
+def test_the_core_works_where_only_the_wheel_is_installed(
+    wheel: Path, tmp_path: Path, resolution: str
+) -> None:
+    """Then its tests, those that need neither torch nor real data, with what they need besides."""
+    python = str(tmp_path / "clean" / "bin" / "python")
+    done(*UV, "venv", "-q", "--python", sys.executable, str(tmp_path / "clean"), cwd=tmp_path)
+    install, project = (*UV, "pip", "install", "-q", "--python", python), str(ROOT / "pyproject.toml")
+    done(*install, "--resolution", resolution, "-r", project, cwd=tmp_path)  # of a wheel uv takes the highest
+    done(*install, "--no-deps", str(wheel), cwd=tmp_path)
     assert done(python, "-c", CORE, cwd=tmp_path).strip() == "1000 {1.0} False"
     assert "export" in done(str(Path(python).with_name("ccutils")), "--help", cwd=tmp_path)
-    installed = done(*UV, "pip", "freeze", "--python", python, cwd=tmp_path)
+    installed = installed_in(python)
     assert "torch" not in installed and "contrastive-context" in installed
-
-
-def test_the_tests_of_the_core_pass_there(python: str, wheel: Path, tmp_path: Path) -> None:
-    """Those that need neither torch nor real data. It comes last, since it installs more."""
-    options = ("--python", python, "--resolution", "lowest-direct")
-    more = (f"{wheel}[tfidf]", f"pytest=={version('pytest')}", f"hypothesis=={version('hypothesis')}")
-    before = done(*UV, "pip", "freeze", "--python", python, cwd=tmp_path).splitlines()
-    held = tmp_path / "held.txt"  # what the first test was run with stays
-    held.write_text("\n".join(line for line in before if "==" in line))
-    done(*UV, "pip", "install", "-q", *options, "-c", str(held), *more, cwd=tmp_path)
+    bounds = [
+        Requirement(text) for text in tomllib.loads(Path(project).read_text())["project"]["dependencies"]
+    ]
+    lowest = [installed[bound.name] == Version(next(iter(bound.specifier)).version) for bound in bounds]
+    assert all(lowest) if resolution == "lowest-direct" else not all(lowest)
+    tools = [f"{name}=={version(name)}" for name in ("pytest", "hypothesis")]
+    done(*install, "--resolution", resolution, "-r", project, "--extra", "tfidf", *tools, cwd=tmp_path)
     shutil.copytree(ROOT / "tests", tmp_path / "tests")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copy(project, tmp_path)
     rooms = [str(tmp_path / "tests" / name) for name in ("tasks", "contexts", "probes")]
     said = done(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *rooms, cwd=tmp_path)
     passed, skipped = (int(re.findall(rf"(\d+) {what}", said)[-1]) for what in ("passed", "skipped"))
     assert passed > skipped
+    assert installed.items() <= installed_in(python).items()  # the tests ran with these very versions
+
+
+def installed_in(python: str) -> dict[str, Version]:
+    found = json.loads(
+        done(*UV, "pip", "list", "--format", "json", "--python", python, cwd=Path(python).parent)
+    )
+    return {package["name"]: Version(package["version"]) for package in found}
 
 
 def done(*command: str, cwd: Path) -> str:

@@ -15,26 +15,6 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 SHARED = ("task", "model", "strategy", "k", "p", "epsilon", "similarity")
 
 
-@pytest.fixture(scope="module")
-def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the notebook's cells leave: its parameters, its rows, its trainer after training."""
-    found: dict[str, Any] = {}
-    for cell in nbformat.read(FOLDER / "07_your_trainer.ipynb", as_version=4).cells:
-        if cell.cell_type == "code":
-            exec(cell.source, found)
-            if "parameters" in cell.metadata.get("tags", []):
-                found["results"] = str(tmp_path_factory.mktemp("results"))
-    return found
-
-
-@pytest.fixture(scope="module")
-def prompts(names: dict[str, Any]) -> TrainingSet:
-    """What notebook 03 trains on by its own parameters, but for paraphrases by rules."""
-    declared = declared_parameters(FOLDER / "03_ic_train.ipynb")
-    values = {name: declared[name] for name in SHARED}
-    return prepare_run(Plan(**values, paraphraser="rules", results=names["results"])).prompts
-
-
 def test_its_rows_are_those_of_notebook_03(names: dict[str, Any], prompts: TrainingSet) -> None:
     rows = list(names["examples"].rows(names["epochs"]))
     assert len(rows) == names["epochs"] * len(names["task"].pool)
@@ -53,3 +33,23 @@ def test_the_loss_falls(names: dict[str, Any]) -> None:
     losses = [entry["loss"] for entry in names["trainer"].state.log_history if "loss" in entry]
     assert len(losses) > 2 and np.isfinite(losses).all()
     assert losses[-1] < losses[0]
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the notebook's cells leave: its parameters, its rows, its trainer after training."""
+    found: dict[str, Any] = {}
+    for cell in nbformat.read(FOLDER / "07_your_trainer.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            exec(cell.source, found)
+            if "parameters" in cell.metadata.get("tags", []):
+                found["results"] = str(tmp_path_factory.mktemp("results"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def prompts(names: dict[str, Any]) -> TrainingSet:
+    """What notebook 03 trains on by its own parameters, but for paraphrases by rules."""
+    declared = declared_parameters(FOLDER / "03_ic_train.ipynb")
+    values = {name: declared[name] for name in SHARED}
+    return prepare_run(Plan(**values, paraphraser="rules", results=names["results"])).prompts
