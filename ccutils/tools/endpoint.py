@@ -165,7 +165,10 @@ class Endpoint:
             if got.status != 200:
                 raise ValueError
             text, ended = read(json.loads(got.data))
-            return first_line(text or ""), ended != "length"
+            whole = (
+                ended != "length" or "\n" in (text or "").lstrip()
+            )  # what follows the first line is nothing
+            return first_line(text or ""), whole
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             said = got.data[:120].decode("utf-8", "replace").strip()
             raise InputError(

@@ -208,7 +208,7 @@ def test_numbers_keep_every_digit(tmp_path):
 def test_values_of_parquet_are_the_texts_that_one_would_write(tmp_path):
     columns = {
         "f32": pa.array([0.1, None], pa.float32()),
-        "f16": pa.array([0.3, float("nan")], pa.float16()),
+        "f16": pa.array(np.array([0.3, float("nan")], np.float16)),
         "u64": pa.array([2**64 - 1, None], pa.uint64()),
         "decimal": pa.array([Decimal("1.10"), None]),
         "truth": pa.array([True, False]),

@@ -36,7 +36,7 @@ def test_the_hub_copy_has_each_column_twice(tmp_path, monkeypatch):
         filled = blank if split.startswith("train") else frame  # which half is filled differs by split
         return filled.reindex(columns=columns).to_dict("records")
 
-    import datasets
+    datasets = pytest.importorskip("datasets")
 
     monkeypatch.setattr("ccutils.tasks.hub.unreachable", lambda name: None)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
@@ -47,7 +47,7 @@ def test_the_hub_copy_has_each_column_twice(tmp_path, monkeypatch):
 
 def test_a_hub_copy_with_all_languages_in_one_split(tmp_path, monkeypatch):
     """Columns as the copies documented with a `lang` column have them."""
-    import datasets
+    datasets = pytest.importorskip("datasets")
 
     names = {
         "utterance": "question",

@@ -118,7 +118,7 @@ def test_bad_input_is_one_sentence(tmp_path, change, options, said):
 
 def test_the_hub_copies(tmp_path, monkeypatch):
     """Columns as two Hub copies document them; the databases lie in a folder."""
-    import datasets
+    datasets = pytest.importorskip("datasets")
 
     def load_dataset(name, config, *, split):
         return rows(["one", "two"], 10, "SQL", split)

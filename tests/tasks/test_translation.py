@@ -80,7 +80,7 @@ def test_bad_input_is_one_sentence(tmp_path, made, options, said):
 
 
 def hub(monkeypatch, configs, rows):
-    import datasets
+    datasets = pytest.importorskip("datasets")
 
     asked = []
     monkeypatch.setattr(datasets, "get_dataset_config_names", lambda name: configs)

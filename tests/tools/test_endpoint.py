@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -79,11 +80,13 @@ def test_a_reply_cut_off_on_its_way_is_asked_for_again(tmp_path: Path) -> None:
         assert ask(served.url, tmp_path / "a.jsonl") == WANTED
 
 
-def test_an_answer_cut_off_at_its_length_is_counted(tmp_path: Path) -> None:
-    with serve(shout, finish="length") as served:
-        assert (
-            Endpoint(served.url, "m").answers(PROMPTS, max_new_tokens=8, path=tmp_path / "a.jsonl").cut == 12
-        )
+@pytest.mark.parametrize(("answer", "cut"), [(str.upper, 12), (shout, 0)])
+def test_an_answer_cut_off_in_its_first_line_is_counted(
+    tmp_path: Path, answer: Callable[[str], str], cut: int
+) -> None:
+    with serve(answer, finish="length") as served:
+        found = Endpoint(served.url, "m").answers(PROMPTS, max_new_tokens=8, path=tmp_path / "a.jsonl")
+    assert found.cut == cut
 
 
 def test_a_slow_server_gives_up_in_one_sentence(tmp_path: Path) -> None:
