@@ -102,8 +102,8 @@ class Endpoint:
         try:
             self._check(pool)
             futures = [workers.submit(ask, place) for place in missing]
-            bar = tqdm(as_completed(futures), total=len(futures), desc=self.model, mininterval=1)
-            return sum(not future.result() for future in bar)
+            with tqdm(as_completed(futures), total=len(futures), desc=self.model, mininterval=1) as bar:
+                return sum(not future.result() for future in bar)
         except (EndpointError, InputError) as error:
             workers.shutdown(cancel_futures=True)
             came = [f for f in futures if not f.cancelled() and f.exception() is None]

@@ -59,7 +59,7 @@ def test_the_core_works_where_only_the_wheel_is_installed(
     done(*install, "--resolution", resolution, "-r", project, "--extra", "tfidf", *tools, cwd=tmp_path)
     shutil.copytree(ROOT / "tests", tmp_path / "tests")
     shutil.copy(project, tmp_path)
-    rooms = [str(tmp_path / "tests" / name) for name in ("tasks", "contexts", "probes")]
+    rooms = [str(tmp_path / "tests" / name) for name in ("tasks", "contexts", "probes", "tools")]
     said = done(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *rooms, cwd=tmp_path)
     passed, skipped = (int(re.findall(rf"(\d+) {what}", said)[-1]) for what in ("passed", "skipped"))
     assert passed > skipped
