@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -66,6 +67,18 @@ def test_the_core_works_where_only_the_wheel_is_installed(
     assert installed.items() <= installed_in(python).items()  # the tests ran with these very versions
 
 
+def test_what_environment_yml_gives_pip_installs_the_locked_versions(copy: Path, tmp_path: Path) -> None:
+    asked = yaml.safe_load((copy / "environment.yml").read_text())["dependencies"]
+    (by_pip,) = [item["pip"] for item in asked if isinstance(item, dict)]
+    done(sys.executable, "-m", "venv", str(tmp_path / "conda"), cwd=tmp_path)
+    python = str(tmp_path / "conda" / "bin" / "python")
+    (tmp_path / "by-pip.txt").write_text(
+        "\n".join(by_pip).replace("-r ", f"-r {copy}/")
+    )  # as conda writes it
+    done(python, "-m", "pip", "install", "--quiet", "-r", str(tmp_path / "by-pip.txt"), cwd=copy)
+    done(python, "-m", "ccutils.chain.environment", str(copy / "requirements.lock"), cwd=tmp_path)
+
+
 def installed_in(python: str) -> dict[str, Version]:
     found = json.loads(
         done(*UV, "pip", "list", "--format", "json", "--python", python, cwd=Path(python).parent)
@@ -87,5 +100,11 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in [f for f in files if f.startswith("ccutils/") or "/" not in f]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes((ROOT / name).read_bytes())
-    done(*UV, "build", "-q", "--wheel", "-o", "dist", ".", cwd=folder)
-    return next((folder / "dist").glob("contrastive_context-*.whl"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(copy: Path) -> Path:
+    """The wheel of this working tree."""
+    done(*UV, "build", "-q", "--wheel", "-o", "dist", ".", cwd=copy)
+    return next((copy / "dist").glob("contrastive_context-*.whl"))
