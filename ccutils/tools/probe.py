@@ -21,7 +21,7 @@ from ccutils.tools.endpoint import Asked, Endpoint
 
 PRINTED_SCORES = {"iwl": 0, "icl": 1, "copy": 0, "quality": 1}
 """Scores that are printed and drawn, and their grade."""
-EMBEDDED = ("topics", "gloss", "requests")
+TASKS_BY_NAME = ("topics", "gloss", "requests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def questions_of(
     data: str, *, k: int, seed: int, n_targets: int, similarity: str, **options: Any
 ) -> QuestionSet:
     """Make the questions out of a data file, or of an embedded task by name. Raises InputError as they do."""
-    if data in EMBEDDED:
+    if data in TASKS_BY_NAME:
         task = load_task(data, seed=seed)
     else:
         task = load_task("jsonl", seed=seed, path=data, **options)

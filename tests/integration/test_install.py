@@ -1,7 +1,4 @@
-"""The wheel and environment.yml in clean environments: the core works without torch.
-
-Of environment.yml what pip installs is tried, with the Python at hand; conda's own solver is not.
-"""
+"""The wheel, and what environment.yml gives pip, in clean environments: the core works without torch."""
 
 import json
 import re
