@@ -1,4 +1,4 @@
-"""Three ways to say how alike two texts are: BM25, TF-IDF vectors, sentence-transformers vectors."""
+"""Ways to say how alike two texts are: BM25, TF-IDF vectors, vectors of a sentence-transformers model."""
 
 import unicodedata
 from collections import Counter
@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
+from ccutils.contexts.minilm import minilm
 from ccutils.errors import InputError
 
-BACKENDS = ("bm25", "tfidf", "st:<name>")
-"""BM25 by bm25s; TF-IDF, reduced by SVD, in FAISS; a sentence-transformers model by name, in FAISS."""
+BACKENDS = ("bm25", "tfidf", "minilm", "st:<name>")
+"""BM25 by bm25s; in FAISS TF-IDF, reduced by SVD, or the vectors of a sentence-transformers model: `minilm`,
+which comes from the package index, or one by its name.
+"""
 
 DIMENSIONS = 256  # of TF-IDF vectors after the SVD
 K1, B = 1.5, 0.75  # BM25's usual constants, those of bm25s
@@ -20,7 +23,7 @@ K1, B = 1.5, 0.75  # BM25's usual constants, those of bm25s
 
 def check_similarity(name: str) -> None:
     """Raise InputError for a name that is none of BACKENDS."""
-    if name not in ("bm25", "tfidf") and (not name.startswith("st:") or name == "st:"):
+    if name not in ("bm25", "tfidf", "minilm") and (not name.startswith("st:") or name == "st:"):
         raise InputError(f"similarity {name!r} does not exist: choose one of {', '.join(BACKENDS)}.")
 
 
@@ -31,7 +34,7 @@ def make_backend(texts: Sequence[str], name: str) -> "Backend":
         return Bm25(texts)
     if name == "tfidf":
         return TfIdf(texts)
-    return SentenceTransformer(texts, name.removeprefix("st:"))
+    return SentenceTransformer(texts, name)
 
 
 class _Table(dict[int, int | None]):
@@ -205,20 +208,21 @@ class TfIdf(Dense):
 
 
 class SentenceTransformer(Dense):
-    """Vectors of a sentence-transformers model, given by its Hub id or folder."""
+    """Vectors of a sentence-transformers model: "minilm", or "st:" with its Hub id or folder."""
 
     def __init__(self, texts: Sequence[str], name: str) -> None:
         try:
             import sentence_transformers
         except ImportError as error:
             raise InputError(
-                f"similarity 'st:{name}' needs sentence-transformers: pip install sentence-transformers."
+                f"similarity {name!r} needs sentence-transformers: pip install sentence-transformers."
             ) from error
+        place = str(minilm()) if name == "minilm" else name.removeprefix("st:")
         try:
-            self.model = sentence_transformers.SentenceTransformer(name)
+            self.model = sentence_transformers.SentenceTransformer(place)
         except (OSError, ValueError) as error:
             raise InputError(
-                f"similarity 'st:{name}': no folder or Hub model of that name can be loaded: "
+                f"similarity {name!r}: no folder or Hub model of that name can be loaded: "
                 "check the name and the network."
             ) from error
         super().__init__(texts)

@@ -29,8 +29,7 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 from ccutils.errors import InputError, nearest, reason
 from ccutils.models.internals import replace_internal
 from ccutils.models.lora import Lora
-from ccutils.models.smollm2 import NAME as SMOLLM2
-from ccutils.models.smollm2 import smollm2
+from ccutils.models.smollm2 import SMOLLM2, smollm2
 from ccutils.models.tiny import DEFAULT, Recipe, tiny_base
 from ccutils.tasks.base import Task
 
@@ -47,7 +46,7 @@ def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) ->
     """
     if model == "tiny":
         return str(tiny_base(task, cache, recipe))
-    if model == SMOLLM2:
+    if model == SMOLLM2.name:
         return str(smollm2())
     check_model(model)
     folder = Path(model).expanduser()
@@ -61,12 +60,12 @@ def check_model(model: str) -> None:
     """Raise InputError for a local model that cannot be loaded; "tiny", "smollm2" and Hub ids pass."""
     folder = Path(model).expanduser()
     is_hub_id = not folder.exists() and model.count("/") == 1 and model[0] not in "./~"
-    if model in ("tiny", SMOLLM2) or is_hub_id:
+    if model in ("tiny", SMOLLM2.name) or is_hub_id:
         return
     if not folder.is_dir():
         raise InputError(
             f"model {model!r} is no directory: give an existing one, a Hub id such as org/name, 'tiny' or "
-            f"'{SMOLLM2}'."
+            f"'{SMOLLM2.name}'."
         )
     for file, what in (("config.json", "config"), ("tokenizer_config.json", "tokenizer")):
         if not (folder / file).exists():

@@ -44,7 +44,7 @@ def commands() -> None:
 @click.option("--strategy", type=click.Choice(STRATEGIES), default="contrastive", show_default=True)
 @click.option("--p", default=0.5, show_default=True, help="Probability of the nearest example.")
 @click.option("--epsilon", default=0.1, show_default=True, help="Probability of a paraphrase of the target.")
-@click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf or st:<model>.")
+@click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 @click.option("--epochs", default=3, show_default=True, help="Passes over the data, each with new contexts.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True)
 @click.option("--seed", default=0, show_default=True)
@@ -80,7 +80,7 @@ def export(
 @click.option("--targets", default=100, show_default=True, help="Targets of each set.")
 @click.option("--metric", type=click.Choice(["exact", "chrf", "bleu"]), default="exact", show_default=True)
 @click.option("--max-new-tokens", default=64, show_default=True)
-@click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf or st:<model>.")
+@click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--dry-run", is_flag=True, help="Only say how many requests and tokens it would be.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("probed"), show_default=True)
@@ -138,7 +138,7 @@ def askings(
 @click.argument("text")
 @columns
 @click.option("--k", default=5, show_default=True)
-@click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf or st:<model>.")
+@click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 def neighbours(data: Path, text: str, input_column: str, output_column: str, k: int, similarity: str) -> None:
     """Print the examples of DATA that are most similar to TEXT: similarity, input, output."""
     rows = read_rows_as_text(data, input_column, output_column)

