@@ -1,7 +1,7 @@
 """How often the nearest examples are relevant, by similarity: what a strategy's dose rests on.
 
 python benchmarks/similarities.py
-python benchmarks/similarities.py --task mtop --options '{"path": "../shared/data/mtop_en", "answer": "intent"}'
+python benchmarks/similarities.py --task mtop --options '{"path": "../shared/data/mtop_en"}'
 
 Relevant is what the task calls so (for labels: the same one). Seeds are validation seeds.
 """
@@ -64,8 +64,8 @@ def main() -> None:
     table = pd.DataFrame([measure(task, similarity, given.k) for similarity in given.similarities])
     versions = ", ".join(f"{name} {version(name)}" for name in ("bm25s", "faiss-cpu", "numpy"))
     print(
-        f"{given.task}, pool {len(task.pool)}, k = {given.k}, seed {SEED}; Python {platform.python_version()}, "
-        f"{versions}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)\n"
+        f"{given.task}, pool {len(task.pool)}, k = {given.k}, seed {SEED}; "
+        f"Python {platform.python_version()}, {versions}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)\n"
     )
     print(table.to_markdown(index=False, disable_numparse=True))
 
