@@ -65,7 +65,8 @@ def main() -> None:
     versions = ", ".join(f"{name} {version(name)}" for name in ("bm25s", "faiss-cpu", "numpy"))
     print(
         f"{given.task}, pool {len(task.pool)}, k = {given.k}, seed {SEED}; "
-        f"Python {platform.python_version()}, {versions}, {os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)\n"
+        f"Python {platform.python_version()}, {versions}, "
+        f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)\n"
     )
     print(table.to_markdown(index=False, disable_numparse=True))
 

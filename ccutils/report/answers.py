@@ -223,7 +223,7 @@ def _cells(
     if not all(isinstance(answer, str) for answer in answers or ()):
         # Older versions kept texts of the last step alone; the others lie where they were first written.
         folder = run.folder if step else results / "cache"
-        answers = find_kept(folder, step, table, questions, made.task) if questions and made else None
+        answers = find_texts(folder, step, table, questions, made.task) if questions and made else None
     scores = table["score"].to_numpy(float)
     return {
         "at": at,
@@ -255,7 +255,7 @@ def judge_each(
     return "".join(letters)
 
 
-def find_kept(
+def find_texts(
     folder: Path, step: int, table: pd.DataFrame, questions: Sequence[Question], task: Task
 ) -> list[str] | None:
     """Find a step's answers among the files in which they were first written: those with the scores that were

@@ -11,7 +11,7 @@ from typing import Any
 from ccutils.private import in_all_texts
 from ccutils.report.answers import answer_blocks
 
-TEMPLATE = Path(__file__).with_name("answers_page.html")
+PAGE_HTML = Path(__file__).with_name("answers_page.html")
 ANSWERS_PAGE = "answers.html"
 SHOWN_KINDS: Mapping[str, tuple[str, int | None]] = {
     "quality": ("plain", None),
@@ -54,7 +54,7 @@ def write_answers(results: Path, public: Callable[[str], str]) -> Path:
         scripts.append(packed(name, block))
         index.append({**{key: block[key] for key in ("task", "model", "seed", "base", "k")}, "id": name})
     about = {"blocks": in_words_each(index), "probes": SHOWN_KINDS}
-    page = TEMPLATE.read_text(encoding="utf-8").replace(
+    page = PAGE_HTML.read_text(encoding="utf-8").replace(
         "{{blocks}}", "\n".join([packed("index", about), *scripts])
     )
     path = results / ANSWERS_PAGE
