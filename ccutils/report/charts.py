@@ -115,7 +115,7 @@ def scores_over_training(rows: pd.DataFrame) -> Any:
     unit = alt.Scale(domain=[low, 1])
     chart = _curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=unit))
     subtitle = lines("Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"]), missing)
-    return chart.properties(width=210, height=170).facet(
+    return chart.properties(width=195, height=170).facet(  # four of them within 1,100 pixels
         row=alt.Row("panel:N", title=None),
         column=alt.Column("score:N", title=None, sort=[score.name for score in OVER_TRAINING]),
         spacing=30,
@@ -176,7 +176,7 @@ def scores_chart(rows: pd.DataFrame) -> Any:
     if table.empty:
         return in_words(title, missing)
     text = list(map(write_number, table["value"], table["low"], table["high"]))
-    table = table.assign(panel=panels(table), text=text)
+    table = table.assign(panel=panels(table), text=[number.replace(" (", "\n(", 1) for number in text])
     # Two lines: what is measured, and on what.
     heads = alt.Axis(
         orient="top",
@@ -194,8 +194,8 @@ def scores_chart(rows: pd.DataFrame) -> Any:
     # Numbers lie above their cells, and so tell the same when pointed at.
     grid = alt.Chart(table).encode(x, y, tooltip=_tooltip("score"))
     cells = grid.mark_rect(stroke="#dddddd").encode(color=alt.Color("value:Q", scale=shade, legend=None))
-    numbers = grid.mark_text(fontSize=11).encode(text="text:N")
-    size = {"width": 118 * table["score"].nunique(), "height": alt.Step(24)}
+    numbers = grid.mark_text(fontSize=11, lineBreak="\n", dy=-6).encode(text="text:N")
+    size = {"width": 90 * table["score"].nunique(), "height": alt.Step(34)}  # ten within 1,100 pixels
     subtitle = lines(explain(table, "in brackets"), missing)
     chart: Any = alt.layer(cells, numbers).properties(**size)
     return chart.facet(row=alt.Row("panel:N", title=None), title=alt.TitleParams(title, subtitle=subtitle))
