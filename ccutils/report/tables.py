@@ -2,7 +2,8 @@
 
 `python -m ccutils.report.tables` writes them anew; a test fails where they differ. A table stands between
 <!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone. A
-figure with its caption stands between <!-- figure: cpu --> and <!-- end of figure -->, its picture in docs/.
+figure with its caption stands between <!-- figure: cpu --> and <!-- end of figure -->, its picture in docs/;
+what becomes of the hopes between <!-- hopes: cpu --> and <!-- end of hopes -->.
 """
 
 import re
@@ -13,13 +14,22 @@ from pathlib import Path
 import pandas as pd
 
 from ccutils.errors import InputError, command
-from ccutils.report.aggregate import final_rows, scores_table, usual_rows, wide_table, with_noun
+from ccutils.report.aggregate import (
+    final_rows,
+    scores_table,
+    usual_rows,
+    wide_table,
+    with_noun,
+    write_number,
+)
 from ccutils.report.charts import quality_by_similarity
+from ccutils.report.claims import judge_claims
 from ccutils.report.reference import FOLDER, find_reference, tell_origin
 
 DOCS_ROOT = FOLDER.parent
 FIGURE = re.compile(r"(<!-- figure: (\w+) -->\n).*?(<!-- end of figure -->)", re.S)
 NONE_KEPT = "No reference rows of profile `{}` are kept yet.\n"
+HOPES = re.compile(r"(<!-- hopes: (\w+) -->\n).*?(<!-- end of hopes -->)", re.S)
 MARKED = re.compile(r"(<!-- reference: (\w+) ?(\w*) -->\n).*?(<!-- end of reference -->)", re.S)
 
 
@@ -43,6 +53,33 @@ def make_table(profile: str, folder: Path = FOLDER, task: str = "") -> str:
             raise InputError(f"the reference of profile {profile} has no rows of task {task}: name another.")
     lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{tell_origin(rows)}\n"
+
+
+def fill_hopes(text: str, folder: Path = FOLDER) -> str:
+    """Return the text with what becomes of the hopes as the reference rows have it now."""
+    return HOPES.sub(lambda found: found[1] + make_hopes(found[2], folder) + found[3], text)
+
+
+def make_hopes(profile: str, folder: Path = FOLDER) -> str:
+    """Return each hope's rule and verdict by a profile's reference as Markdown, the primary ones first."""
+    rows = find_reference(profile, folder)
+    if rows is None:
+        return NONE_KEPT.format(profile)
+    table = judge_claims(rows)
+    number = table.apply(lambda line: write_number(line["measure"], line["low"], line["high"]), axis=1)
+    shown = pd.DataFrame(
+        {
+            "task": table["task"],
+            "strategy": table["strategy"],
+            "hope": table["hope"].where(~table["primary"], "**" + table["hope"] + "**"),
+            "rule": table["rule"],
+            "measured": number,
+            "p": [f"{p:.3f}" if p == p else "" for p in table["p"]],
+            "verdict": table["verdict"],
+        }
+    )
+    lines = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:
@@ -81,14 +118,14 @@ def draw_picture(profile: str, rows: pd.DataFrame) -> Path:
 def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
     """Return the Markdown files of the repository that hold marked tables."""
     files = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
-    marked = (MARKED, FIGURE)
+    marked = (MARKED, FIGURE, HOPES)
     return sorted(path for path in files if any(m.search(path.read_text(encoding="utf-8")) for m in marked))
 
 
 def fill_file(path: Path) -> str:
     """Return a file's text with its tables and figures as the reference rows have them now."""
     to_docs = "" if path.parent.name == "docs" else "docs/"
-    return fill_figures(fill_tables(path.read_text(encoding="utf-8")), to_docs)
+    return fill_figures(fill_hopes(fill_tables(path.read_text(encoding="utf-8"))), to_docs)
 
 
 @command

@@ -12,6 +12,7 @@ from ccutils.report.tables import (
     FIGURE,
     fill_figures,
     fill_file,
+    fill_hopes,
     fill_tables,
     marked_files,
     picture,
@@ -53,6 +54,16 @@ def test_a_marked_figure_says_what_it_is_of(tmp_path: Path) -> None:
     found = fill_figures(text, "docs/", tmp_path)
     assert "(docs/quality-fake.png)" in found and "fake, model toy; 1 seed, 20 targets a set each" in found
     assert "an abacus" in found and "old" not in found
+
+
+def test_marked_hopes_are_judged_by_the_reference(tmp_path: Path) -> None:
+    text = "<!-- hopes: fake -->\nold\n<!-- end of hopes -->"
+    assert "No reference rows" in fill_hopes(text, tmp_path)
+    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
+    fabricate(seeds=tuple(range(8))).assign(**origin).to_parquet(tmp_path / "fake.parquet")
+    found = fill_hopes(text, tmp_path)
+    assert "| fake | random | **loses ICL** | " in found and "old" not in found
+    assert "came out |" in found and fill_hopes(found, tmp_path) == found
 
 
 def test_every_figure_that_is_shown_has_its_picture() -> None:
