@@ -5,6 +5,7 @@ python benchmarks/live_pool.py
 Processor time, which other work on the machine changes less than the time of the clock.
 """
 
+import argparse
 import sys
 import time
 from collections.abc import Callable
@@ -18,18 +19,21 @@ from ccutils.probes import LivePool
 from ccutils.tasks import Example
 
 ADDED = 100
-SIZES = (1_000, 10_000, 100_000)
 COLUMNS = ("similarity", "pool", "index s", "add ms", "ask ms", f"ask ms after {ADDED} additions")
 
 
 def main() -> None:
     """Print the machine and a table in Markdown, a line for each similarity and size; the best of three."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--similarities", nargs="+", default=["bm25", "tfidf"], help="also: minilm")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
+    given = parser.parse_args()
     print(f"{machine()}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
-    for similarity in ("bm25", "tfidf"):
+    for similarity in given.similarities:
         LivePool.make(
             [Example(text, "label") for text in made_up_texts(9)], similarity
         )  # imports are no cost
-        for size in SIZES:
+        for size in given.sizes:
             examples = [Example(text, "label") for text in made_up_texts(size + ADDED)]
             question, new = examples[7], examples[size]
             start = time.process_time()

@@ -34,3 +34,8 @@ def test_the_real_one_finds_the_paraphrase_without_a_word_in_common() -> None:
     backend = make_backend(pool, "minilm")
     scores = backend.between(["how much money do I have to pay"] * 3, pool)
     assert np.argmax(scores) == 1
+    encoded = []
+    whole = backend.model.encode
+    backend.model.encode = lambda texts, **options: encoded.extend(texts) or whole(texts, **options)
+    assert np.allclose(backend.between(["how much money do I have to pay"] * 3, pool), scores, atol=1e-5)
+    assert encoded == ["how much money do I have to pay"]  # the pool's texts are encoded once

@@ -50,7 +50,7 @@ STATE = """() => {
     errors: cells.flatMap(of).filter(o => o.output_type === 'error').map(o => `${o.ename}: ${o.evalue}`),
   };
 }"""
-CHARTS = """() => [...document.querySelectorAll('.jp-OutputArea-output svg, .jp-OutputArea-output img')]
+CHARTS = """() => [...document.querySelectorAll('.jp-OutputArea-output :is(svg, img, canvas)')]
   .filter(e => e.closest('.jp-OutputArea-output').offsetParent)
   .map(e => e.getBoundingClientRect()).filter(b => b.width > 100).map(b => Math.round(b.width))"""
 DRAWN = "() => [...document.querySelectorAll('.jp-OutputArea-output svg')].map(e => e.outerHTML).join('')"
@@ -133,6 +133,6 @@ def page() -> Iterator[Any]:
     with playwright.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH + 420, "height": 900})
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(300_000)
         yield page
         browser.close()
