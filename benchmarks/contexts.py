@@ -36,13 +36,15 @@ def read_texts(path: Path, column: str) -> list[str]:
     return [record.text(column) for record in read_records(path, [column])]
 
 
-def fastest(work: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of some runs."""
+def fastest(
+    work: Callable[[], object], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Seconds of the fastest of some runs, by a clock."""
     seconds = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = clock()
         work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(clock() - start)
     return min(seconds)
 
 

@@ -29,14 +29,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.gpu.isolated import Failed, Isolation
+from benchmarks.gpu.isolated import Failed, Isolation, tell
 from benchmarks.gpu.made import FULL, REHEARSAL, TEXTS, Bench, make_bases, write_texts
 from benchmarks.gpu.memory import check_memory, check_t4
 from benchmarks.gpu.rows import Row, failed, status, summary, table
 from benchmarks.gpu.runs import check_paged, check_resume, check_two
 from benchmarks.gpu.speed import check_evaluation, check_training
 from benchmarks.gpu.surroundings import describe, describe_code
-from ccutils.errors import reason
 
 Check = Callable[[Bench], Iterator[Row]]
 CHECKS: dict[str, tuple[Check, tuple[str, ...]]] = {  # with the bases that they need
@@ -113,7 +112,7 @@ def run_checks(bench: Bench, names: Sequence[str]) -> Iterator[Row]:
         try:
             yield from CHECKS[name][0](bench)
         except Exception as error:  # whatever it is, the other checks are to be run
-            yield failed(name, "the check itself", f"{type(error).__name__}: {reason(error)}")
+            yield failed(name, "the check itself", tell(error))
         shutil.rmtree(bench.folder / "runs", ignore_errors=True)
 
 

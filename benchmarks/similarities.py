@@ -9,16 +9,16 @@ Relevant is what the task calls so (for labels: the same one). Seeds are validat
 import argparse
 import json
 import os
-import platform
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from contexts import machine
 
 from ccutils.contexts.neighbours import Index, pool_neighbours
 from ccutils.tasks import Example, Task, load_task
@@ -62,10 +62,8 @@ def main() -> None:
     given = parser.parse_args()
     task = load_task(given.task, seed=SEED, **given.options)
     table = pd.DataFrame([measure(task, similarity, given.k) for similarity in given.similarities])
-    versions = ", ".join(f"{name} {version(name)}" for name in ("bm25s", "faiss-cpu", "numpy"))
     print(
-        f"{given.task}, pool {len(task.pool)}, k = {given.k}, seed {SEED}; "
-        f"Python {platform.python_version()}, {versions}, "
+        f"{given.task}, pool {len(task.pool)}, k = {given.k}, seed {SEED}; {machine()}, "
         f"{os.environ.get('OMP_NUM_THREADS', 'all')} thread(s)\n"
     )
     print(table.to_markdown(index=False, disable_numparse=True))

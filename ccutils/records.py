@@ -131,8 +131,13 @@ def write_rows(path: Path, rows: Iterable[Row], parameters: Mapping[str, Any]) -
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     os.replace(part, path)
 
 

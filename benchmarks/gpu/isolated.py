@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from ccutils.errors import reason
+
 Work = Callable[..., Any]
 
 
@@ -79,6 +81,11 @@ def child(sender: Connection, log: Path, work: Work, args: tuple[Any, ...]) -> N
         text = " ".join(str(error).split())
         answer = (False, f"{type(error).__name__}: {text}"[:400])
     sender.send(answer)
+
+
+def tell(error: Exception) -> str:
+    """Return what an error is, and the first line of what it says."""
+    return f"{type(error).__name__}: {reason(error)}"
 
 
 def end_with_parent() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gpu.isolated import Isolation
-from ccutils.errors import InputError, reason
+from benchmarks.gpu.isolated import Isolation, tell
+from ccutils.errors import InputError
 from ccutils.training.plan import Plan
 from ccutils.training.settings import Settings
 
@@ -126,7 +126,7 @@ def make_bases(shapes: Mapping[str, Shape], window: int, folder: Path) -> dict[s
         try:
             make_base(shape, window, folder / TEXTS, folder / name)
         except Exception as error:  # no room on disk or card: the others may have it
-            failed[name] = f"{type(error).__name__}: {reason(error)}"
+            failed[name] = tell(error)
     return failed
 
 

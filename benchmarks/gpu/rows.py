@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ccutils.report.aggregate import with_noun
+
 SAME_LOSS = 0.02
 """How far apart losses may be, relative, that differ by rounding in half precision alone."""
 VERDICTS = {True: "met", False: "**missed**", None: "no aim"}
@@ -91,7 +93,7 @@ def summary(rows: Iterable[Row]) -> str:
     '1 of 1 aims met; 1 row without an aim.'
     """
     found = Counter(row.met for row in rows)
-    others = f"{found[None]} row{'s' * (found[None] != 1)} without an aim"
+    others = f"{with_noun(found[None], 'row')} without an aim"
     return f"{found[True]} of {found[True] + found[False]} aims met; {others}."
 
 

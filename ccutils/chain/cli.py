@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ccutils.chain.announce import Watch, how_to_go_on, where_to_look
-from ccutils.chain.estimate import find_speed
+from ccutils.chain.estimate import find_speed, is_estimated
 from ccutils.chain.holding import end_processes, hold_folder, mark_processes
 from ccutils.chain.job import BAD_INPUT, KILLED, list_gpus, no_room, print_line
 from ccutils.chain.preflight import check_profile
@@ -132,7 +132,8 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     config, lines = folder / ".snakemake" / "profile.json", []
     write_json(config, {**to_config(profile), "threads": options.cores // jobs})
-    watch = Watch(profile, jobs, find_speed(folder, options.cores // jobs))
+    speed = find_speed(folder, options.cores // jobs) if is_estimated(profile) else None
+    watch = Watch(profile, jobs, speed)
     process = subprocess.Popen(
         snakemake_command(profile, options, config),
         stdout=subprocess.PIPE if options.dry_run else None,

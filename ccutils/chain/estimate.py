@@ -74,9 +74,14 @@ def find_speed(results: Path, threads: int) -> float | None:
     return float(kept[str(threads)])
 
 
+def is_estimated(profile: Profile) -> bool:
+    """Tell whether the costs here are those of a profile's models: the tiny base alone."""
+    return all(model == "tiny" for model in profile.models)
+
+
 def estimate_job(profile: Profile, rule: str, speed: float) -> float | None:
     """Return the seconds of a job of a rule, a mean over tasks; None where a model is not the tiny one."""
-    if any(model != "tiny" for model in profile.models):
+    if not is_estimated(profile):
         return None
     kind, seeds = split_rule(rule)
     notebook = NOTEBOOKS[kind]

@@ -23,7 +23,7 @@ K1, B = 1.5, 0.75  # BM25's usual constants, those of bm25s
 
 def check_similarity(name: str) -> None:
     """Raise InputError for a name that is none of BACKENDS."""
-    if name not in ("bm25", "tfidf", "minilm") and (not name.startswith("st:") or name == "st:"):
+    if name not in BACKENDS[:-1] and (not name.startswith("st:") or name == "st:"):
         raise InputError(f"similarity {name!r} does not exist: choose one of {', '.join(BACKENDS)}.")
 
 
@@ -231,7 +231,8 @@ class SentenceTransformer(Dense):
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
         """As other vectors, but a text is encoded once: the model takes milliseconds for each."""
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
-        self.known.update(zip(new, self.encode(new), strict=True) if new else ())
+        if new:
+            self.known.update(zip(new, self.encode(new), strict=True))
         asked = list(dict.fromkeys(queries))
         of = dict(zip(asked, self.encode(asked), strict=True)) if asked else {}
         products = [of[q] @ self.known[text] for q, text in zip(queries, texts, strict=True)]

@@ -32,11 +32,14 @@ NOT_KEPT = -1  # in the place of an answer's number
 
 @dataclass(frozen=True, slots=True)
 class AskedRun:
-    """One run's judged answers, the folder that they lie in, and its name: strategy with variant."""
+    """One run's judged answers, the folder that they lie in, its name (strategy with variant), and how many
+    of its prompts did not fit the window.
+    """
 
     name: str
     folder: Path
     table: pd.DataFrame
+    cut: int
 
     def step(self, step: int) -> pd.DataFrame:
         """Return the lines of one step, in the order in which its questions were asked."""
@@ -70,7 +73,8 @@ def answer_blocks(results: Path) -> Iterator[dict[str, Any]]:
             first = table.iloc[0]
             name = ",".join(filter(None, [str(first["strategy"]), str(first.get("variant", ""))]))
             key = {**{name: given.get(name) for name in SAME_QUESTIONS}, "base": str(first.get("base", ""))}
-            groups.setdefault(json.dumps(key), []).append(AskedRun(name, path.parent, table))
+            cut = int(given.get("probes", {}).get("prompts_cut", 0))
+            groups.setdefault(json.dumps(key), []).append(AskedRun(name, path.parent, table, cut))
     for key_text, runs in groups.items():
         runs.sort(key=lambda run: (ORDER.index(run.name.partition(",")[0]), run.name))
         yield _block(results, json.loads(key_text), runs)
@@ -92,8 +96,7 @@ def _block(results: Path, key: Mapping[str, Any], runs: Sequence[AskedRun]) -> d
         {"run": name, "step": step, **_cells(run, step, results, places, questions, texts)}
         for name, run, step in columns
     ]
-    counts = (read_json(runs[0].folder / "probes.json") or {}).get("probes", {})
-    cut = int(counts.get("prompts_cut", 0))
+    cut = runs[0].cut
     short = f"{cut} of {len(fullest)} prompts did not fit the window: of those the least similar examples "
     notes = [problem, f"{short} were left out before the model read them." if cut else ""]
     return {

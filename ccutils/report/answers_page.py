@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ccutils.private import in_all_texts
+from ccutils.records import write_whole
 from ccutils.report.answers import answer_blocks
 
 PAGE_HTML = Path(__file__).with_name("answers_page.html")
@@ -58,9 +59,7 @@ def write_answers(results: Path, public: Callable[[str], str]) -> Path:
         "{{blocks}}", "\n".join([packed("index", about), *scripts])
     )
     path = results / ANSWERS_PAGE
-    part = path.with_name(path.name + ".part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    write_whole(path, page)
     return path
 
 

@@ -12,21 +12,20 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
+from ccutils.records import write_whole
 from ccutils.report.answers_page import link_points
 from ccutils.style import EMBED
 
 
 def write_page(path: Path, title: str, body: Iterable[str]) -> None:
     """Write the parts of `body` and what their figures need as one HTML file, whole or not at all."""
-    part = path.with_name(path.name + ".part")
     page = PAGE.format(
         title=escape(title),
         body="\n".join(body),
         bundle=bundle(),
         embed=json.dumps({**EMBED, "renderer": "svg"}),
     )
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    write_whole(path, page)
 
 
 def bundle() -> str:

@@ -51,8 +51,13 @@ def make_table(profile: str, folder: Path = FOLDER, task: str = "") -> str:
         table = table[table["task"] == task].drop(columns="task")
         if table.empty:
             raise InputError(f"the reference of profile {profile} has no rows of task {task}: name another.")
+    return f"{to_markdown(table)}\n{tell_origin(rows)}\n"
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """Return a frame of texts as a Markdown table."""
     lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{tell_origin(rows)}\n"
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def fill_hopes(text: str, folder: Path = FOLDER) -> str:
@@ -78,8 +83,7 @@ def make_hopes(profile: str, folder: Path = FOLDER) -> str:
             "verdict": table["verdict"],
         }
     )
-    lines = [list(shown.columns), ["---"] * len(shown.columns), *shown.to_numpy().tolist()]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return to_markdown(shown)
 
 
 def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:

@@ -165,10 +165,9 @@ class Endpoint:
             if got.status != 200:
                 raise ValueError
             text, ended = read(json.loads(got.data))
-            whole = (
-                ended != "length" or "\n" in (text or "").lstrip()
-            )  # what follows the first line is nothing
-            return first_line(text or ""), whole
+            text = text or ""
+            # What follows the first line is nothing, so that nothing is lost where that is cut off.
+            return first_line(text), ended != "length" or "\n" in text.lstrip()
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             said = got.data[:120].decode("utf-8", "replace").strip()
             raise InputError(
