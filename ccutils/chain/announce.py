@@ -143,19 +143,35 @@ def span(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def where_to_look(results: str, report: str, command: Sequence[str]) -> list[str]:
+def where_to_look(results: str, report: str, command: Sequence[str], has_reference: bool) -> list[str]:
     """Return the lines that end a run: what to open first, and what to try next."""
-    again = shlex.join(["./reproduce.sh", *command])
+    again, elsewhere = (shlex.join(["./reproduce.sh", *words]) for words in (command, drop_results(command)))
+    compare = f"  {again} --compare          your numbers beside the reference"
     return [
         "Where to look first:",
         f"  {report}: what came out, every figure, the rules and their verdicts (--open opens it)",
         f"  {results}/figures: each figure as .svg, .png and interactive .html",
         f"  {results}/notebooks: every notebook as it was executed, with its outputs",
         "What to try next:",
-        f"  {again} --compare          your numbers beside the reference",
-        f"  {again} --set k=4 --set results={results}-k4    one parameter, a folder of its own",
+        *([compare] if has_reference else []),
+        f"  {elsewhere} --set k=4 --set results={results}-k4    one parameter, a folder of its own",
         "  .venv/bin/jupyter lab notebooks    move parameters and sliders by hand",
     ]
+
+
+def drop_results(command: Sequence[str]) -> list[str]:
+    """Return the words of a command without its results folder.
+
+    >>> drop_results(["--set", "k=4", "--set", "results=a"]), drop_results(["--set=results=a"])
+    (['--set', 'k=4'], [])
+    """
+    kept: list[str] = []
+    for word in command:
+        if word.startswith("results=") and kept and kept[-1] == "--set":
+            kept.pop()
+        elif not word.startswith("--set=results="):
+            kept.append(word)
+    return kept
 
 
 def how_to_go_on(command: Sequence[str]) -> str:

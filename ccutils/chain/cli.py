@@ -238,7 +238,8 @@ def run_chain(options: argparse.Namespace) -> int:
         print_line(plan(log))
     else:
         print_line(f"Done in {time.monotonic() - start:.0f} s. The report: {report}")
-        print_line("\n".join(where_to_look(shown(results), report, options.given)))
+        kept = (ROOT / "reference" / f"{profile_path(options.profile).stem}.parquet").is_file()
+        print_line("\n".join(where_to_look(shown(results), report, options.given, kept)))
     if options.open and not options.dry_run:
         webbrowser.open((results / "report.html").as_uri())
     return 0

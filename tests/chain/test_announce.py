@@ -76,10 +76,17 @@ def test_without_a_timing_steps_are_told_all_the_same(profile: Profile) -> None:
 
 
 def test_the_end_says_where_to_look_in_one_screen() -> None:
-    lines = where_to_look("results/cpu", "results/cpu/report.html", ["--profile", "cpu"])
+    lines = where_to_look("results/cpu", "results/cpu/report.html", ["--profile", "cpu"], True)
     assert len(lines) <= 20 and all(len(line) <= 110 for line in lines)
     text = "\n".join(lines)
     assert "results/cpu/report.html" in text and "./reproduce.sh --profile cpu --compare" in text
+
+
+def test_what_to_try_next_names_one_folder_and_no_reference_that_is_not_there() -> None:
+    command = ["--profile", "smoke", "--set", "results=here", "--set", "k=2"]
+    text = "\n".join(where_to_look("here", "here/report.html", command, False))
+    assert "./reproduce.sh --profile smoke --set k=2 --set k=4 --set results=here-k4" in text
+    assert "--compare" not in text and text.count("results=") == 1
 
 
 def test_stopping_says_how_to_go_on() -> None:
