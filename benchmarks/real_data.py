@@ -47,7 +47,7 @@ def report(name: str, task: Task, k: int, window: int) -> None:
     made = paraphrase_pool(task, choose_paraphraser(task, kind="rules"), Path("results/real_data"))
     print("  paraphrases by rules:", {kind: f"{share:.0%}" for kind, share in made.shares().items()})
     sampler = ContextSampler(Strategy("contrastive", k), near, inputs, seed=0)
-    prompts = TrainingSet(task.pool, sampler, made, Prompter(ByT5Tokenizer(), task.template, window))
+    prompts = TrainingSet(task.pool, sampler, made, prompter=Prompter(ByT5Tokenizer(), task.template, window))
     found = prompts.survey(len(task.pool))
     print(
         f"  prompts with k = {k}: {found.mean_tokens:.0f} bytes on average, {found.most_tokens} at most",

@@ -55,7 +55,7 @@ class Watch:
     def read(self, line: str) -> Iterator[str]:
         """Take one line of the log and yield the lines to print because of it."""
         if line.startswith("Job stats:"):
-            self.in_table = True
+            self.in_table = not self.counts  # a dry run ends with the same table again
         elif self.in_table and (row := ROW.match(line)):
             if row[1] == "total":
                 self.in_table = False

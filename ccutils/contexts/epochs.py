@@ -10,7 +10,7 @@ from ccutils.contexts.paraphrase import Paraphrases
 from ccutils.contexts.sampler import Contexts, ContextSampler, SlotKind, show_demonstrations
 from ccutils.contexts.shared import target_order
 from ccutils.streams import Stream
-from ccutils.tasks.base import Example
+from ccutils.tasks.base import Example, RedrawLabels
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +18,13 @@ class EpochContexts:
     """Contexts by their place in a run: place i is target i % pool of epoch i // pool's order.
 
     A pure function of (seed, place): a run that was interrupted, or is shared by several processes, sees the
-    contexts it would have seen.
+    contexts it would have seen. `redraw_labels`, where a task has it, is done to each context.
     """
 
     pool: Sequence[Example]
     sampler: ContextSampler
     paraphrases: Paraphrases
+    redraw_labels: RedrawLabels | None = None
 
     @property
     def seed(self) -> int:
@@ -63,7 +64,11 @@ class EpochContexts:
             self._nearness(target, row) if kind == SlotKind.SIMILAR else fixed[kind]
             for row, kind in zip(rows, kinds, strict=True)
         ]
-        return self.pool[target], show_demonstrations(self.pool, rows, kinds, paraphrase), nearness
+        shown = [*show_demonstrations(self.pool, rows, kinds, paraphrase), self.pool[target]]
+        if self.redraw_labels:
+            rng = np.random.default_rng([self.seed, Stream.LABELS_REDRAWN, epoch, target])
+            shown = self.redraw_labels(shown, rng)
+        return shown[-1], shown[:-1], nearness
 
     def _nearness(self, target: int, row: int) -> float:
         """Return 1 for the nearest neighbour down towards 0, by rank: which of them to drop first."""

@@ -51,6 +51,11 @@ Wrong = Callable[[str, Example, Sequence[Example]], tuple[float, float]]
 and repeats the label of one of those demonstrations), each in [0, 1]. What the Copy-score is made of."""
 
 
+RedrawLabels = Callable[[Sequence[Example], np.random.Generator], list[Example]]
+"""(a context's examples, the target among them, rng) -> the same with labels drawn anew for some of them,
+equal for all that share one: what only this context can know."""
+
+
 Paraphrase = Callable[[Example, float, np.random.Generator], str]
 """(example, strength, rng) -> its input in other words, with its label kept; strength from 0 to 1 says how
 much changes, where the task has grades of it."""
@@ -65,7 +70,8 @@ class Task:
     `relevant(target, example)` says whether an example tells something about the target's answer.
     `paraphrase` and `wrong` are optional: without `paraphrase` there are rules, which need the inputs'
     `language` and whether they may put `frames` around, such as "please" (not for what is to be translated);
-    without `wrong`, `plain_wrong` of ccutils.tasks.sequences is used.
+    without `wrong`, `plain_wrong` of ccutils.tasks.sequences is used. `redraw_labels` gives some examples of
+    a training context labels that hold in it alone; without it the labels are the pool's.
     `vocabulary` holds words that the tiny base must know although this seed's sets may lack them, so that all
     seeds share one base, and those of changed labels.
     `facts` are recorded with every result: how the split was made, rows read and set aside.
@@ -83,6 +89,7 @@ class Task:
     max_new_tokens: int = 64
     wrong: Wrong | None = None
     paraphrase: Paraphrase | None = None
+    redraw_labels: RedrawLabels | None = None
     language: str = "en"
     frames: bool = True
     vocabulary: Sequence[str] = ()

@@ -4,7 +4,8 @@ Both have a long tail (Zipf), so that the weights know the frequent part of the 
 their neighbours. The OOD sets are made of topics or words that the pool lacks: only a context can teach them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from ccutils.errors import InputError, check_count
 from ccutils.streams import Stream
-from ccutils.tasks.base import Example, Paraphrase, Task, Template
+from ccutils.tasks.base import Example, Paraphrase, RedrawLabels, Task, Template
 from ccutils.tasks.brackets import ANY
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
@@ -29,13 +30,16 @@ def topics(
     zipf: float = 1.0,
     pool_size: int = 1000,
     n_test: int = 200,
+    fresh: float = 0.0,
 ) -> Task:
     """Return a few words to one label: every topic owns `words_per_topic` words and one label.
 
     Topic i is drawn with probability proportional to i ** -zipf; the novel topics of the OOD sets are equally
     frequent. Similarity is graded: two inputs of a topic share from none to all but one of their words, and
-    no test input has the very words of a pool input in another order. Raises InputError for
-    sizes below 1, zipf below 0, or more input words than a topic has.
+    no test input has the very words of a pool input in another order. A share `fresh` of the topics, evenly
+    spread over the frequent and the rare, has a label drawn anew in every training context: the minimal
+    model's error of the weights, which no training ends (an ablation of ours). They are not tested. Raises
+    InputError for sizes below 1, zipf below 0, fresh outside [0, 1), or more input words than a topic has.
     """
     _check(
         n_topics=n_topics,
@@ -49,6 +53,8 @@ def topics(
         raise InputError(
             f"input_words is {input_words} but words_per_topic only {words_per_topic}: lower it."
         )
+    if not 0 <= fresh < 1:
+        raise InputError(f"fresh is {fresh}: it must be a share of the topics, from 0 to below 1.")
     rng = np.random.default_rng([seed, Stream.TOPICS])
     n_all = n_topics + n_novel
     names = pseudo_words(n_all * (words_per_topic + 1))
@@ -62,7 +68,10 @@ def topics(
 
     frequency, uniform = zipf_law(n_topics, zipf), zipf_law(n_novel, 0)
     every, novel = [example(t) for t in range(n_topics)], [example(n_topics + t) for t in range(n_novel)]
-    pool, id_test = draw_sets(lambda: example(rng.choice(n_topics, p=frequency)), every, pool_size, n_test)
+    changing = {labels[t] for t in range(n_topics) if int((t + 1) * fresh) > int(t * fresh)}
+    pool, id_test = draw_sets(
+        lambda: example(rng.choice(n_topics, p=frequency)), every, pool_size, n_test, changing
+    )
     ood_pool, ood_test = draw_sets(
         lambda: example(n_topics + rng.choice(n_novel, p=uniform)), novel, 10 * n_novel, n_test
     )
@@ -78,10 +87,14 @@ def topics(
         ),
         relevant=lambda target, example: target.group == example.group,
         paraphrase=other_words(pool, [*id_test, *ood_test]),
+        redraw_labels=redraw_topics(changing, labels[:n_topics]) if changing else None,
         vocabulary=[*names[n_all:], *labels],
         template=TEMPLATE,
         max_new_tokens=2,
-        facts={"seed": seed, "n_topics": n_topics, "n_novel": n_novel, "zipf": zipf, "pool_size": pool_size},
+        facts={
+            **{"seed": seed, "n_topics": n_topics, "n_novel": n_novel, "zipf": zipf, "pool_size": pool_size},
+            **({"fresh": fresh} if fresh else {}),
+        },
     )
 
 
@@ -185,11 +198,30 @@ def other_words(pool: Sequence[Example], tests: Sequence[Example]) -> Paraphrase
     return paraphrase
 
 
+def redraw_topics(changing: Collection[str], labels: Sequence[str]) -> RedrawLabels:
+    """Return task.redraw_labels of `topics`: each changing topic of a context gets a label that it lacks."""
+
+    def redraw(examples: Sequence[Example], rng: np.random.Generator) -> list[Example]:
+        shown = sorted({e.group for e in examples}.intersection(changing))
+        taken = {e.output for e in examples}
+        free = [label for label in labels if label not in taken]
+        if len(free) < len(shown):
+            raise InputError(f"all {len(labels)} labels are in the context: lower k or raise n_topics.")
+        new = dict(zip(shown, map(str, rng.permutation(free)), strict=False))
+        return [replace(e, output=new.get(e.group, e.output)) for e in examples]
+
+    return redraw
+
+
 def draw_sets(
-    draw: Callable[[], Example], first: list[Example], n_pool: int, n_test: int
+    draw: Callable[[], Example],
+    first: list[Example],
+    n_pool: int,
+    n_test: int,
+    untested: Collection[str] = (),
 ) -> tuple[list[Example], list[Example]]:
     """Return a pool that begins with `first`, and a test set none of whose inputs is in the pool, in whatever
-    order its words are.
+    order its words are, nor of an `untested` group.
     """
     if n_pool < len(first):
         raise InputError(
@@ -198,7 +230,7 @@ def draw_sets(
     pool = first + [draw() for _ in range(n_pool - len(first))]
     seen = {words_of(e) for e in pool}
     drawn = (draw() for _ in range(1000 * n_test))
-    test = list(islice((e for e in drawn if words_of(e) not in seen), n_test))
+    test = list(islice((e for e in drawn if words_of(e) not in seen and e.group not in untested), n_test))
     if len(test) < n_test:
         raise InputError(
             f"pool_size {n_pool} leaves too few unseen inputs for n_test {n_test}: lower one of them."

@@ -29,7 +29,7 @@ class Survey:
     shared: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSet(EpochContexts):
     """Prompts by their place in the run, of the contexts there, a pure function of (seed, place).
 

@@ -164,6 +164,11 @@ def check_plan(plan: Plan, task: Task) -> None:
             f"barred is {plan.barred} and the strategy {plan.strategy!r}: it is 0, or 1 for random with "
             "targets_per_context 0."
         )
+    if plan.targets_per_context and task.redraw_labels:
+        raise InputError(
+            f"targets_per_context is {plan.targets_per_context}, and {task.name} draws labels anew for each "
+            "target: set targets_per_context to 0, or the task's option `fresh`."
+        )
     if plan.targets_per_context and plan.strategy not in SHAREABLE:
         raise InputError(
             f"targets_per_context is {plan.targets_per_context}, and strategy {plan.strategy!r} has no "

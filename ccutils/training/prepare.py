@@ -78,7 +78,8 @@ def prepare_run(plan: Plan) -> PreparedRun:
         )
     else:
         sampler = ContextSampler(strategy, near, inputs, plan.seed)
-    return PreparedRun(task, path, tokenizer, TrainingSet(task.pool, sampler, rewritten, prompter))
+    prompts = TrainingSet(task.pool, sampler, rewritten, task.redraw_labels, prompter=prompter)
+    return PreparedRun(task, path, tokenizer, prompts)
 
 
 def check_training(plan: Plan) -> None:

@@ -75,6 +75,12 @@ def test_without_a_timing_steps_are_told_all_the_same(profile: Profile) -> None:
     assert read(watch, TABLE + "1 of 4 steps (25%) done")[-1] == "1 of 4 steps (25%) done"
 
 
+def test_the_plan_is_told_once_where_the_table_comes_twice(profile: Profile) -> None:
+    watch = Watch(profile, 2, None)
+    told = [said for line in (TABLE * 2).splitlines() for said in watch.read(line)]
+    assert len([said for said in told if "notebooks to run" in said]) == 1
+
+
 def test_the_end_says_where_to_look_in_one_screen() -> None:
     lines = where_to_look("results/cpu", "results/cpu/report.html", ["--profile", "cpu"], True)
     assert len(lines) <= 20 and all(len(line) <= 110 for line in lines)

@@ -169,6 +169,43 @@ class TestTopics:
         assert exact_match(["YES", " YES ", "NO", ""], asked).tolist() == [1, 1, 0, 0]
 
 
+class TestFreshLabels:
+    def test_none_are_drawn_anew_unless_asked(self):
+        plain, none = load_task("topics", seed=0), load_task("topics", seed=0, fresh=0.0)
+        assert plain.redraw_labels is None
+        assert (plain.pool, plain.id_test) == (none.pool, none.id_test)
+
+    @given(st.integers(0, 2**32 - 1))
+    def test_a_topic_has_one_new_label_in_a_context_and_the_others_keep_theirs(self, seed):
+        task = load_task("topics", seed=0, fresh=0.25, n_topics=8, n_novel=2, pool_size=60, n_test=10)
+        rng = np.random.default_rng(seed)
+        context = [task.pool[i] for i in rng.choice(60, 4, replace=False)]
+        drawn = task.redraw_labels(context, rng)
+        assert [e.input for e in drawn] == [e.input for e in context]
+        new = {e.group: d.output for e, d in zip(context, drawn, strict=True)}
+        assert all(new[e.group] == d.output for e, d in zip(context, drawn, strict=True))
+        assert len(set(new.values())) == len(new)  # no two topics share one
+        changing = {g for g, label in new.items() if g != label}
+        assert changing.isdisjoint(e.group for e in task.id_test)
+        assert changing == {t for t in new if t in self.changing_of(task)}
+
+    @staticmethod
+    def changing_of(task):
+        """The topics whose label changes when each is shown alone."""
+        rng = np.random.default_rng(0)
+        return {e.group for e in task.pool if task.redraw_labels([e], rng)[0].output != e.output}
+
+    def test_the_share_is_that_of_the_topics_frequent_and_rare(self):
+        task = load_task("topics", seed=0, fresh=0.2)
+        changing = self.changing_of(task)
+        frequent = [e.group for e in task.pool[:80]]  # one of each, the most frequent first
+        assert [i for i, group in enumerate(frequent) if group in changing] == list(range(4, 80, 5))
+
+    def test_a_share_that_is_none_is_told(self):
+        with pytest.raises(InputError, match=r"fresh is 1.0: it must be a share of the topics"):
+            load_task("topics", seed=0, fresh=1.0)
+
+
 class TestGloss:
     def test_a_paraphrase_is_the_sentence_itself(self):
         """Its gloss repeats each word in place: other words, or another order, have another gloss."""

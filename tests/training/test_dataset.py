@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small import make_prepared
+from small import TASK, make_prepared
 
 from ccutils.contexts.prompts import IGNORE, Prompter
 from ccutils.errors import InputError
 from ccutils.models.packing import SharedCollator
-from ccutils.training.dataset import TrainingSet
 from ccutils.training.prepare import PreparedRun
 
 
@@ -106,7 +105,25 @@ def test_a_target_longer_than_the_window_is_told_before_training(parts: Prepared
     long = replace(parts.task.pool[2], input=" ".join(["mada"] * 300))
     pool = [*parts.task.pool[:2], long, *parts.task.pool[3:]]
     with pytest.raises(InputError, match=r"pool example 2: the target .* window"):
-        TrainingSet(pool, parts.prompts.sampler, parts.prompts.paraphrases, parts.prompts.prompter)
+        replace(parts.prompts, pool=pool)
+
+
+def test_labels_drawn_anew_hold_in_one_context(tmp_path: Path) -> None:
+    prompts = make_prepared(tmp_path, task_options={**TASK, "fresh": 0.5}).prompts
+    n, usual = len(prompts.pool), {e.input: e.output for e in prompts.pool}
+    given: dict[str, set[str]] = {}
+    for target, demonstrations, _ in prompts.contexts(range(4 * n)):
+        given.setdefault(target.input, set()).add(target.output)
+        assert all(e.output == target.output for e in demonstrations if e.group == target.group)
+    changed = {text for text, labels in given.items() if labels != {usual[text]}}
+    assert changed and changed < set(usual)
+    assert all(len(given[text]) > 1 and usual[text] not in given[text] for text in changed)
+    assert prompts.contexts([2 * n + 5]) == prompts.contexts(range(3 * n))[2 * n + 5 : 2 * n + 6]
+
+
+def test_labels_drawn_anew_cannot_be_shared(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="draws labels anew for each target: set targets_per_context to 0"):
+        make_prepared(tmp_path, targets_per_context=4, task_options={**TASK, "fresh": 0.5})
 
 
 def test_none_asks_without_demonstrations(tmp_path: Path) -> None:
