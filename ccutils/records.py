@@ -24,6 +24,8 @@ ORDER = ("base", "none", "random", "similar", "batch_mix", "contrastive")
 MODEL_FOLDER = "{task}/{model}"
 RUN_FOLDER = MODEL_FOLDER + "/{strategy}/seed-{seed}"
 """Where runs lie in a results folder; the Snakefile takes the same."""
+ELSEWHERE = "elsewhere.parquet"
+"""A run's rows of tasks that it was not trained on; their `set` is the task that was asked."""
 
 
 @dataclass(frozen=True, slots=True)

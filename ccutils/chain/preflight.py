@@ -72,7 +72,10 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
         check_plan(plan, task)
     settings = plan.settings
     check_group_size(plan.targets_per_context or 1, settings.micro_batch or settings.batch)
-    check_questions(task, probes.get("k", plan.k), probes.get("n_targets", 1))
+    asked = (probes.get("k", plan.k), probes.get("n_targets", 1))
+    check_questions(task, *asked)
+    for other, options in probes.get("elsewhere", {}).items():
+        check_questions(load_task(other, seed=profile.seeds[0][0], **options), *asked)
     check_names(plan)
     for model in profile.models:
         check_on_model(replace(plan, model=model), task, dry_run=dry_run)

@@ -2,7 +2,8 @@
 
 `aggregate` takes rows to means over seeds, `claims` holds the hopes and judges them, `charts` draws every
 figure, `build` and `page` put them on one page that works offline, `answers` and `answers_page` show on
-another what was asked and answered; `context_table` and `sliders` are for notebooks. It uses the root, and of
+another what was asked and answered, `elsewhere` has the tasks that were not trained on;
+`context_table` and `sliders` are for notebooks. It uses the root, and of
 `contexts`, `tasks` and `probes` what makes contexts and questions again; it never trains or asks a model. The
 hopes are our reading of the paper's; their bounds are ours. Its sliders need a kernel, for
 each place draws a figure of its own with numbers from Python; `theory.curves.movable` has others, which work

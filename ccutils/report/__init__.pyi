@@ -22,6 +22,8 @@ from .claims import CLAIMS as CLAIMS
 from .claims import Claim as Claim
 from .claims import judge_claims as judge_claims
 from .context_table import context_tables as context_tables
+from .elsewhere import elsewhere_table as elsewhere_table
+from .elsewhere import find_elsewhere as find_elsewhere
 from .paired import find_judged as find_judged
 from .reference import compare_rows as compare_rows
 from .reference import find_reference as find_reference

@@ -18,6 +18,7 @@ from ccutils.report.ablations import ablations
 from ccutils.report.aggregate import SCORES, gaps, scores_table, unjudged, usual_rows, wide_table
 from ccutils.report.answers_page import answers_link, write_answers
 from ccutils.report.claims import judge_claims
+from ccutils.report.elsewhere import elsewhere, elsewhere_table, find_elsewhere
 from ccutils.report.frontier import frontier
 from ccutils.report.hopes import RULES, hopes_html, opening
 from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
@@ -89,6 +90,11 @@ READINGS = {
         "Each line is a strategy with some of its values changed, below the strategy as the profile has it. "
         "Points are means over seeds, lines their 95% intervals."
     ),
+    "elsewhere": (
+        "Few-shot questions of tasks that were not trained on, to the same models. With all examples "
+        "relevant a model that has lost in-context learning altogether falls below the base; with one "
+        "among irrelevant ones, also a model that no longer tells which example to follow."
+    ),
     "context_structure": (
         "What each strategy shows the model in training: how similar the best example of each "
         "context is to its target. Strategy none has no contexts and is left out."
@@ -102,14 +108,18 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Any]] = {
     "frontier": frontier,
     "scores_at_the_end": charts.scores_chart,
     "ablations": ablations,
+    "elsewhere": elsewhere,
     "context_structure": charts.context_structure,
 }
-"""What draws each figure: from rows, but the last from the drawn contexts."""
-OF_A_MODEL = tuple(DRAWN)[:-2]
+"""What draws each figure: from rows, but the last two from those of other tasks and the drawn contexts."""
+OF_A_MODEL = tuple(DRAWN)[:-3]
 
 
-def draw_figures(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> list[Figure]:
-    """Return every figure of the rows, one for each model, and that of the drawn contexts if given.
+def draw_figures(
+    rows: pd.DataFrame, contexts: pd.DataFrame | None = None, others: pd.DataFrame | None = None
+) -> list[Figure]:
+    """Return every figure of the rows, one for each model, and those of the drawn contexts and of the rows of
+    other tasks if given.
 
     What there are too few answers for is said in a figure's subtitle, or in its place.
     """
@@ -120,6 +130,8 @@ def draw_figures(rows: pd.DataFrame, contexts: pd.DataFrame | None = None) -> li
             figures.append(Figure(name + suffix, DRAWN[name](part), READINGS[name]))
     if (rows["variant"] != "").any():
         figures.append(Figure("ablations", ablations(rows), READINGS["ablations"]))
+    if others is not None:
+        figures.append(Figure("elsewhere", elsewhere(others), READINGS["elsewhere"]))
     if contexts is not None:
         chart = charts.context_structure(contexts)
         figures.append(Figure("context_structure", chart, READINGS["context_structure"]))
@@ -211,6 +223,18 @@ def reference_html(rows: pd.DataFrame, reference: pd.DataFrame | None) -> list[s
     return [paragraph(tell_agreement(table)), paragraph(tell_origin(reference)), table_html(shown)]
 
 
+def elsewhere_html(results: Path) -> list[str]:
+    """Return the table of tasks that were not trained on; nothing where none was asked."""
+    others = find_elsewhere(results)
+    if others is None:
+        return []
+    return [
+        heading("Tasks that were not trained on, at the last step"),
+        paragraph("Quality with none, one and all of the examples relevant; intervals as above."),
+        table_html(elsewhere_table(others)),
+    ]
+
+
 def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -> Path:
     """Write results/report.html: one page, no network, with figures, hopes, scores and parameters; beside it
     answers.html, with the questions and answers behind them.
@@ -252,6 +276,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         *map(paragraph, filter(None, [gaps(rows, SCORES), unjudged(rows)])),
         table_html(wide_table(scores)),
         tables,
+        *elsewhere_html(results),
         heading("The minimal model"),
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),
         sources_html(results, "minimal_model"),

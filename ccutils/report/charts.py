@@ -57,7 +57,7 @@ def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
     data = pd.concat([data.assign(kind="mean"), baselines(final)], ignore_index=True)
     data = data.assign(panel=panels(data), where=data["set"].map(SET_TITLES))
     y = alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=UNIT_SCALE)
-    chart = alt.layer(_curves(data, x, y), _rules(data))
+    chart = alt.layer(curves(data, x, y), _rules(data))
     return chart.properties(width=330, height=220).facet(
         row=alt.Row("panel:N", title=None),
         column=alt.Column("where:N", title=None, sort=list(SET_TITLES.values())),
@@ -113,7 +113,7 @@ def scores_over_training(rows: pd.DataFrame) -> Any:
     x = alt.X("step:Q", title="optimiser steps", axis=axis, scale=alt.Scale(domainMax=data["step"].max()))
     low = min(0.0, float(data["low"].min()))  # a score above chance may be below it
     unit = alt.Scale(domain=[low, 1])
-    chart = _curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=unit))
+    chart = curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=unit))
     subtitle = lines("Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"]), missing)
     return chart.properties(width=195, height=170).facet(  # four of them within 1,100 pixels
         row=alt.Row("panel:N", title=None),
@@ -131,7 +131,7 @@ def start_together(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([start, trained], ignore_index=True)
 
 
-def _curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
+def curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
     """Return interval bands, lines and points for each strategy; rows of kind `seed` as thin lines."""
     names = data["strategy"]
     click = alt.selection_point(name="strategy", fields=["strategy"], bind="legend")

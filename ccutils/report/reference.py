@@ -11,11 +11,13 @@ from pathlib import Path
 import pandas as pd
 
 from ccutils.errors import InputError, command
-from ccutils.records import read_json
+from ccutils.records import ELSEWHERE, read_json
 from ccutils.report.aggregate import SCORES, check_rows, final_rows, usual_rows
 from ccutils.report.intervals import difference_interval, errors_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "reference"
+OF_OTHER_TASKS = "-elsewhere"
+"""What follows a profile's name in that of its rows of tasks that were not trained on."""
 ORIGIN = ("commit", "processor", "versions", "date")
 """What each row of a reference says of where it comes from."""
 RUN_COLUMNS = ["task", "model", "strategy", "variant", "seed"]
@@ -39,19 +41,29 @@ COMPARISON_COLUMNS = [
 def write_reference(results: Path, profile: str, folder: Path = FOLDER) -> Path:
     """Write the rows of all runs below `results`, each with its run's origin, to folder/<profile>.parquet.
 
-    Rows of other runs that are there stay, so that a long profile's reference grows as its jobs end. Raises
-    InputError where there are no runs, or one does not say where it comes from.
+    Rows of other runs that are there stay, so that a long profile's reference grows as its jobs end. Rows of
+    tasks that were not trained on go to folder/<profile>-elsewhere.parquet. Raises InputError where there are
+    no runs, or one does not say where it comes from.
     """
+    path = _write_kept(results, "probes.parquet", profile, folder)
+    if path is None:
+        raise InputError(f"results folder {results} holds no probes.parquet: run ./reproduce.sh first.")
+    _write_kept(results, ELSEWHERE, profile + OF_OTHER_TASKS, folder)
+    return path
+
+
+def _write_kept(results: Path, file: str, profile: str, folder: Path) -> Path | None:
+    """Write the rows in all files of a name below `results` to folder/<profile>.parquet; None without any."""
     tables = []
-    for path in sorted(results.rglob("probes.parquet")):
-        origin = (read_json(path.with_suffix(".json")) or {}).get("origin")
+    for path in sorted(results.rglob(file)):
+        origin = (read_json(path.with_name("probes.json")) or {}).get("origin")
         if not origin:
             raise InputError(
                 f"the run in {path.parent} does not say where it comes from: probe it again (04)."
             )
         tables.append(pd.read_parquet(path).assign(**{name: origin[name] for name in ORIGIN}))
     if not tables:
-        raise InputError(f"results folder {results} holds no probes.parquet: run ./reproduce.sh first.")
+        return None
     table = check_rows(pd.concat(tables, ignore_index=True))
     kept = find_reference(profile, folder)
     if kept is not None:

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from ccutils.origin import COMMAND, hash_file
-from ccutils.records import model_folder
+from ccutils.records import ELSEWHERE, model_folder
 
 
 def files_behind(results: Path, figure: str) -> list[Path]:
@@ -18,6 +18,8 @@ def files_behind(results: Path, figure: str) -> list[Path]:
         return sorted((results / "minimal_model").glob("*.parquet"))
     if figure == "context_structure":
         return sorted(results.rglob("contexts.parquet"))
+    if figure == "elsewhere":
+        return sorted(results.rglob(ELSEWHERE))
     runs = [path for path in sorted(results.rglob("probes.parquet")) if path.stat().st_size]
     usual = [path for path in runs if "," not in path.parts[-3]]
     if figure != "ablations":

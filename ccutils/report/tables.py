@@ -3,7 +3,8 @@
 `python -m ccutils.report.tables` writes them anew; a test fails where they differ. A table stands between
 <!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone. A
 figure with its caption stands between <!-- figure: cpu --> and <!-- end of figure -->, its picture in docs/;
-what becomes of the hopes between <!-- hopes: cpu --> and <!-- end of hopes -->.
+what becomes of the hopes between <!-- hopes: cpu --> and <!-- end of hopes -->; tasks that were not trained
+on between <!-- elsewhere: smollm2 --> and <!-- end of elsewhere -->.
 """
 
 import re
@@ -24,12 +25,14 @@ from ccutils.report.aggregate import (
 )
 from ccutils.report.charts import quality_by_similarity
 from ccutils.report.claims import judge_claims
-from ccutils.report.reference import FOLDER, find_reference, tell_origin
+from ccutils.report.elsewhere import elsewhere_table
+from ccutils.report.reference import FOLDER, OF_OTHER_TASKS, find_reference, tell_origin
 
 DOCS_ROOT = FOLDER.parent
 FIGURE = re.compile(r"(<!-- figure: (\w+) -->\n).*?(<!-- end of figure -->)", re.S)
 NONE_KEPT = "No reference rows of profile `{}` are kept yet.\n"
 HOPES = re.compile(r"(<!-- hopes: (\w+) -->\n).*?(<!-- end of hopes -->)", re.S)
+OTHERS = re.compile(r"(<!-- elsewhere: (\w+) -->\n).*?(<!-- end of elsewhere -->)", re.S)
 MARKED = re.compile(r"(<!-- reference: (\w+) ?(\w*) -->\n).*?(<!-- end of reference -->)", re.S)
 
 
@@ -86,6 +89,19 @@ def make_hopes(profile: str, folder: Path = FOLDER) -> str:
     return to_markdown(shown)
 
 
+def fill_others(text: str, folder: Path = FOLDER) -> str:
+    """Return the text with the tables of tasks that were not trained on as the reference rows have them."""
+    return OTHERS.sub(lambda found: found[1] + make_others(found[2], folder) + found[3], text)
+
+
+def make_others(profile: str, folder: Path = FOLDER) -> str:
+    """Return a profile's quality on tasks that were not trained on as Markdown."""
+    rows = find_reference(profile + OF_OTHER_TASKS, folder)
+    if rows is None:
+        return NONE_KEPT.format(profile + OF_OTHER_TASKS)
+    return f"{to_markdown(elsewhere_table(rows).drop(columns='model'))}\n{tell_origin(rows)}\n"
+
+
 def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:
     """Fill in every marked figure: link and caption; `to_docs` leads from the file to docs/."""
     return FIGURE.sub(lambda found: found[1] + make_figure(found[2], to_docs, folder) + found[3], text)
@@ -122,14 +138,15 @@ def draw_picture(profile: str, rows: pd.DataFrame) -> Path:
 def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
     """Return the Markdown files of the repository that hold marked tables."""
     files = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
-    marked = (MARKED, FIGURE, HOPES)
+    marked = (MARKED, FIGURE, HOPES, OTHERS)
     return sorted(path for path in files if any(m.search(path.read_text(encoding="utf-8")) for m in marked))
 
 
 def fill_file(path: Path) -> str:
     """Return a file's text with its tables and figures as the reference rows have them now."""
     to_docs = "" if path.parent.name == "docs" else "docs/"
-    return fill_figures(fill_hopes(fill_tables(path.read_text(encoding="utf-8"))), to_docs)
+    text = path.read_text(encoding="utf-8")
+    return fill_figures(fill_others(fill_hopes(fill_tables(text))), to_docs)
 
 
 @command

@@ -6,7 +6,7 @@ neighbours; whole domains are held out as OOD sets. A test input shares no fille
 a pool, and every second one not its line either; what they may share is a frame, such as "please".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,12 @@ from ccutils.tasks.grammar import Grammar, Intent, draw_request, other_wording, 
 from ccutils.tasks.relabel import change_output, change_parse
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import check_sizes, common_words, normalise
-from ccutils.tasks.synthetic import zipf_law
+from ccutils.tasks.synthetic import pseudo_words, zipf_law
 
 REQUEST_TEMPLATES = {
     "intent": Template(question="Request: {input}\nIntent:", separator="\n"),
     "parse": Template(question="Request: {input}\nLogical form:", separator="\n"),
+    "invented": Template(question="Request: {input}\nIntent:", separator="\n"),
 }
 OOD_EACH = 40  # examples of the OOD pool for each of its intents
 SHARED_LINES = 0.5  # of test inputs: with none, the nearest example was of another intent for seven in ten
@@ -44,8 +45,9 @@ def requests(
 ) -> Task:
     """Return requests to the name of their intent, or to a short parse in MTOP's notation.
 
-    `answer` is "intent" or "parse". Intent i of the pool and the ID test is drawn with probability
-    proportional to i ** -zipf, in an order that all seeds share; those of `ood_domains`, which are in the OOD
+    `answer` is "intent", "parse", or "invented": for each intent a name that no language has, always the same
+    one, which only a context or training can tell. Intent i of the pool and the ID test is drawn with
+    probability proportional to i ** -zipf, in an order that all seeds share; those of `ood_domains`, in OOD
     sets alone, are equally frequent. The pools are drawn anew with each seed, the tests are the same for all;
     `test_split` is "test", or "dev" (other inputs of the tests' own lines) to choose settings on. Raises
     InputError for unknown options and for sizes that the grammar cannot fill.
@@ -57,6 +59,7 @@ def requests(
     novel = [intent for intent in grammar.intents if intent.domain in ood_domains]
     fixed = np.random.default_rng([0, Stream.REQUESTS_FIXED])
     rng = np.random.default_rng([seed, Stream.REQUESTS])
+    names = None if answer == "parse" else intent_names(grammar, answer)
     ranked = [known[i] for i in fixed.permutation(len(known))]
     if pool_size < len(known):
         raise InputError(f"pool_size is {pool_size}, but {len(known)} are needed to show every intent once.")
@@ -64,14 +67,14 @@ def requests(
 
     def some(of: Sequence[Intent], side: str, size: int, rng: np.random.Generator) -> list[Example]:
         law = frequency if of is ranked else zipf_law(len(of), 0)
-        return draw_distinct(grammar, of, law=law, side=side, size=size, answer=answer, rng=rng)
+        return draw_distinct(grammar, of, law=law, side=side, size=size, names=names, rng=rng)
 
     at = slice(n_test) if test_split == "test" else slice(n_test, 2 * n_test)
     id_test, ood_test = (some(of, "test", 2 * n_test, fixed)[at] for of in (ranked, novel))
     pool, ood_pool = some(ranked, "pool", pool_size, rng), some(novel, "pool", OOD_EACH * len(novel), rng)
     outputs = sorted({e.output for e in pool})
-    names = sorted({label for e in pool for label in labels(parse_form(e.extra["parse"]))})
-    judge = metrics.text_match if answer == "intent" else metrics.parse_match
+    parts = sorted({label for e in pool for label in labels(parse_form(e.extra["parse"]))})
+    judge = metrics.parse_match if answer == "parse" else metrics.text_match
     by_name = {intent.name: intent for intent in grammar.intents}
 
     def score(answers: Sequence[str], examples: Sequence[Example]) -> metrics.Scores:
@@ -86,7 +89,7 @@ def requests(
         score=score,
         wrong=wrong_by(score),
         change_labels=(
-            (lambda target, relevant, irrelevant, rng: change_parse(target, relevant, irrelevant, names, rng))
+            (lambda target, relevant, irrelevant, rng: change_parse(target, relevant, irrelevant, parts, rng))
             if answer == "parse"
             else lambda target, relevant, irrelevant, rng: change_output(
                 target, relevant, irrelevant, outputs, rng
@@ -98,7 +101,7 @@ def requests(
         ),
         vocabulary=vocabulary(grammar, answer),
         template=REQUEST_TEMPLATES[answer],
-        max_new_tokens=12 if answer == "intent" else 64,
+        max_new_tokens=64 if answer == "parse" else 12,
         facts={
             "seed": seed,
             "source": "a grammar of our own",
@@ -137,12 +140,13 @@ def draw_distinct(
     law: NDArray[np.float64],
     side: str,
     size: int,
-    answer: str,
+    names: Mapping[str, str] | None,
     rng: np.random.Generator,
 ) -> list[Example]:
     """Draw `size` examples with different inputs; a pool begins with one of each intent.
 
-    An intent whose requests are all drawn gives way to the others. Raises InputError where all are.
+    The answer is the intent's entry in `names`; None: a parse. An intent whose requests are all drawn gives
+    way to the others. Raises InputError where all are.
     """
     seen: set[str] = set()
     found: list[Example] = []
@@ -150,7 +154,7 @@ def draw_distinct(
     while len(found) < size:
         first = side == "pool" and len(found) < len(intents)
         intent = intents[len(found) if first else int(rng.choice(len(intents), p=law))]
-        e = request_example(grammar, intent, side=side, answer=answer, rng=rng)
+        e = request_example(grammar, intent, side=side, names=names, rng=rng)
         in_vain += 1
         if normalise(e.input) not in seen:
             seen.add(normalise(e.input))
@@ -163,7 +167,12 @@ def draw_distinct(
 
 
 def request_example(
-    grammar: Grammar, intent: Intent, *, side: str, answer: str, rng: np.random.Generator
+    grammar: Grammar,
+    intent: Intent,
+    *,
+    side: str,
+    names: Mapping[str, str] | None,
+    rng: np.random.Generator,
 ) -> Example:
     """Draw one request as an example; `extra` tells its intent, its parse and the line it was written by."""
     lines = "pool" if side == "test" and rng.random() < SHARED_LINES else side
@@ -173,7 +182,14 @@ def request_example(
         drawn = draw_request(grammar, intent, side, rng)
     form = str(short_parse(intent.name, drawn.slots))
     extra = {"intent": intent.name, "parse": form, "line": f"{intent.name} {lines} {drawn.line}"}
-    return Example(drawn.text, intent.name if answer == "intent" else form, intent.domain, extra)
+    output = names[intent.name] if names else form
+    return Example(drawn.text, output, intent.domain, extra)
+
+
+def intent_names(grammar: Grammar, answer: str) -> dict[str, str]:
+    """Return what each intent is called in answers: its own name, or an invented word."""
+    names = [intent.name for intent in grammar.intents]
+    return dict(zip(names, pseudo_words(len(names)) if answer == "invented" else names, strict=True))
 
 
 def fillers(e: Example) -> dict[str, str]:
@@ -188,7 +204,7 @@ def vocabulary(grammar: Grammar, answer: str) -> list[str]:
         w for i in grammar.intents for lines in i.lines.values() for line in lines for w in line.wordings
     ]
     said = [*wordings, *(f for kinds in grammar.slots.values() for side in kinds.values() for f in side)]
-    if answer == "intent":
-        return [*(intent.name for intent in grammar.intents), *common_words(said)]
+    if answer != "parse":
+        return [*intent_names(grammar, answer).values(), *common_words(said)]
     slots = {f"SL:{name.upper()}" for name in (*grammar.slots, "origin")}
     return [*(f"IN:{i.name.upper()}" for i in grammar.intents), *sorted(slots), *common_words(said)]

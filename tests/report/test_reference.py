@@ -8,7 +8,7 @@ from made_up import fabricate, write_results
 
 from ccutils.errors import InputError
 from ccutils.origin import describe_origin
-from ccutils.records import read_json, write_json
+from ccutils.records import ELSEWHERE, read_json, write_json
 from ccutils.report.aggregate import check_rows
 from ccutils.report.reference import (
     ORIGIN,
@@ -56,6 +56,20 @@ def test_a_reference_grows_by_runs_and_takes_a_run_made_again_for_the_old(tmp_pa
     run = again.iloc[0]
     ours = (after["strategy"] == run["strategy"]) & (after["seed"] == run["seed"])
     assert (after["value"][ours] == 0.25).all() and not changed[~ours].any()
+
+
+def test_rows_of_other_tasks_are_kept_apart(tmp_path: Path) -> None:
+    folder, path = tmp_path / "reference", results(tmp_path)
+    write_reference(path, "fake", folder)
+    assert not (folder / "fake-elsewhere.parquet").exists()
+    for run in path.rglob("probes.parquet"):
+        pd.read_parquet(run).query("probe == 'quality'").assign(set="mtop").to_parquet(
+            run.with_name(ELSEWHERE)
+        )
+    write_reference(path, "fake", folder)
+    own, others = find_reference("fake", folder), find_reference("fake-elsewhere", folder)
+    assert own is not None and set(own["set"]) == {"id", "ood"}
+    assert others is not None and set(others["set"]) == {"mtop"} and set(ORIGIN) <= set(others)
 
 
 def test_rows_of_nowhere_are_no_reference(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from ccutils.report.tables import (
     fill_figures,
     fill_file,
     fill_hopes,
+    fill_others,
     fill_tables,
     marked_files,
     picture,
@@ -64,6 +65,17 @@ def test_marked_hopes_are_judged_by_the_reference(tmp_path: Path) -> None:
     found = fill_hopes(text, tmp_path)
     assert "| fake | random | **loses ICL** | " in found and "old" not in found
     assert "came out |" in found and fill_hopes(found, tmp_path) == found
+
+
+def test_marked_other_tasks_are_those_of_the_reference(tmp_path: Path) -> None:
+    text = "<!-- elsewhere: fake -->\nold\n<!-- end of elsewhere -->"
+    assert "No reference rows of profile `fake-elsewhere`" in fill_others(text, tmp_path)
+    rows = fabricate().query("probe == 'quality' and set == 'id'")
+    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
+    rows.assign(set="mtop", **origin).to_parquet(tmp_path / "fake-elsewhere.parquet")
+    found = fill_others(text, tmp_path)
+    assert "| fake | random | 0.50 (" in found and "mtop, 2 relevant" in found and "an abacus" in found
+    assert "old" not in found and fill_others(found, tmp_path) == found
 
 
 def test_every_figure_that_is_shown_has_its_picture() -> None:

@@ -21,7 +21,7 @@ from ccutils.tasks.splits import normalise
 GRAMMAR = read_grammar()
 
 
-@pytest.fixture(scope="module", params=["intent", "parse"])
+@pytest.fixture(scope="module", params=["intent", "parse", "invented"])
 def task(request: pytest.FixtureRequest) -> Task:
     return load_task("requests", seed=0, answer=request.param)
 
@@ -80,7 +80,10 @@ class TestGrammar:
 
 class TestTask:
     def test_the_same_seed_is_the_same_task_and_tests_are_those_of_all_seeds(self, task) -> None:
-        answer = "parse" if "[" in task.pool[0].output else "intent"
+        first = task.pool[0]
+        answer = {first.extra["parse"]: "parse", first.extra["intent"]: "intent"}.get(
+            first.output, "invented"
+        )
         again, other = (load_task("requests", seed=seed, answer=answer) for seed in (0, 1))
         assert of_set(again) == of_set(task)
         assert list(other.pool) != list(task.pool)
@@ -159,6 +162,14 @@ class TestTask:
         assert task.score([e.output for e in some], some).tolist() == [1.0] * 20
         others = [next(o.output for o in task.pool if o.output != e.output) for e in some]
         assert task.score(others, some).tolist() == [0.0] * 20
+
+    def test_an_invented_name_is_of_one_intent_and_tells_nothing_of_it(self) -> None:
+        plain, invented = (load_task("requests", seed=0, answer=answer) for answer in ("intent", "invented"))
+        names = {e.extra["intent"]: e.output for part in of_set(invented).values() for e in part}
+        assert len(set(names.values())) == len(names) >= 40
+        assert not set(names.values()) & {word for name in names for word in re.split(r"\W|_", name)}
+        assert [e.input for e in invented.pool] == [e.input for e in plain.pool]
+        assert [e.output for e in invented.pool] == [names[e.output] for e in plain.pool]
 
     def test_a_parse_has_the_intent_and_the_fillers_in_their_order(self, task) -> None:
         for e in task.pool[:50]:

@@ -1,0 +1,62 @@
+"""Is in-context learning kept on other tasks? Their few-shot questions, put to a run trained on one task.
+
+What a practitioner asks first of a fine-tuned model; that it is asked, and how, is ours.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ccutils.evaluation.responder import Responder
+from ccutils.evaluation.runs import hash_task
+from ccutils.probes.questions import PLAIN, QuestionSet, make_questions
+from ccutils.probes.scores import measure
+from ccutils.records import ELSEWHERE, Row, Run, read_rows, write_rows
+from ccutils.tasks import load_task
+
+
+def few_shot_questions(questions: QuestionSet) -> QuestionSet:
+    """Choose the questions about the ID set with none, one and all of the demonstrations relevant."""
+    grades = {0, 1, questions.k}
+    kept = (q for q in questions.questions if q.set == "id" and q.kind == PLAIN and q.grade in grades)
+    return replace(questions, questions=tuple(kept))
+
+
+def ask_elsewhere(
+    run: Run,
+    tasks: Mapping[str, Mapping[str, Any]],
+    responder: Responder,
+    *,
+    k: int,
+    checkpoints: Mapping[int, Path],
+    n_targets: int = 100,
+    similarity: str = "bm25",
+) -> pd.DataFrame:
+    """Ask the base and the last checkpoint of a run about tasks that it was not trained on.
+
+    `tasks` are their names with their options. Writes and returns rows whose `set` is the name of the task
+    that was asked, in the run's folder; quality is measured with 0, 1 and k relevant examples of k (see
+    `few_shot_questions`). Answers are kept as they come. Raises InputError for a task or option that does not
+    exist, and for a model that cannot write a task's answers.
+    """
+    rows, hashes = list[Row](), {}
+    for name, options in tasks.items():
+        task = load_task(name, seed=run.seed, **options)
+        made = make_questions(task, k, seed=run.seed, n_targets=n_targets, similarity=similarity)
+        questions, hashes[name] = few_shot_questions(made), hash_task(task)
+        prompts, last = responder.prompts(questions), max(checkpoints)
+        for step, adapter in ((0, None), (last, checkpoints[last])):
+            answers = responder.answers(
+                prompts,
+                max_new_tokens=task.max_new_tokens,
+                adapter=adapter,
+                folder=run.folder,
+                name=f"{name}-step-{step}",
+            )
+            rows += [replace(row, set=name) for row in measure(questions, answers, run, step)]
+    path = run.folder / ELSEWHERE
+    write_rows(path, rows, {"k": k, "n_targets": n_targets, "tasks": dict(tasks), "data": hashes})
+    return read_rows([path])

@@ -1,0 +1,59 @@
+"""In-context learning on tasks that a run was not trained on: a figure and a table."""
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from ccutils.records import ELSEWHERE, ORDER, read_rows
+from ccutils.report.aggregate import check_rows, final_rows, over_seeds, write_number
+from ccutils.report.charts import UNIT_SCALE, curves, explain, panels
+
+ELSEWHERE_TITLE = "Quality on tasks that were not trained, by relevant examples at hand"
+
+
+def find_elsewhere(results: Path) -> pd.DataFrame | None:
+    """Read the rows of other tasks of all runs below a results folder; None where none were asked.
+
+    Their `set` is the name of the task that was asked.
+    """
+    paths = sorted(results.rglob(ELSEWHERE))
+    return check_rows(read_rows(paths)) if paths else None
+
+
+def elsewhere_scores(rows: pd.DataFrame) -> pd.DataFrame:
+    """Take quality at the last step over seeds: a line for each task trained, task asked, strategy, grade."""
+    final = final_rows(rows)
+    return over_seeds(final[final["probe"] == "quality"])
+
+
+def elsewhere(rows: pd.DataFrame) -> Any:
+    """Draw quality on each other task by the number of relevant examples, a line for each strategy."""
+    data = elsewhere_scores(rows).drop(columns="probe")  # of these there is no page of answers
+    data = data.assign(kind="mean", panel="trained on " + panels(data), asked="asked: " + data["set"])
+    axis = alt.Axis(values=sorted(data["grade"].unique()), format="d", labelFlush=False)
+    x = alt.X("grade:Q", title="relevant examples in the context (count)", axis=axis)
+    y = alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=UNIT_SCALE)
+    return (
+        curves(data, x, y)
+        .properties(width=230, height=200)
+        .facet(
+            row=alt.Row("panel:N", title=None),
+            column=alt.Column("asked:N", title=None),
+            spacing=30,
+            title=alt.TitleParams(ELSEWHERE_TITLE, subtitle=explain(data)),
+        )
+    )
+
+
+def elsewhere_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay the scores out for reading: a line for each task trained and strategy, a column for each task asked
+    and number of relevant examples.
+    """
+    data = elsewhere_scores(rows)
+    text = list(map(write_number, data["value"], data["low"], data["high"]))
+    column = data["set"] + ", " + data["grade"].map("{:.0f} relevant".format)
+    lines = data.assign(text=text, column=column, place=data["strategy"].map(list(ORDER).index))
+    table = lines.pivot(index=["task", "model", "place", "strategy"], columns="column", values="text")
+    return table.fillna("–").reset_index().drop(columns="place").rename_axis(columns=None)
