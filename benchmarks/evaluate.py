@@ -2,10 +2,11 @@
 
 python benchmarks/evaluate.py
 python benchmarks/evaluate.py --task mtop --options '{"path": "../shared/data/mtop_en"}' --model random
+python benchmarks/evaluate.py --task requests --model smollm2 --float --adapter CHECKPOINT --k 4
 
-All three probe the same checkpoint (NF4 and a random adapter) on the same prompts, and their answers are
-compared. `--model random` is an untrained Llama of 8 layers and width 512: it answers nonsense up to the last
-token.
+All three probe the same checkpoint on the same prompts, and their answers are compared: NF4 unless --float, a
+random adapter unless --adapter. `--model random` is an untrained Llama of 8 layers and width 512: it answers
+nonsense up to the last token.
 """
 
 import argparse
@@ -40,8 +41,8 @@ Prompts = Sequence[Sequence[int]]
 WINDOW = 8192  # wide enough that nothing is dropped
 
 
-def make_checkpoint(name: str, task: Task, folder: Path) -> tuple[str, Path]:
-    """Paths of a base and of a checkpoint with a random adapter, made in `folder`."""
+def make_checkpoint(name: str, task: Task, folder: Path, adapter: Path | None = None) -> tuple[str, Path]:
+    """Paths of a base and of a checkpoint: `adapter`, or a random one made in `folder`."""
     torch.manual_seed(0)
     if name == "random":
         tokenizer = word_tokenizer(task, 4000)
@@ -61,6 +62,8 @@ def make_checkpoint(name: str, task: Task, folder: Path) -> tuple[str, Path]:
         tokenizer.save_pretrained(path)
     else:
         path = model_path(name, task, Path("results") / "benchmarks" / "cache")
+    if adapter:
+        return path, adapter
     model = add_lora(load_base(path), Lora(), checkpointing=False)
     with torch.no_grad():
         for part, parameter in model.named_parameters():
@@ -107,10 +110,10 @@ def timed(work: Callable[[], list[str]], repeats: int) -> tuple[float, list[str]
 def compare(name: str, args: argparse.Namespace, folder: Path) -> None:
     """Print the seconds and the ratios of one task."""
     task = load_task(name, seed=0, **args.options)
-    path, adapter = make_checkpoint(args.model, task, folder)
+    path, adapter = make_checkpoint(args.model, task, folder, args.adapter)
     questions = make_questions(task, args.k, seed=0, n_targets=args.n_targets)
     new = min(task.max_new_tokens, args.max_new_tokens)
-    responder = Responder(path, folder, window=WINDOW)
+    responder = Responder(path, folder, quantise=not args.float, window=WINDOW)
     prompts = responder.prompts(questions)
     ids = [prompt.ids for prompt in prompts]
     shared = sum(len(node.tokens) for depth in grow(sorted(ids)) for node in depth)
@@ -131,7 +134,7 @@ def compare(name: str, args: argparse.Namespace, folder: Path) -> None:
     )
     print(f"{'this package':24} {per:8.2f} s per 1,000 questions", flush=True)
     known = {tuple(prompt): text for prompt, text in zip(ids, answers, strict=True)}
-    model, tokenizer = load_adapter(load_base(path), adapter), responder.tokenizer
+    model, tokenizer = load_adapter(load_base(path, quantise=not args.float), adapter), responder.tokenizer
     for size, repeats, some in (
         (args.batch, args.repeats, ids),
         (1, 1, ids[:: max(1, len(ids) // args.one)]),
@@ -151,8 +154,10 @@ def main() -> int:
     parser.add_argument("--task", nargs="+", default=["topics", "gloss"])
     parser.add_argument("--options", type=json.loads, default={}, help="the task's options, as JSON")
     parser.add_argument("--model", default="tiny", help="tiny, random, a model directory or a Hub id")
+    parser.add_argument("--float", action="store_true", help="the base as it is, without NF4")
+    parser.add_argument("--adapter", type=Path, help="a trained checkpoint of the model; else a random one")
     parser.add_argument("--k", type=int, default=6)
-    parser.add_argument("--n-questions", type=int, default=100, help="targets of each test set")
+    parser.add_argument("--n-targets", type=int, default=100, help="targets of each test set")
     parser.add_argument("--max-new-tokens", type=int, default=32, help="at most, and at most the task's own")
     parser.add_argument("--batch", type=int, default=32, help="prompts in a padded batch")
     parser.add_argument("--one", type=int, default=100, help="prompts that are asked one by one")
