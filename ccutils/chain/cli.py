@@ -22,12 +22,11 @@ from ccutils.chain.estimate import find_speed, is_estimated
 from ccutils.chain.holding import end_processes, hold_folder, mark_processes
 from ccutils.chain.job import BAD_INPUT, KILLED, list_gpus, no_room, print_line
 from ccutils.chain.preflight import check_profile
-from ccutils.chain.profiles import ROOT, Profile, read_profile, to_config
+from ccutils.chain.profiles import ROOT, Profile, known_profiles, profile_path, read_profile, to_config
 from ccutils.chain.surroundings import settle
-from ccutils.errors import InputError, nearest
+from ccutils.errors import InputError
 from ccutils.records import check_results_folder, write_json
 
-PROFILES = ROOT / "profiles"
 UP_TO_DATE = "Nothing to be done"
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END_GRACE = 1.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
@@ -99,18 +98,6 @@ def count(text: str) -> int:
 def cores() -> int:
     """Return the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def known_profiles() -> list[str]:
-    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
-
-
-def profile_path(name: str) -> Path:
-    """Return the file of a profile given by name or by path. Raises InputError that lists the known names."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
-    if not path.is_file():
-        raise InputError(f"profile {name!r} does not exist{nearest(name, known_profiles())}")
-    return path
 
 
 def snakemake_command(profile: Profile, options: argparse.Namespace, config: Path) -> list[str]:

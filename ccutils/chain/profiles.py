@@ -11,6 +11,7 @@ from ccutils.chain.strict_yaml import check_named, check_names_are_texts, check_
 from ccutils.errors import InputError, check_kind, check_seeds, from_text, nearest
 
 ROOT = Path(__file__).resolve().parents[2]
+PROFILES = ROOT / "profiles"
 RUN = ("task", "model", "strategy", "seeds", "results")
 """Parameters that say which run a notebook belongs to: the profile's lists give them, one value a job."""
 
@@ -89,6 +90,36 @@ def read_profile(path: Path, settings: Iterable[str] = ()) -> Profile:
         raise InputError(f"profile {path} is not a mapping of names to values: see profiles/cpu.yaml.")
     profile = make_profile({"results": f"results/{path.stem}", **config}, str(path))
     return apply_settings(profile, dict(parse_setting(text) for text in settings))
+
+
+def known_profiles() -> list[str]:
+    """Return the names of the profiles in profiles/."""
+    return sorted(path.stem for path in PROFILES.glob("*.yaml"))
+
+
+def profile_path(name: str) -> Path:
+    """Return the file of a profile given by name or by path. Raises InputError that lists the known names."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    if not path.is_file():
+        raise InputError(f"profile {name!r} does not exist{nearest(name, known_profiles())}")
+    return path
+
+
+def notebook_values(profile: str, notebook: str) -> dict[str, Any]:
+    """Return what a profile gives a notebook that is opened by hand: its first task, model and seeds, and its
+    parameters; nothing for ''.
+
+    The strategy is left to the notebook. Raises InputError for a profile that does not exist.
+
+    >>> values = notebook_values("smollm2", "04_probes")
+    >>> values["task"], values["model"], values["k"], "strategy" in values
+    ('requests', 'smollm2', 4, False)
+    """
+    if not profile:
+        return {}
+    found = read_profile(profile_path(profile))
+    run = {"task": next(iter(found.tasks)), "model": found.models[0], "seeds": list(found.seeds[0])}
+    return found.values(notebook, **run, results=str(found.results_folder))
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -174,6 +205,8 @@ def check_parameters(where: str, given: Mapping[str, Any], known: Mapping[str, A
     for name, value in given.items():
         if name in RUN:
             raise InputError(f"{where}{name}: give it as the profile's own list, not as a parameter.")
+        if name == "profile":
+            raise InputError(f"{where}profile: it is for a notebook opened by hand; here it is --profile.")
         if name not in known:
             raise InputError(f"{where}{name}: no notebook has this parameter{nearest(name, known)}")
         values[name] = from_text(value, known[name])

@@ -10,7 +10,10 @@ from ccutils.chain.profiles import (
     apply_settings,
     declared_parameters,
     from_root,
+    known_profiles,
     make_profile,
+    notebook_values,
+    profile_path,
     read_profile,
     to_config,
 )
@@ -152,6 +155,35 @@ def test_a_profile_that_is_not_utf8_is_refused(stub: Path) -> None:
 def test_config_survives_the_way_to_snakemake(stub: Path) -> None:
     profile = read_profile(stub, ["steps=20", "task=gloss"])
     assert to_config(make_profile(to_config(profile))) == to_config(profile)
+
+
+class TestByHand:
+    """A notebook opened by hand takes the values of a profile."""
+
+    CHAIN = ("00_start_here", "02_contexts", "03_ic_train", "04_probes", "05_figures")
+
+    @pytest.mark.parametrize("notebook", CHAIN)
+    @pytest.mark.parametrize("name", known_profiles())
+    def test_every_profile_gives_what_its_job_gets(self, name: str, notebook: str) -> None:
+        profile = read_profile(profile_path(name))
+        values = notebook_values(name, notebook)
+        declared = declared_parameters(ROOT / "notebooks" / f"{notebook}.ipynb")
+        assert set(values) <= set(declared) - {"profile", "strategy"}
+        run = {"task": next(iter(profile.tasks)), "model": profile.models[0], "seeds": [*profile.seeds[0]]}
+        expected = profile.values(notebook, **run)
+        assert {n: v for n, v in values.items() if n != "results"} == expected
+        assert values["results"] == str(ROOT / "results" / name)
+
+    def test_without_a_profile_nothing_changes(self) -> None:
+        assert notebook_values("", "03_ic_train") == {}
+
+    def test_a_profile_that_is_none_is_told(self) -> None:
+        with pytest.raises(InputError, match="profile 'smollm3' does not exist; did you mean smollm2"):
+            notebook_values("smollm3", "03_ic_train")
+
+    def test_it_is_no_parameter_of_a_chain(self) -> None:
+        with pytest.raises(InputError, match="it is for a notebook opened by hand; here it is --profile"):
+            read_profile(profile_path("cpu"), ["profile=smollm2"])
 
 
 def test_declared_parameters_reads_literals_and_annotations(tmp_path: Path) -> None:
