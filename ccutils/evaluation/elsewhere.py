@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ccutils.evaluation.responder import Responder
-from ccutils.evaluation.runs import hash_task
+from ccutils.evaluation.runs import hash_base, hash_task
+from ccutils.origin import describe_origin
 from ccutils.probes.questions import PLAIN, QuestionSet, make_questions
 from ccutils.probes.scores import measure
 from ccutils.records import ELSEWHERE, Row, Run, read_rows, write_rows
@@ -58,5 +59,6 @@ def ask_elsewhere(
             )
             rows += [replace(row, set=name) for row in measure(questions, answers, run, step)]
     path = run.folder / ELSEWHERE
-    write_rows(path, rows, {"k": k, "n_targets": n_targets, "tasks": dict(tasks), "data": hashes})
+    origin = {**describe_origin(), "data": hashes, "base": hash_base(responder.path)}
+    write_rows(path, rows, {"k": k, "n_targets": n_targets, "tasks": dict(tasks), "origin": origin})
     return read_rows([path])

@@ -56,7 +56,9 @@ def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
         return in_words(title, missing)
     data = pd.concat([data.assign(kind="mean"), baselines(final)], ignore_index=True)
     data = data.assign(panel=panels(data), where=data["set"].map(SET_TITLES))
-    y = alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=UNIT_SCALE)
+    # An estimate by fixed effects may lie a little beyond 0 or 1, and is shown where it lies.
+    whole = alt.Scale(domain=[min(0.0, float(data["value"].min())), max(1.0, float(data["value"].max()))])
+    y = alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=whole)
     chart = alt.layer(curves(data, x, y), _rules(data))
     return chart.properties(width=330, height=220).facet(
         row=alt.Row("panel:N", title=None),

@@ -56,7 +56,7 @@ def _write_kept(results: Path, file: str, profile: str, folder: Path) -> Path | 
     """Write the rows in all files of a name below `results` to folder/<profile>.parquet; None without any."""
     tables = []
     for path in sorted(results.rglob(file)):
-        origin = (read_json(path.with_name("probes.json")) or {}).get("origin")
+        origin = (read_json(path.with_suffix(".json")) or {}).get("origin")
         if not origin:
             raise InputError(
                 f"the run in {path.parent} does not say where it comes from: probe it again (04)."

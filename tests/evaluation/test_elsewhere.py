@@ -38,7 +38,7 @@ def test_rows_name_the_task_that_was_asked_and_nothing_is_asked_twice(tmp_path: 
     assert set(rows.loc[rows["probe"] == "quality", "grade"]) == {0, 1, 3}
     pd.testing.assert_frame_equal(rows, pd.read_parquet(plan.run.folder / "elsewhere.parquet"))
     about = json.loads((plan.run.folder / "elsewhere.json").read_text())
-    assert about["k"] == 3 and set(about["data"]) == set(OTHERS)
+    assert about["k"] == 3 and set(about["origin"]["data"]) == set(OTHERS) and about["origin"]["commit"]
     (kept,) = plan.run.folder.glob("answers-topics-other-step-2-*.jsonl")
     before = kept.read_text()
     again = ask_elsewhere(plan.run, OTHERS, responder, k=3, checkpoints=saved, n_targets=4)

@@ -1,6 +1,7 @@
 """The charts hold what the rows say, name their axes, and draw without a complaint."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,15 @@ def test_quality_is_that_of_the_last_step_with_base_beside_it() -> None:
         "contrastive",
     }
     assert set(data["grade"]) == {0, 1, 2} and np.allclose(data["value"], 0.5)
+
+
+def test_an_estimate_beyond_the_range_is_shown_where_it_lies() -> None:
+    rows = fabricate()
+    below = (rows["probe"] == "similarity") & (rows["step"] == 20) & (rows["strategy"] == "similar")
+    rows.loc[below, ["value", "low"]] = -0.05
+    domains = re.findall(r'"domain": (\[[^\]]*\])', json.dumps(charts.quality_by_similarity(rows).to_dict()))
+    numbers = [json.loads(domain) for domain in domains if '"' not in domain]
+    assert any(domain == pytest.approx([-0.05, 1.0]) for domain in numbers)
 
 
 def test_training_curves_are_raw_and_start_from_one_base() -> None:

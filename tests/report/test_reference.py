@@ -63,9 +63,9 @@ def test_rows_of_other_tasks_are_kept_apart(tmp_path: Path) -> None:
     write_reference(path, "fake", folder)
     assert not (folder / "fake-elsewhere.parquet").exists()
     for run in path.rglob("probes.parquet"):
-        pd.read_parquet(run).query("probe == 'quality'").assign(set="mtop").to_parquet(
-            run.with_name(ELSEWHERE)
-        )
+        others = run.with_name(ELSEWHERE)
+        pd.read_parquet(run).query("probe == 'quality'").assign(set="mtop").to_parquet(others)
+        write_json(others.with_suffix(".json"), {"origin": describe_origin()})
     write_reference(path, "fake", folder)
     own, others = find_reference("fake", folder), find_reference("fake-elsewhere", folder)
     assert own is not None and set(own["set"]) == {"id", "ood"}
