@@ -89,8 +89,12 @@ install_torch() { # on Linux without an NVIDIA GPU PyTorch's own CPU build, wher
     else
         say "[2/4] $pin from pip's own index, as $CPU_TORCH cannot be reached (perhaps a large CUDA build)"
     fi
-    # By pip, which also finds a wheel on a disk that its configuration names; compiled with all others below.
+    # By pip, which also finds a wheel on a disk that its configuration names; compiled by `compile_rest`.
     pip_install 10 --no-compile "$pin" -c "$1" ${index[@]+"${index[@]}"}
+}
+
+compile_rest() { # what pip installed: uv byte-compiles its own packages only, and imports would compile it in silence
+    .venv/bin/python -m compileall -qq -j 0 .venv/lib >/dev/null 2>&1 || true # templates among it are no Python
 }
 
 set_up() { # make .venv hold the lock $1; a copy of the lock in it says that it does
@@ -103,8 +107,9 @@ set_up() { # make .venv hold the lock $1; a copy of the lock in it says that it 
     install_torch "$lock"
     say "[3/4] the $(grep -c '==' "$lock") packages of $lock"
     install "$(grep -c '==' "$lock")" -r "$lock"
-    say "[4/4] this repository itself"
+    say "[4/4] this repository itself; byte-compiling torch"
     install 1 -e .
+    compile_rest
     cp requirements.lock .venv/ # the test lock holds all of it
     cp "$lock" .venv/
     say "      done in $SECONDS s"
@@ -136,16 +141,22 @@ if [ "${1:-}" = test ]; then
     run_tests "$@"
     exit
 fi
+answer() { # help, a wrong option, profile or folder: what module $1 says before anything is installed
+    local module=$1 python option
+    shift
+    python=${CCUTILS_PYTHON:-$(find_python)}
+    "$python" -c "import sys; from ccutils.chain.$module import refuse_options as c; sys.exit(c(sys.argv[1:]))" "$@"
+    for option in "$@"; do
+        case $option in -h | --help) exit ;; esac
+    done
+}
+
 if [ "${1:-}" = docs ]; then
     shift
+    answer site "$@"
     environment requirements-dev.lock
     exec "$PYTHON" -m ccutils.chain.site "$@"
 fi
-# Help, a wrong option or profile: answered before anything is installed.
-python=${CCUTILS_PYTHON:-$(find_python)}
-"$python" -c 'import sys; from ccutils.chain.cli import refuse_options as c; sys.exit(c(sys.argv[1:]))' "$@"
-for option in "$@"; do
-    case $option in -h | --help) exit ;; esac
-done
+answer cli "$@"
 environment requirements.lock
 exec "$PYTHON" -m ccutils.chain.cli "$@"

@@ -12,6 +12,7 @@ html_theme = "furo"
 html_title = project
 html_show_copyright = False
 html_copy_source = False
+html_static_path = html_css_files = ["pages.css"]
 exclude_patterns = ["docs/conf.py"]
 
 # Notebooks come executed. Sliders of theirs need a kernel: the pages hold the pictures that were drawn.

@@ -33,11 +33,13 @@ END_GRACE = 1.0  # seconds that a stopped run is given to end by itself; what is
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a refusal is one sentence that lists the known options."""
+    """argparse, but a refusal is one sentence that lists the known options, and then `words`."""
+
+    words = ""
 
     def error(self, message: str) -> NoReturn:
         options = [name for action in self._actions for name in action.option_strings]
-        raise InputError(f"{message}; known options are {', '.join(options)}.")
+        raise InputError(f"{message}; known options are {', '.join(options)}{self.words}.")
 
 
 def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -57,6 +59,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "  ./reproduce.sh --profile t4                  a real LLM on a GPU\n\n"
         "A second run does only what is missing or what a changed parameter or notebook affects.",
     )
+    parser.words = "; `./reproduce.sh test` and `./reproduce.sh docs` are the other commands"
     parser.add_argument(
         "--profile",
         default="cpu",
@@ -201,6 +204,10 @@ def run_chain(options: argparse.Namespace) -> int:
     start = time.monotonic()
     profile = read_profile(profile_path(options.profile), options.set)
     results = profile.results_folder
+    used = f"{options.cores} core{'s' if options.cores > 1 else ''}"
+    print_line(
+        f"profile {options.profile}, results in {shown(results)}, {used}; first it is checked and planned"
+    )
     for sentence in settle(results):
         print_line(sentence)
     check_profile(profile, dry_run=options.dry_run)
@@ -211,7 +218,6 @@ def run_chain(options: argparse.Namespace) -> int:
             print_line(ended)
         for path in (results / "logs").rglob("*.failed"):
             path.unlink()
-        print_line(f"profile {options.profile}, results in {shown(results)}, {options.cores} cores")
         status, log = run_snakemake(profile, options)
         failures = read_failures(results)
     if failures:

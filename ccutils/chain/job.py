@@ -26,6 +26,7 @@ from ccutils.records import write_json
 # jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) where that package is there;
 # no schema of a notebook or a chart has one. Without it jsonschema leaves IRIs unchecked.
 NO_IRIS = "import sys; sys.modules['rfc3987_syntax'] = None"
+QUIET = "--IPKernelApp.log_level=CRITICAL"  # what a kernel says of its sockets, and when it is told to end
 HEARTBEAT = 20.0  # seconds between two lines that say how far a notebook is
 STARTS = 3  # tries to bring a kernel up
 START_TIMEOUT = 120  # seconds for each; a machine at its limits was seen to take more than a minute
@@ -97,7 +98,7 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
                 log_output=True,
                 progress_bar=False,
                 start_timeout=START_TIMEOUT,
-                extra_arguments=[f"--IPKernelApp.exec_lines={NO_IRIS}"],
+                extra_arguments=[f"--IPKernelApp.exec_lines={NO_IRIS}", QUIET],
             )
             return
         except RuntimeError as error:
@@ -182,9 +183,9 @@ def heartbeat(job: str, log: Path, start: float) -> Iterator[None]:
 
 
 def last_words(log: Path, width: int = 90) -> str:
-    """Return the last non-empty line of a log, a progress bar's last state included."""
+    """Return the last non-empty line of a log, a progress bar's last state included, no rule at its end."""
     text = log.read_text(encoding="utf-8", errors="replace")[-4000:].replace("\r", "\n")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in (line.strip().rstrip("-") for line in text.splitlines()) if line]
     return lines[-1][:width] if lines else "starting"
 
 

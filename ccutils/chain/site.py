@@ -1,21 +1,25 @@
 """The pages to read, made of a finished run: `./reproduce.sh docs [RESULTS]` writes results/docs.
 
 Documents of the repository, every notebook with its outputs, a gallery of figures and the rooms' docstrings
-are laid out as they link to one another, and Sphinx makes HTML of them that needs no network.
+are laid out as they link to one another, and Sphinx makes HTML of them that needs no network: pictures from
+elsewhere become their words, the diagram a table. Only the standard library is imported at the top, so that
+--help and a wrong folder are answered before anything is installed.
 """
 
 import inspect
 import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ccutils.chain.job import run_notebook
+from ccutils.chain.cli import Parser, shown
+from ccutils.chain.job import print_line, run_notebook
 from ccutils.chain.profiles import ROOT
 from ccutils.errors import InputError, command
-from ccutils.report.build import DRAWN, READINGS
 
 ROOMS = ("tasks", "contexts", "models", "training", "probes", "evaluation", "report", "theory", "tools")
 DOCUMENTS = ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")
@@ -51,21 +55,55 @@ api/*
 def lay_out(results: Path, sources: Path) -> None:
     """Write the sources of all pages to a folder."""
     shutil.copytree(ROOT / "docs", sources / "docs")
+    architecture = sources / "docs" / "architecture.md"
+    architecture.write_text(diagram_as_table(architecture.read_text(encoding="utf-8")), encoding="utf-8")
     for name in DOCUMENTS:
         (sources / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, sources / name)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (sources / "index.md").write_text(readme + CONTENTS, encoding="utf-8")
+    (sources / "index.md").write_text(without_far_pictures(readme) + CONTENTS, encoding="utf-8")
     (sources / "LICENSE").write_text((ROOT / "LICENSE").read_text(encoding="utf-8"), encoding="utf-8")
     (sources / "gallery.md").write_text(write_gallery(results), encoding="utf-8")
     (sources / "notebooks").mkdir()
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        text = notebook_text(find_executed(notebook, results))
+        text = without_far_pictures(notebook_text(find_executed(notebook, results)))
         (sources / "notebooks" / notebook.name).write_text(text, encoding="utf-8")
     (sources / "api").mkdir()
     for room in ROOMS:
         text = f"# ccutils.{room}\n\n```{{eval-rst}}\n.. automodule:: ccutils.{room}\n   :members:\n```\n"
         (sources / "api" / f"{room}.md").write_text(text, encoding="utf-8")
+
+
+def without_far_pictures(text: str) -> str:
+    """Return Markdown with the words of pictures that a network would have to bring.
+
+    >>> without_far_pictures("[![Open](https://a.org/b.svg)](https://c.org) ![near](d.png)")
+    '[Open](https://c.org) ![near](d.png)'
+    """
+    return re.sub(r"!\[([^\]]*)\]\(https?://[^)]*\)", r"\1", text)
+
+
+def diagram_as_table(text: str) -> str:
+    """Return Markdown with the diagram of rooms, which GitHub alone draws, as a table of what uses what.
+
+    >>> print(diagram_as_table('```mermaid\\nflowchart TB\\n a["a: one"]\\n b["b: two"]\\n a --> b\\n```'))
+    | room | what | imports from |
+    | --- | --- | --- |
+    | a | one | b |
+    | b | two |  |
+    """
+
+    def table(block: re.Match[str]) -> str:
+        uses: dict[str, list[str]] = {}
+        for line in block[1].splitlines():
+            chain = [name.strip() for name in line.split("-->")]
+            for one, other in pairwise(chain):
+                uses.setdefault(one, []).append(other)
+        rooms = re.findall(r'(\w+)\["\w+: (.*)"\]', block[1])
+        lines = [f"| {room} | {what} | {', '.join(uses.get(room, []))} |" for room, what in rooms]
+        return "\n".join(["| room | what | imports from |", "| --- | --- | --- |", *lines])
+
+    return re.sub(r"```mermaid\n(.*?)\n```", table, text, flags=re.DOTALL)
 
 
 def find_executed(notebook: Path, results: Path) -> Path:
@@ -76,6 +114,7 @@ def find_executed(notebook: Path, results: Path) -> Path:
     folder = results / "notebooks" / notebook.stem
     copies = sorted(folder.glob("*.ipynb"), key=lambda path: ("-contrastive-" not in path.name, path.name))
     if not copies:
+        print_line(f"running {notebook.name}, which no run executes (a minute or two)")
         run_notebook(notebook, f"{notebook.stem}/all", {}, results)
         copies = [folder / "all.ipynb"]
     return copies[0]
@@ -90,6 +129,8 @@ def notebook_text(path: Path) -> str:
 
 def write_gallery(results: Path) -> str:
     """Return the gallery as Markdown: each figure, interactive, how to read it, the code that draws it."""
+    from ccutils.report.build import DRAWN, READINGS  # here, since it needs what is installed
+
     parts = ["# Gallery\n\nPoint at a mark for its numbers; click a strategy in a legend to bring it out.\n"]
     for path in sorted((results / "figures").glob("*.html")):
         kind = path.stem.split("-")[0]
@@ -108,13 +149,18 @@ def write_gallery(results: Path) -> str:
     return "\n".join(parts)
 
 
+def check_finished(results: Path) -> None:
+    """Raise InputError for a folder without a finished run."""
+    if not (results / "report.html").exists():
+        raise InputError(f"{results} holds no finished run (no report.html): run ./reproduce.sh first.")
+
+
 def build(results: Path, output: Path, *more: str) -> int:
     """Build the pages of a finished run into `output`; returns Sphinx's exit status.
 
     Raises InputError where the folder holds no finished run.
     """
-    if not (results / "report.html").exists():
-        raise InputError(f"{results} holds no finished run (no report.html): run ./reproduce.sh first.")
+    check_finished(results)
     from sphinx.cmd.build import main as sphinx
 
     with TemporaryDirectory() as folder:
@@ -126,19 +172,44 @@ def build(results: Path, output: Path, *more: str) -> int:
                 shutil.copytree(results / name, sources / "extra" / name)
         shutil.copy(results / "report.html", sources / "extra")
         options = ["-q", "-c", str(ROOT / "docs"), "-D", f"html_extra_path={sources / 'extra'}", *more]
+        print_line("making the pages (a minute or two)")
         return int(sphinx(["-b", "html", *options, str(sources), str(output)]))
+
+
+def parse_options(arguments: Sequence[str]) -> Path:
+    """Return the results folder that a command line names. Raises InputError where no run has finished."""
+    parser = Parser(
+        prog="./reproduce.sh docs",
+        description="Make pages of the documents, the notebooks with their outputs, a gallery of figures "
+        "and the docstrings, in results/docs. They need no network.",
+    )
+    parser.words = ", and one results folder, or none for results/cpu"
+    parser.add_argument(
+        "results",
+        nargs="?",
+        default=ROOT / "results" / "cpu",
+        type=Path,
+        metavar="RESULTS",
+        help="results folder of a finished run, such as results/smoke (default: results/cpu)",
+    )
+    results: Path = parser.parse_args(arguments).results.resolve()
+    check_finished(results)
+    return results
+
+
+@command
+def refuse_options(arguments: Sequence[str]) -> None:
+    """Answer --help and refuse a wrong option or folder; what reproduce.sh asks before it sets up."""
+    parse_options(arguments)
 
 
 @command
 def main(arguments: Sequence[str]) -> None:
     """Build the pages of results/cpu, or of the results folder given, into results/docs."""
-    if len(arguments) > 1 or any(text.startswith("-") for text in arguments):
-        raise InputError("one results folder, or none for results/cpu: ./reproduce.sh docs results/cpu.")
-    results = Path(arguments[0] if arguments else ROOT / "results" / "cpu").resolve()
     output = ROOT / "results" / "docs"
-    if build(results, output):
+    if build(parse_options(arguments), output):
         raise InputError("Sphinx could not build the pages: it says why above.")
-    print(f"The pages: {output / 'index.html'}")
+    print_line(f"The pages: {shown(output / 'index.html')}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The figures, each a function from tidy rows (ccutils.records.Row) to an Altair chart."""
 
+from textwrap import wrap
 from typing import Any
 
 import altair as alt
@@ -117,7 +118,7 @@ def scores_over_training(rows: pd.DataFrame) -> Any:
     unit = alt.Scale(domain=[low, 1])
     chart = curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=unit))
     subtitle = lines("Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"]), missing)
-    return chart.properties(width=195, height=170).facet(  # four of them within 1,100 pixels
+    return chart.properties(width=188, height=170).facet(  # four of them within 1,068 pixels
         row=alt.Row("panel:N", title=None),
         column=alt.Column("score:N", title=None, sort=[score.name for score in OVER_TRAINING]),
         spacing=30,
@@ -250,11 +251,12 @@ def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
 
 def in_words(title: str, reason: str) -> Any:
     """Return what stands in the place of a figure that has nothing to draw: its title, and the reason."""
-    text = alt.Chart(pd.DataFrame({"reason": [reason or "The rows hold nothing to draw."]}))
+    said = wrap(reason or "The rows hold nothing to draw.", 90)  # within 700 pixels, in a wide font too
+    text = alt.Chart(pd.DataFrame({"reason": ["\n".join(said)]}))
     return (
-        text.mark_text(align="left", fontSize=12)
-        .encode(text="reason:N", x=alt.value(0))
-        .properties(width=700, height=40, title=title)
+        text.mark_text(align="left", baseline="top", fontSize=12, lineBreak="\n", lineHeight=16)
+        .encode(text="reason:N", x=alt.value(8), y=alt.value(10))
+        .properties(width=700, height=20 + 16 * len(said), title=title)
     )
 
 

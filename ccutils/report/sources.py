@@ -45,7 +45,8 @@ def sources_html(results: Path, figure: str) -> str:
         if again
         else "notebook 05_figures with this results folder (01_minimal_model for its own)"
     )
+    count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
     return (
-        f"<details><summary>Made of {len(files)} files</summary><p>Again by {how}. Files, and the start of "
+        f"<details><summary>Made of {count}</summary><p>Again by {how}. Files, and the start of "
         f"their SHA-256: {escape('; '.join(lines))}.</p></details>"
     )

@@ -175,7 +175,7 @@ def movable(world: World, marks: Mapping[str, Array]) -> Any:
             "The sliders are below the chart; in a picture it stands at theta = (0, 0).",
         ],
     )
-    return chart.encode(x, y, *encodings).add_params(*params).properties(width=520, height=280, title=heading)
+    return chart.encode(x, y, *encodings).add_params(*params).properties(width=470, height=280, title=heading)
 
 
 def frame(chart: Any, height: int) -> str:

@@ -185,10 +185,17 @@ class TestShell:
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("usage: ./reproduce.sh")
 
-    def test_an_unknown_option_is_refused_before_the_set_up(self) -> None:
-        done = shell("--help-me")
-        assert done.returncode == 2
-        assert "known options are" in done.stderr
+    @pytest.mark.parametrize(
+        "words", [("--help-me",), ("doc",), ("docs", "--help-me"), ("docs", "no/folder")]
+    )
+    def test_a_wrong_word_is_refused_before_the_set_up(self, words: tuple[str, ...]) -> None:
+        done = shell(*words)
+        assert done.returncode == 2 and done.stdout == ""
+        assert "known options are" in done.stderr or "no finished run" in done.stderr
+
+    def test_help_on_the_pages(self) -> None:
+        done = shell("docs", "--help")
+        assert done.returncode == 0 and done.stdout.startswith("usage: ./reproduce.sh docs")
 
     def test_no_suitable_python_is_told(self, tmp_path: Path) -> None:
         (tmp_path / "dirname").symlink_to(shutil.which("dirname") or "")

@@ -90,7 +90,8 @@ def test_environment_yml_installs_the_lock() -> None:
     by_conda = {Requirement(item).name: Requirement(item) for item in packages if isinstance(item, str)}
     assert by_pip == [f"-r {LOCK.name}", "-e ."]
     assert set(by_conda) == {"python", "pip"}
-    assert by_conda["python"].specifier == Requirement(f"python{PROJECT['requires-python']}").specifier
+    assert "3.11" in by_conda["python"].specifier and "3.13" in by_conda["python"].specifier
+    assert "3.14" not in by_conda["python"].specifier  # one package of the lock has no wheel for it
 
 
 def test_every_import_is_a_declared_dependency() -> None:

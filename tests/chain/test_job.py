@@ -113,6 +113,8 @@ def test_last_words_sees_the_state_of_a_progress_bar(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("first\n 10%|#   |\r 20%|##  |\n\n")
     assert last_words(log) == "20%|##  |"
+    log.write_text("Executing Cell 21----------\n-----\n")
+    assert last_words(log) == "Executing Cell 21"
     log.write_text("")
     assert last_words(log) == "starting"
 

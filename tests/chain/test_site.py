@@ -13,7 +13,7 @@ from ccutils.chain import site
 from ccutils.chain.profiles import ROOT
 from ccutils.errors import InputError
 from ccutils.report.aggregate import find_rows
-from ccutils.report.build import draw_figures, save_all, write_report
+from ccutils.report.build import READINGS, draw_figures, save_all, write_report
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -57,7 +57,7 @@ def test_the_gallery_says_of_each_figure_how_to_read_it_and_what_draws_it(result
     save_all(draw_figures(find_rows(results))[:1], results / "figures")
     text = site.write_gallery(results)
     assert '<iframe src="figures/quality_by_similarity.html"' in text
-    assert site.READINGS["quality_by_similarity"] in text and "def quality_by_similarity(" in text
+    assert READINGS["quality_by_similarity"] in text and "def quality_by_similarity(" in text
 
 
 def test_a_folder_without_a_finished_run_is_refused(
@@ -66,7 +66,25 @@ def test_a_folder_without_a_finished_run_is_refused(
     with pytest.raises(InputError, match="holds no finished run"):
         site.build(tmp_path, tmp_path / "docs")
     assert site.main(["--fast"]) == 2
-    assert capsys.readouterr().err.startswith("error: one results folder, or none for results/cpu")
+    assert "and one results folder, or none for results/cpu" in capsys.readouterr().err
+    assert site.refuse_options([str(tmp_path)]) == 2
+    assert "holds no finished run" in capsys.readouterr().err
+
+
+def test_nothing_of_the_pages_needs_a_network() -> None:
+    for path in [ROOT / "README.md", *NOTEBOOKS]:
+        text = path.read_text(encoding="utf-8")
+        assert "](https://colab.research.google.com/assets/" in text
+        assert "](https://colab.research.google.com/assets/" not in site.without_far_pictures(text)
+
+
+def test_the_diagram_of_rooms_is_a_table_with_every_room() -> None:
+    text = site.diagram_as_table((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    assert (
+        "mermaid" not in text
+        and "| chain | command line, profiles, jobs, preflight checks | report, theory |" in text
+    )
+    assert all(f"\n| {room} | " in text for room in site.ROOMS)
 
 
 @pytest.mark.slow

@@ -123,10 +123,12 @@ def test_every_chart_draws_what_there_is(make: Any, lacking: str) -> None:
 def test_what_there_are_too_few_answers_for_is_said_in_words() -> None:
     rows = fabricate(tasks=("fake", "false"))
     no_similarity = rows[rows["probe"] != "similarity"]
-    assert values(charts.quality_by_similarity(no_similarity))["reason"][0].startswith(
+    (reason,) = values(charts.quality_by_similarity(no_similarity))["reason"]
+    assert reason.replace("\n", " ").startswith(
         "Too few answers for quality by target-context similarity ID; "
         "quality by target-context similarity OOD: more rows"
     )
+    assert max(map(len, reason.splitlines())) <= 90  # a line that the figure's frame holds
 
     def subtitle(make: Any, gone: Any) -> str:
         return json.dumps(make(rows[~gone]).to_dict()["title"]["subtitle"])

@@ -8,6 +8,7 @@ differ from those of a run that nothing disturbed. Exit status 1 if there is any
 why it ended.
 """
 
+import errno
 import json
 import os
 import random
@@ -29,9 +30,13 @@ WHY_MEMORY = re.compile(r"most often for want of memory")
 def fill(folder: Path) -> Path:
     """Take all that is left of the folder's filesystem, by a file whose path is returned."""
     filler = folder / "filler"
-    with filler.open("wb") as file:
-        room = os.statvfs(folder)
-        os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_bsize)
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while file.write(bytes(2**16)):
+                continue
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
     return filler
 
 
