@@ -93,7 +93,8 @@ install_torch() { # on Linux without an NVIDIA GPU PyTorch's own CPU build, wher
     pip_install 10 --no-compile "$pin" -c "$1" ${index[@]+"${index[@]}"}
 }
 
-compile_rest() { # what pip installed: uv byte-compiles its own packages only, and imports would compile it in silence
+compile_rest() { # what pip installed (uv byte-compiles its own packages only), where imports would compile it each time
+    [ -n "${PYTHONDONTWRITEBYTECODE:-}" ] || return 0
     .venv/bin/python -m compileall -qq -j 0 .venv/lib >/dev/null 2>&1 || true # templates among it are no Python
 }
 
@@ -107,7 +108,7 @@ set_up() { # make .venv hold the lock $1; a copy of the lock in it says that it 
     install_torch "$lock"
     say "[3/4] the $(grep -c '==' "$lock") packages of $lock"
     install "$(grep -c '==' "$lock")" -r "$lock"
-    say "[4/4] this repository itself; byte-compiling torch"
+    say "[4/4] this repository itself"
     install 1 -e .
     compile_rest
     cp requirements.lock .venv/ # the test lock holds all of it

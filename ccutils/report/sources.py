@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ccutils.origin import COMMAND, hash_file
 from ccutils.records import ELSEWHERE, model_folder
+from ccutils.report.aggregate import with_noun
 
 
 def files_behind(results: Path, figure: str) -> list[Path]:
@@ -45,8 +46,7 @@ def sources_html(results: Path, figure: str) -> str:
         if again
         else "notebook 05_figures with this results folder (01_minimal_model for its own)"
     )
-    count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
     return (
-        f"<details><summary>Made of {count}</summary><p>Again by {how}. Files, and the start of "
-        f"their SHA-256: {escape('; '.join(lines))}.</p></details>"
+        f"<details><summary>Made of {with_noun(len(files), 'file')}</summary><p>Again by {how}. "
+        f"Files, and the start of their SHA-256: {escape('; '.join(lines))}.</p></details>"
     )
