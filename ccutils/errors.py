@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 
@@ -84,8 +85,38 @@ def nearest(name: str, known: Iterable[str]) -> str:
     '; did you mean contrastive?'
     """
     names = list(known)
-    close = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(sorted(names))}."
+    close = close_names(name, names, cutoff=0.5)
+    return did_you_mean(close) if close else f"; known are {', '.join(sorted(names))}."
+
+
+def close_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """Return up to three of the known names that look like `name`, the nearest first.
+
+    >>> close_names("contrastiv", ["random", "contrastive"])
+    ['contrastive']
+    """
+    return difflib.get_close_matches(str(name), list(known), n=3, cutoff=cutoff)
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """Return the end of a sentence that refuses a name and offers others."""
+    return f"; did you mean {' or '.join(names)}?"
+
+
+def no_such_file(path: Path, endings: Iterable[str] = ()) -> InputError:
+    """Return what to raise for a file that is not there: it offers files of its folder with such a name.
+
+    They end as it does, or in one of `endings`, which are left out of the comparison.
+    """
+    taken = {path.suffix.lower(), *endings}
+    files: list[Path] = []
+    with suppress(OSError):
+        files = sorted(
+            file for file in path.parent.iterdir() if file.suffix.lower() in taken and file.is_file()
+        )
+    close = close_names(path.stem, {file.stem for file in files})
+    near = [file.name for stem in close for file in files if file.stem == stem]
+    return InputError(f"{path} does not exist{did_you_mean(near[:3]) if near else ': check the path.'}")
 
 
 def from_text(value: Any, default: Any) -> Any:

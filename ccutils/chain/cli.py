@@ -24,7 +24,7 @@ from ccutils.chain.job import BAD_INPUT, KILLED, list_gpus, no_room, print_line
 from ccutils.chain.preflight import check_profile
 from ccutils.chain.profiles import ROOT, Profile, known_profiles, profile_path, read_profile, to_config
 from ccutils.chain.surroundings import settle
-from ccutils.errors import InputError
+from ccutils.errors import InputError, close_names, did_you_mean
 from ccutils.records import check_results_folder, write_json
 
 UP_TO_DATE = "Nothing to be done"
@@ -33,12 +33,20 @@ END_GRACE = 1.0  # seconds that a stopped run is given to end by itself; what is
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a refusal is one sentence that lists the known options, and then `words`."""
+    """argparse, but a refusal is one sentence: with the option nearest to an unknown one, else with all known
+    options and then `words`.
+    """
 
     words = ""
 
     def error(self, message: str) -> NoReturn:
         options = [name for action in self._actions for name in action.option_strings]
+        known = [name.removeprefix("--") for name in options if name.startswith("--")]
+        unknown = message.partition("unrecognized arguments: ")[2].split()
+        for name in (word.partition("=")[0] for word in unknown if word.startswith("-")):
+            # Without the dashes, which are alike in all of them.
+            if close := close_names(name.strip("-"), known):
+                raise InputError(message + did_you_mean(f"--{option}" for option in close))
         raise InputError(f"{message}; known options are {', '.join(options)}{self.words}.")
 
 

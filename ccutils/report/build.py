@@ -239,7 +239,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
     """Write results/report.html: one page, no network, with figures, hopes, scores and parameters; beside it
     answers.html, with the questions and answers behind them.
 
-    It opens with three sentences and the first figure. Of this machine's folders it tells none
+    It opens with a few sentences and the first figure. Of this machine's folders it tells none
     (`ccutils.private`).
     """
     path = results / "report.html"

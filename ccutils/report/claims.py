@@ -41,7 +41,7 @@ CAME_OUT, DID_NOT, OPEN = "came out", "did not come out", "not decided by these 
 NOTHING_TO_LOSE = "moot: base has none to keep or lose"
 BASE_DOES_TOO = "moot: so it is before training"
 AGREES, DIFFERS = "agrees with the reference", "differs from the reference"
-NO_VERDICT = "too few seeds for a verdict, and no reference to compare with"
+NO_VERDICT = "without a verdict (too few seeds, and no reference rows to compare with)"
 VERDICTS = (CAME_OUT, DID_NOT, OPEN, NOTHING_TO_LOSE, BASE_DOES_TOO, AGREES, DIFFERS, NO_VERDICT)
 
 

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 import pandas as pd
 
 from ccutils.report.aggregate import IWL, KNOWN, with_noun
-from ccutils.report.claims import CAME_OUT, DID_NOT, LEVEL, VERDICTS
+from ccutils.report.claims import AGREES, CAME_OUT, DID_NOT, DIFFERS, LEVEL, VERDICTS
 from ccutils.report.page import heading, paragraph, table_html
 
 VERDICT_MARKS = dict(zip(VERDICTS, "✓✗?––=≠–", strict=True))
+OF_SEVERAL = {AGREES: "agree with the reference", DIFFERS: "differ from the reference"}
+NOT_MEASURED = "not measured"
+FEWEST_STEPS = 50  # of the tiny model: in fewer it learns next to nothing
 RULES = (
     "Each hope is a rule; its bound is ours and was set beforehand, as were the four primary hopes. From six "
     "seeds on these four are tested by flipping the signs of the seeds' differences, p corrected by Holm; "
@@ -32,7 +35,11 @@ def hopes_html(table: pd.DataFrame) -> list[str]:
 def count_verdicts(table: pd.DataFrame) -> str:
     """Return how many hopes had each verdict, as words."""
     counts = table["verdict"].value_counts()
-    return "; ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
+    return "; ".join(
+        f"{counts[name]} {name if counts[name] == 1 else OF_SEVERAL.get(name, name)}"
+        for name in VERDICTS
+        if name in counts
+    )
 
 
 def tell_accidents(table: pd.DataFrame) -> str:
@@ -56,7 +63,6 @@ def hope_lines(table: pd.DataFrame) -> pd.DataFrame:
     """Return the hopes of one task as texts to be read, primary ones first."""
     table = table.sort_values("primary", ascending=False, kind="stable")
     changes = zip(table["score"], table["base"], table["value"], strict=True)
-    measures = zip(table["measure"], table["low"], table["high"], strict=True)
     shown = pd.DataFrame(
         {
             "verdict": table["verdict"].map(lambda verdict: f"{VERDICT_MARKS[verdict]} {verdict}"),
@@ -65,21 +71,31 @@ def hope_lines(table: pd.DataFrame) -> pd.DataFrame:
             "base → strategy": [f"{score}: {base:.2f} → {value:.2f}" for score, base, value in changes],
             "rule": table["rule"],
             "what the rule bounds (95% interval)": [
-                f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in measures
+                measure_text(*line)
+                for line in zip(table["measure"], table["low"], table["high"], strict=True)
             ],
             "p": table["p"].map(lambda p: "" if pd.isna(p) else f"{p:.3f}"),
         }
     )
-    for column, word in (
-        ("base → strategy", "not measured"),
-        ("what the rule bounds (95% interval)", "none"),
-    ):
-        shown[column] = shown[column].str.replace("nan", word)
+    shown["base → strategy"] = shown["base → strategy"].str.replace("nan", NOT_MEASURED)
     return shown
 
 
+def measure_text(mean: float, low: float, high: float) -> str:
+    """Return a measure with its interval, alone where one seed gives none.
+
+    >>> measure_text(0.1, 0.05, 0.2), measure_text(0.1, float("nan"), float("nan"))
+    ('0.100 (0.050 to 0.200)', '0.100')
+    """
+    if pd.isna(mean):
+        return NOT_MEASURED
+    return f"{mean:.3f}" if pd.isna(low) or pd.isna(high) else f"{mean:.3f} ({low:.3f} to {high:.3f})"
+
+
 def opening(rows: pd.DataFrame, scores: pd.DataFrame, hopes: pd.DataFrame) -> list[str]:
-    """Return the three sentences that a report opens with: what was run, what came out, what it decides.
+    """Return the sentences that a report opens with: what was run, what came out, what it decides.
+
+    Where the tiny model was trained for next to no steps, a sentence says that its numbers mean nothing.
 
     `scores` is the table of `ccutils.report.scores_table`, `hopes` that of `judge_claims`.
     """
@@ -93,7 +109,16 @@ def opening(rows: pd.DataFrame, scores: pd.DataFrame, hopes: pd.DataFrame) -> li
     verdicts = (
         f"Of {len(hopes)} hopes, each a rule set beforehand: {count_verdicts(hopes)}." if len(hopes) else ""
     )
-    return [sentence for sentence in (run, " ".join(compare(scores)), verdicts) if sentence]
+    sentences = (run, tell_shortness(rows), " ".join(compare(scores)), verdicts)
+    return [sentence for sentence in sentences if sentence]
+
+
+def tell_shortness(rows: pd.DataFrame) -> str:
+    """Return a sentence that so few steps of the tiny model mean nothing; '' where there were enough."""
+    steps = rows.loc[rows["model"] == "tiny", "step"].max()
+    if pd.isna(steps) or steps >= FEWEST_STEPS:
+        return ""
+    return f"Only {with_noun(int(steps), 'optimiser step')}: the numbers of so short a run mean nothing."
 
 
 def compare(scores: pd.DataFrame) -> Iterator[str]:

@@ -30,6 +30,11 @@ from ccutils.report.reference import FOLDER, OF_OTHER_TASKS, find_reference, tel
 
 DOCS_ROOT = FOLDER.parent
 FIGURE = re.compile(r"(<!-- figure: (\w+) -->\n).*?(<!-- end of figure -->)", re.S)
+DOTTED = {
+    "retrieved": "the untrained base with the k nearest examples as its context",
+    "nearest_label": "what the label of the nearest example scores",
+}
+"""The dotted lines of a figure in words: those of `ccutils.report.charts.BASELINES`."""
 NONE_KEPT = "No reference rows of profile `{}` are kept yet.\n"
 HOPES = re.compile(r"(<!-- hopes: (\w+) -->\n).*?(<!-- end of hopes -->)", re.S)
 OTHERS = re.compile(r"(<!-- elsewhere: (\w+) -->\n).*?(<!-- end of elsewhere -->)", re.S)
@@ -115,10 +120,13 @@ def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
     final = final_rows(usual_rows(rows))
     asked = final.loc[final["probe"] == "iwl", "n"].max()
     what = f"{', '.join(sorted(set(final['task'])))}, model {', '.join(sorted(set(final['model'])))}"
+    of_base = set(final.loc[final["strategy"] == "base", "probe"])
+    dotted = " and ".join(words for probe, words in DOTTED.items() if probe in of_base)
     title = "Quality of the answer by the target's similarity to its most similar demonstration"
     return (
         f"![{title}: {what}]({to_docs}{picture(profile).name})\n\n*{title}; {what}; "
-        f"{with_noun(final['seed'].nunique(), 'seed')}, {asked} targets a set each; bands: 95% intervals. "
+        f"{with_noun(final['seed'].nunique(), 'seed')}, {asked} targets a set each; bands: 95% intervals"
+        f"{'; dotted: ' if dotted else ''}{dotted}. "
         f"Made of `reference/{profile}.parquet`, measured on "
         f"{'; '.join(sorted(set(rows['processor'])))}; none of it is the paper's.*\n"
     )

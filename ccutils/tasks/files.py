@@ -11,11 +11,19 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ccutils.errors import InputError, reason
+from ccutils.errors import InputError, no_such_file, reason
 from ccutils.tasks.parquet import parquet_rows
 from ccutils.tasks.tables import check_header, comma_rows, is_utf8, tab_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+
+
+class MissingColumnError(InputError):
+    """A `column` that no row has: who asked for it can say how to name another."""
+
+    def __init__(self, sentence: str, column: str = "") -> None:
+        super().__init__(sentence)
+        self.column = column
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +170,12 @@ def read_records(path: Path, required: Sequence[str] = ()) -> list[Record]:
 
 
 def require(records: Sequence[Record], columns: Sequence[str], source: str) -> None:
-    """Raise InputError for a column that no record has, naming those that there are."""
+    """Raise MissingColumnError for a column that no record has, naming those that there are."""
     known = sorted({column for record in records for column in record.values})
     for column in columns:
         if column not in known:
             names = ", ".join(known).encode(errors="replace").decode()
-            raise InputError(f"{source} has no column {column!r}: its columns are {names}.")
+            raise MissingColumnError(f"{source} has no column {column!r}: its columns are {names}.", column)
 
 
 def read_lines(path: Path) -> list[str]:
@@ -178,7 +186,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist: check the path.") from None
+        raise no_such_file(path, SUFFIXES) from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}): check the path.") from None
     try:

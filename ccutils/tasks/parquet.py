@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccutils.errors import InputError, reason
+from ccutils.errors import InputError, no_such_file, reason
 from ccutils.tasks.tables import check_header
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def parquet_rows(path: Path) -> list[dict[str, Any]]:
     from pyarrow import parquet
 
     if not path.is_file():
-        raise InputError(f"{path} does not exist: check the path.")
+        raise no_such_file(path)
     try:
         with parquet.ParquetFile(path) as file:
             table = file.read()

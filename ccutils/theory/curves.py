@@ -106,14 +106,14 @@ def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
     log = {"scale": alt.Scale(type="log"), "axis": alt.Axis(format="e", tickCount=4)}
     for parameter, title in titles.items():
         base = alt.Chart(rows[rows["parameter"] == parameter]).mark_line(clip=True, point={"size": 12})
-        x = alt.X("at:Q", title=title, axis=alt.Axis(tickCount=4))
+        x = alt.X("at:Q", title=title, axis=alt.Axis(tickCount=3, labelFlush=False))
         panels = []
         for column, name in STATIONARY.items():
             # Said once, at the left of its row: five columns fit a page.
             looks = log if column == "smallest" else linear
             y = alt.Y(f"{column}:Q", title=None if columns else name, **looks)
             panel = base.encode(x, y, colour)
-            panels.append(panel.properties(width=115, height=110))
+            panels.append(panel.properties(width=113, height=110))
         columns.append(alt.vconcat(*panels))
     subtitle = [
         "Each column varies one parameter. At each point drawn both eigenvalues are positive: it is stable.",

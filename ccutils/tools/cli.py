@@ -1,6 +1,8 @@
 """The command `ccutils`: export training rows, probe a model, look at neighbours."""
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from ccutils.contexts.neighbours import Index
 from ccutils.contexts.your_data import FORMATS, ContrastiveContexts
 from ccutils.errors import InputError
 from ccutils.records import STRATEGIES
+from ccutils.tasks.files import MissingColumnError
 from ccutils.tools.endpoint import APIS, Endpoint, EndpointError
 from ccutils.tools.export import read_rows_as_text, write_export
 from ccutils.tools.probe import Asking, check_up, questions_of, told_beforehand
@@ -20,8 +23,20 @@ CODES = """Exit codes: 0 done; 2 bad input, told in one sentence; 3 a server cou
 (answers so far are kept: the same command goes on); 130 interrupted."""
 
 
-def columns(command: Any) -> Any:
-    """Give a command the options that say which columns hold what."""
+def columns(work: Callable[..., None]) -> Any:
+    """Give a command the options that say which columns hold what; it names them where there is no such
+    column.
+    """
+
+    @functools.wraps(work)
+    def command(**values: Any) -> None:
+        try:
+            work(**values)
+        except MissingColumnError as error:
+            taken = [name for name in values if name.endswith("_column") and values[name] == error.column]
+            options = " and ".join(f"--{name.replace('_', '-')}" for name in taken)
+            raise InputError(f"{str(error).removesuffix('.')}; name another by {options}.") from None
+
     for name, what in (("output", "the answer"), ("input", "the question")):
         option = f"--{name}-column"
         command = click.option(option, default=name, show_default=True, help=f"Column of {what}.")(command)
@@ -41,13 +56,26 @@ def commands() -> None:
 @click.argument("data", type=click.Path(path_type=Path))
 @columns
 @click.option("--k", default=8, show_default=True, help="Demonstrations in a context.")
-@click.option("--strategy", type=click.Choice(STRATEGIES), default="contrastive", show_default=True)
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    default="contrastive",
+    show_default=True,
+    help="How contexts are drawn.",
+)
 @click.option("--p", default=0.5, show_default=True, help="Probability of the nearest example.")
 @click.option("--epsilon", default=0.1, show_default=True, help="Probability of a paraphrase of the target.")
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 @click.option("--epochs", default=3, show_default=True, help="Passes over the data, each with new contexts.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True)
-@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default=FORMATS[0],
+    show_default=True,
+    help="How a row is written.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the contexts that are drawn.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="JSON lines to write.")
 def export(
     data: Path, input_column: str, output_column: str, output: Path, epochs: int, form: str, **values: Any
@@ -69,21 +97,38 @@ def export(
 @click.option("--model", required=True, help="A folder or Hub id, or what the server calls its model.")
 @click.option("--adapter", type=click.Path(path_type=Path, exists=True), help="A peft adapter's folder.")
 @click.option("--against", help="A second model, asked the same questions in the same way.")
-@click.option("--against-adapter", type=click.Path(path_type=Path, exists=True))
+@click.option(
+    "--against-adapter", type=click.Path(path_type=Path, exists=True), help="A peft adapter of that model."
+)
 @click.option("--endpoint", help="A server of the OpenAI kind, such as http://localhost:8000/v1.")
-@click.option("--api", type=click.Choice(APIS), default=APIS[0], show_default=True)
+@click.option(
+    "--api", type=click.Choice(APIS), default=APIS[0], show_default=True, help="What the server is asked by."
+)
 @click.option("--concurrent", default=8, show_default=True, help="Requests open at once.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds that a request may take.")
 @click.option("--retries", default=6, show_default=True, help="How often a request is tried again.")
 @click.option("--quantise", is_flag=True, help="Load the model in NF4.")
 @click.option("--k", default=8, show_default=True, help="Demonstrations in a context.")
 @click.option("--targets", default=100, show_default=True, help="Targets of each set.")
-@click.option("--metric", type=click.Choice(["exact", "chrf", "bleu"]), default="exact", show_default=True)
-@click.option("--max-new-tokens", default=64, show_default=True)
+@click.option(
+    "--metric",
+    type=click.Choice(["exact", "chrf", "bleu"]),
+    default="exact",
+    show_default=True,
+    help="How answers are judged.",
+)
+@click.option("--max-new-tokens", default=64, show_default=True, help="Length of an answer, at most.")
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of the targets and contexts that are drawn.")
 @click.option("--dry-run", is_flag=True, help="Only say how many requests and tokens it would be.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("probed"), show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("probed"),
+    show_default=True,
+    help="Folder for answers, scores and figure.",
+)
 def probe(data: str, output: Path, dry_run: bool, **values: Any) -> None:
     """Ask a model the probes' questions: does it learn in context, does it copy, what does it know without?
 
@@ -137,12 +182,15 @@ def askings(
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("text")
 @columns
-@click.option("--k", default=5, show_default=True)
+@click.option("--k", default=5, show_default=True, help="How many examples.")
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 def neighbours(data: Path, text: str, input_column: str, output_column: str, k: int, similarity: str) -> None:
     """Print the examples of DATA that are most similar to TEXT: similarity, input, output."""
+    if not text.strip():
+        raise InputError("TEXT is empty: write the text whose neighbours are to be found.")
     rows = read_rows_as_text(data, input_column, output_column)
     found = Index([row[input_column] for row in rows], similarity).search([text], min(k, len(rows)))
+    click.echo(f"similarity\t{input_column}\t{output_column}")
     for row, score in zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True):
         click.echo(f"{score:.3f}\t{rows[row][input_column]}\t{rows[row][output_column]}")
 

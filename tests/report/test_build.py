@@ -99,7 +99,7 @@ def test_the_report_states_hopes_scores_and_parameters(tmp_path: Path) -> None:
     rows.loc[end & (rows["strategy"] == "random") & (rows["probe"] == "icl"), "value"] = 0.01
     write_results(tmp_path, rows)
     text = write_report(tmp_path, find_rows(tmp_path), []).read_text(encoding="utf-8")
-    assert "ICL-score, override: 0.50 → 0.01" in text and "too few seeds for a verdict" in text
+    assert "ICL-score, override: 0.50 → 0.01" in text and "without a verdict (too few seeds" in text
     assert "<td>0.01 (" in text  # the table of scores
     assert "Of 13 hopes:" in text and "seeds: 0, 1, 2; last step: 20." in text
     assert dict(read_parameters(tmp_path).itertuples(index=False)) == {

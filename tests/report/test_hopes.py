@@ -5,8 +5,8 @@ import pytest
 from made_up import fabricate
 
 from ccutils.report.aggregate import scores_table
-from ccutils.report.claims import CAME_OUT, DID_NOT, OPEN, VERDICT_COLUMNS, judge_claims
-from ccutils.report.hopes import hopes_html, opening, tell_accidents
+from ccutils.report.claims import AGREES, CAME_OUT, DID_NOT, DIFFERS, OPEN, VERDICT_COLUMNS, judge_claims
+from ccutils.report.hopes import count_verdicts, hope_lines, hopes_html, opening, tell_accidents
 
 
 def verdicts(*of_tasks: tuple[str, bool, str]) -> pd.DataFrame:
@@ -25,7 +25,36 @@ def test_a_report_opens_with_what_was_run_what_came_out_and_what_it_decides() ->
     assert "3 seeds each" in run
     assert shares.startswith("Share of right answers on one with one relevant example at hand ")
     assert "base 0.50" in shares and "; with nothing relevant " in shares and " on two " in shares
-    assert decided.startswith("Of 26 hopes, each a rule set beforehand: 26 too few seeds for a verdict")
+    assert decided.startswith(
+        "Of 26 hopes, each a rule set beforehand: 26 without a verdict (too few seeds, and no "
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "steps", "said"), [("tiny", 49, True), ("tiny", 50, False), ("toy", 1, False)]
+)
+def test_a_report_of_next_to_no_training_says_that_it_means_nothing(
+    model: str, steps: int, said: bool
+) -> None:
+    rows = fabricate(models=(model,), steps=(0, steps))
+    sentences = opening(rows, scores_table(rows), judge_claims(rows))
+    warning = f"Only {steps} optimiser steps: the numbers of so short a run mean nothing."
+    assert (sentences[1] == warning) == said == (warning in sentences)
+
+
+def test_several_verdicts_are_counted_in_the_plural() -> None:
+    table = verdicts(("one", False, AGREES), ("one", False, AGREES), ("one", False, DIFFERS))
+    assert count_verdicts(table) == "2 agree with the reference; 1 differs from the reference"
+
+
+def test_of_one_seed_a_measure_stands_without_an_interval() -> None:
+    rows = fabricate(seeds=(0,))
+    table = judge_claims(rows[rows["probe"] != "iwl"])
+    shown = hope_lines(table)["what the rule bounds (95% interval)"]
+    assert shown.str.fullmatch(r"-?\d\.\d{3}|not measured").all()
+    assert (shown == "not measured").tolist() == table["measure"].isna().tolist() and table[
+        "measure"
+    ].isna().any()
 
 
 def test_verdicts_are_grouped_by_task_primary_ones_first() -> None:

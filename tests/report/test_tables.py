@@ -55,6 +55,9 @@ def test_a_marked_figure_says_what_it_is_of(tmp_path: Path) -> None:
     found = fill_figures(text, "docs/", tmp_path)
     assert "(docs/quality-fake.png)" in found and "fake, model toy; 1 seed, 20 targets a set each" in found
     assert "an abacus" in found and "old" not in found
+    assert (
+        "; dotted: the untrained base with the k nearest examples as its context and what the label" in found
+    )
 
 
 def test_marked_hopes_are_judged_by_the_reference(tmp_path: Path) -> None:

@@ -5,13 +5,14 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
 from openai_server import serve
 
 import ccutils
 from ccutils.contexts import ContrastiveContexts
-from ccutils.tools.cli import main
+from ccutils.tools.cli import commands, main
 
 PLACES = ("Oslo", "Lima", "Accra", "Quito", "Paris", "Delhi", "Cairo", "Berlin", "Rome", "Bonn")
 ROWS = [
@@ -76,13 +77,34 @@ def test_neighbours_are_printed(
     monkeypatch: pytest.MonkeyPatch, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "neighbours", data, "news in Lima", "--k", "1") == 0
-    assert capsys.readouterr().out.split("\t")[1:] == ["where is news in Lima", "NEWS\n"]
+    header, found = capsys.readouterr().out.splitlines()
+    assert header == "similarity\tinput\toutput"
+    assert found.split("\t")[1:] == ["where is news in Lima", "NEWS"]
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    silent = [
+        f"{name} {option.opts[-1]}"
+        for name, command in commands.commands.items()
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert not silent
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["export", "none.csv", "-o", "x"], 2, "none.csv"),
+        (["export", "none.csv", "-o", "x"], 2, "none.csv does not exist: check the path."),
+        (["export", "dta.csv", "-o", "x"], 2, "dta.csv does not exist; did you mean data.csv?"),
+        (["neighbours", "data.jsonl", "x"], 2, "data.jsonl does not exist; did you mean data.csv?"),
+        (["neighbours", "DATA", "  "], 2, "TEXT is empty"),
+        (
+            ["neighbours", "DATA", "x", "--input-column", "a"],
+            2,
+            "input, output; name another by --input-column.",
+        ),
+        (["probe", "DATA", "--model", "m", "--group-column", "a"], 2, "name another by --group-column."),
         (["export", "DATA", "--k", "90", "-o", "x"], 2, "k is 90"),
         (["export", "DATA", "--output-column", "label", "-o", "x"], 2, "no column 'label'"),
         (["export", "DATA"], 2, "Missing option"),
