@@ -142,11 +142,11 @@ if [ "${1:-}" = test ]; then
     run_tests "$@"
     exit
 fi
-answer() { # help, a wrong option, profile or folder: what module $1 says before anything is installed
-    local module=$1 python option
-    shift
+answer() { # help, a wrong option, profile or folder: what function $2 of module $1 says before anything is installed
+    local module=$1 function=$2 python option
+    shift 2
     python=${CCUTILS_PYTHON:-$(find_python)}
-    "$python" -c "import sys; from ccutils.chain.$module import refuse_options as c; sys.exit(c(sys.argv[1:]))" "$@"
+    "$python" -c "import sys; from ccutils.chain.$module import $function as c; sys.exit(c(sys.argv[1:]))" "$@"
     for option in "$@"; do
         case $option in -h | --help) exit ;; esac
     done
@@ -154,10 +154,10 @@ answer() { # help, a wrong option, profile or folder: what module $1 says before
 
 if [ "${1:-}" = docs ]; then
     shift
-    answer site "$@"
+    answer site refuse_pages_options "$@"
     environment requirements-dev.lock
     exec "$PYTHON" -m ccutils.chain.site "$@"
 fi
-answer cli "$@"
+answer cli refuse_options "$@"
 environment requirements.lock
 exec "$PYTHON" -m ccutils.chain.cli "$@"

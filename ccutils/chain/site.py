@@ -176,7 +176,7 @@ def build(results: Path, output: Path, *more: str) -> int:
         return int(sphinx(["-b", "html", *options, str(sources), str(output)]))
 
 
-def parse_options(arguments: Sequence[str]) -> Path:
+def read_pages_options(arguments: Sequence[str]) -> Path:
     """Return the results folder that a command line names. Raises InputError where no run has finished."""
     parser = Parser(
         prog="./reproduce.sh docs",
@@ -198,16 +198,16 @@ def parse_options(arguments: Sequence[str]) -> Path:
 
 
 @command
-def refuse_options(arguments: Sequence[str]) -> None:
+def refuse_pages_options(arguments: Sequence[str]) -> None:
     """Answer --help and refuse a wrong option or folder; what reproduce.sh asks before it sets up."""
-    parse_options(arguments)
+    read_pages_options(arguments)
 
 
 @command
 def main(arguments: Sequence[str]) -> None:
     """Build the pages of results/cpu, or of the results folder given, into results/docs."""
     output = ROOT / "results" / "docs"
-    if build(parse_options(arguments), output):
+    if build(read_pages_options(arguments), output):
         raise InputError("Sphinx could not build the pages: it says why above.")
     print_line(f"The pages: {shown(output / 'index.html')}")
 

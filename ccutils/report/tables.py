@@ -37,7 +37,7 @@ DOTTED = {
 """The dotted lines of a figure in words: those of `ccutils.report.charts.BASELINES`."""
 NONE_KEPT = "No reference rows of profile `{}` are kept yet.\n"
 HOPES = re.compile(r"(<!-- hopes: (\w+) -->\n).*?(<!-- end of hopes -->)", re.S)
-OTHERS = re.compile(r"(<!-- elsewhere: (\w+) -->\n).*?(<!-- end of elsewhere -->)", re.S)
+TASKS_ASKED = re.compile(r"(<!-- elsewhere: (\w+) -->\n).*?(<!-- end of elsewhere -->)", re.S)
 MARKED = re.compile(r"(<!-- reference: (\w+) ?(\w*) -->\n).*?(<!-- end of reference -->)", re.S)
 
 
@@ -96,7 +96,7 @@ def make_hopes(profile: str, folder: Path = FOLDER) -> str:
 
 def fill_others(text: str, folder: Path = FOLDER) -> str:
     """Return the text with the tables of tasks that were not trained on as the reference rows have them."""
-    return OTHERS.sub(lambda found: found[1] + make_others(found[2], folder) + found[3], text)
+    return TASKS_ASKED.sub(lambda found: found[1] + make_others(found[2], folder) + found[3], text)
 
 
 def make_others(profile: str, folder: Path = FOLDER) -> str:
@@ -146,7 +146,7 @@ def draw_picture(profile: str, rows: pd.DataFrame) -> Path:
 def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
     """Return the Markdown files of the repository that hold marked tables."""
     files = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
-    marked = (MARKED, FIGURE, HOPES, OTHERS)
+    marked = (MARKED, FIGURE, HOPES, TASKS_ASKED)
     return sorted(path for path in files if any(m.search(path.read_text(encoding="utf-8")) for m in marked))
 
 

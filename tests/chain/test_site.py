@@ -67,7 +67,7 @@ def test_a_folder_without_a_finished_run_is_refused(
         site.build(tmp_path, tmp_path / "docs")
     assert site.main(["--fast"]) == 2
     assert "and one results folder, or none for results/cpu" in capsys.readouterr().err
-    assert site.refuse_options([str(tmp_path)]) == 2
+    assert site.refuse_pages_options([str(tmp_path)]) == 2
     assert "holds no finished run" in capsys.readouterr().err
 
 
