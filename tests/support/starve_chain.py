@@ -1,11 +1,10 @@
-"""Let a reproduction run out of disk and of memory: `python starve_chain.py FOLDER [PROFILE] [SEED]`.
+"""Let a reproduction run out of memory and of disk: `python starve_chain.py FOLDER [PROFILE] [SEED]`.
 
 For hand use on Linux, as root: it mounts a filesystem of its own (tmpfs) and makes a memory cgroup (version
-1). The disk is filled at five random moments of a run and freed again when the run has ended; then a run gets
-half of the memory that it needs, so that the system kills its kernels. The same command is started again each
-time. Prints JSON: what each start said in the end, jobs that had finished and were started again, files that
-differ from those of a run that nothing disturbed. Exit status 1 if there is any, or if a start did not say
-why it ended.
+1). A run gets so little memory that the system kills its kernels; then the disk is filled at five random
+moments and freed again when the run has ended. The same command is started again each time. Prints JSON: what
+each start said in the end, jobs that had finished and were started again, files that differ from those of a
+run that nothing disturbed. Exit status 1 if there is any, or if a start did not say why it ended.
 """
 
 import errno
@@ -22,6 +21,8 @@ from kill_chain import jobs, rows, start
 
 MOMENTS = 5
 DISK = 2**30
+MEMORY = 400 * 2**20
+"""Bytes for all processes together: less than a kernel with torch takes."""
 CGROUP = Path("/sys/fs/cgroup/memory/ccutils-starve")
 WHY_DISK = re.compile(r"No space left on device|disk .*is full|\d MB left")
 WHY_MEMORY = re.compile(r"most often for want of memory")
@@ -81,12 +82,11 @@ def main(folder: Path, profile: str = "smoke", seed: int = 0) -> int:
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)], check=True)
     try:
         run = Starts(folder, profile, disk)
-        for _ in range(MOMENTS):
-            run("disk", WHY_DISK, fill_after=draw.uniform(5, seconds / 3))
-        peak = int((CGROUP / "memory.max_usage_in_bytes").read_text())
-        (CGROUP / "memory.limit_in_bytes").write_text(str(peak // 2))
+        (CGROUP / "memory.limit_in_bytes").write_text(str(MEMORY))
         run("memory", WHY_MEMORY)
         (CGROUP / "memory.limit_in_bytes").write_text("-1")
+        for _ in range(MOMENTS):
+            run("disk", WHY_DISK, fill_after=draw.uniform(2, seconds / 8))
         run("enough", None)
         there = rows(run.results)
         run.report["differ"] += [
