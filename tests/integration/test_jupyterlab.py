@@ -39,6 +39,22 @@ def test_a_notebook_runs_in_jupyterlab_and_its_charts_fit(lab: str, page: Any, n
         assert move_slider(page) < 10  # that the chart follows at all; how fast is printed
 
 
+def test_a_changed_parameter_changes_the_charts(lab: str, page: Any) -> None:
+    run_all(page, lab, "02_contexts")
+    before = page.evaluate(DRAWN)
+    assert before and run_again(page) == before
+    assert page.evaluate(CHANGE, ["k = 3", "k = 2"])
+    assert run_again(page) not in ("", before)
+
+
+def run_again(page: Any) -> str:
+    """Clear the outputs of the notebook that is open, run all its cells, and return its charts."""
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    assert page.evaluate(STATE)["waiting"]
+    run_cells(page, "the notebook")
+    return str(page.evaluate(DRAWN))
+
+
 STATE = """() => {
   const panel = window.jupyterapp?.shell?.currentWidget;
   if (!panel?.sessionContext?.session?.kernel) return null;
@@ -50,6 +66,13 @@ STATE = """() => {
     errors: cells.flatMap(of).filter(o => o.output_type === 'error').map(o => `${o.ename}: ${o.evalue}`),
   };
 }"""
+CHANGE = """([before, after]) => {
+  const cells = [...window.jupyterapp.shell.currentWidget.content.widgets].map(c => c.model.sharedModel);
+  const given = cells.find(c => c.source.startsWith('# Parameters'));
+  const found = given.source.includes(before);
+  given.setSource(given.source.replace(before, after));
+  return found;
+}"""
 CHARTS = """() => [...document.querySelectorAll('.jp-OutputArea-output :is(svg, img, canvas)')]
   .filter(e => e.closest('.jp-OutputArea-output').offsetParent)
   .map(e => e.getBoundingClientRect()).filter(b => b.width > 100).map(b => Math.round(b.width))"""
@@ -60,6 +83,11 @@ def run_all(page: Any, lab: str, name: str) -> None:
     """Open a notebook, run all its cells, and wait until the last has run. Fails at the first error."""
     page.goto(f"{lab}/lab/tree/notebooks/{name}.ipynb?reset")
     page.wait_for_function(f"() => ['idle', 'unknown'].includes(({STATE})()?.status)")
+    run_cells(page, name)
+
+
+def run_cells(page: Any, name: str) -> None:
+    """Run all cells of the notebook that is open, and wait until the last has run."""
     page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
     until, state = time.monotonic() + 900, None
     while time.monotonic() < until:

@@ -15,15 +15,18 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from kill_chain import jobs, rows, start
 
 MOMENTS = 5
 DISK = 2**30
-MEMORY = 400 * 2**20
-"""Bytes for all processes together: less than a kernel with torch takes."""
+SPARE = 30 * 2**20
+"""Bytes of memory that a run is left once its first kernel has started."""
 CGROUP = Path("/sys/fs/cgroup/memory/ccutils-starve")
+Harm = Callable[[Path], Callable[[], object]]
+"""What is done to a run whose log is given; it returns how to undo it."""
 WHY_DISK = re.compile(r"No space left on device|disk .*is full|\d MB left")
 WHY_MEMORY = re.compile(r"most often for want of memory")
 
@@ -41,6 +44,18 @@ def fill(folder: Path) -> Path:
     return filler
 
 
+def squeeze(log: Path) -> Callable[[], object]:
+    """Leave little memory once a kernel has started; return what gives it back."""
+    while "\nstarted " not in log.read_text(errors="replace"):
+        time.sleep(0.2)
+    time.sleep(3)
+    taken = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+    limit, most = CGROUP / "memory.limit_in_bytes", SPARE
+    most += int(taken["total_rss"]) + int(taken.get("total_shmem", 0))
+    limit.write_text(str(most))
+    return lambda: limit.write_text("-1")
+
+
 class Starts:
     """Starts the same command again and again, and keeps what is to be told of it."""
 
@@ -49,18 +64,15 @@ class Starts:
         self.number, self.finished = 0, set[str]()
         self.report: dict[str, list[object]] = {"said": [], "done again": [], "differ": [], "unexplained": []}
 
-    def __call__(self, what: str, why: re.Pattern[str] | None, fill_after: float | None = None) -> None:
-        """Run the command once, filling the disk after some seconds; it fails as `why` says, or succeeds."""
+    def __call__(self, what: str, why: re.Pattern[str] | None, harm: Harm | None = None) -> None:
+        """Run the command once and do it harm; it fails as `why` says, or succeeds without."""
         log = self.folder / f"{what}-{self.number}.log"
         self.number += 1
         process = start(self.profile, self.results, log)
-        filler = None
-        if fill_after is not None:
-            time.sleep(fill_after)
-            filler = fill(self.results.parent)
+        undo = harm(log) if harm else None
         status = process.wait()
-        if filler:
-            filler.unlink()
+        if undo:
+            undo()
         text = log.read_text(errors="replace")
         self.report["done again"] += sorted(jobs(log, "started") & self.finished)
         self.finished |= jobs(log, "finished")
@@ -82,11 +94,14 @@ def main(folder: Path, profile: str = "smoke", seed: int = 0) -> int:
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)], check=True)
     try:
         run = Starts(folder, profile, disk)
-        (CGROUP / "memory.limit_in_bytes").write_text(str(MEMORY))
-        run("memory", WHY_MEMORY)
-        (CGROUP / "memory.limit_in_bytes").write_text("-1")
+        run("memory", WHY_MEMORY, squeeze)
+
+        def fill_later(_: Path) -> Callable[[], object]:
+            time.sleep(draw.uniform(2, seconds / 8))
+            return fill(disk).unlink
+
         for _ in range(MOMENTS):
-            run("disk", WHY_DISK, fill_after=draw.uniform(2, seconds / 8))
+            run("disk", WHY_DISK, fill_later)
         run("enough", None)
         there = rows(run.results)
         run.report["differ"] += [
