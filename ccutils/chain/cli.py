@@ -14,6 +14,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -138,7 +139,7 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
         stderr=subprocess.STDOUT if options.dry_run else subprocess.PIPE,
         text=True,
         start_new_session=True,  # so that an interruption reaches it and its jobs once, through us
-        preexec_fn=restore_interrupt,
+        preexec_fn=prepare_child,
         env={**os.environ, "PYTHONPATH": path, "CCUTILS_PYTHON": sys.executable, **mark_processes(folder)},
     )
     stream = process.stdout if options.dry_run else process.stderr
@@ -167,9 +168,13 @@ def stop(process: subprocess.Popen[str], folder: Path) -> None:
     process.wait()
 
 
-def restore_interrupt() -> None:
-    """Undo in a new process what a script's background job inherits: to ignore Ctrl-C."""
+def prepare_child() -> None:
+    """Make a new process heed Ctrl-C, which a script's background job ignores, and be what Linux ends first
+    where memory is short: a job, and not this process, which tells what happened.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with suppress(OSError):  # there is no such file elsewhere
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def plan(log: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from stub_chain import make_chain
 
 from ccutils.chain import surroundings
-from ccutils.chain.cli import failure_cause
+from ccutils.chain.cli import failure_cause, prepare_child
 from ccutils.chain.surroundings import has_room, settle
 
 ROOT = Path(__file__).parents[2]
@@ -72,6 +72,13 @@ def test_models_in_a_home_that_can_only_be_read_are_still_found(
     assert os.environ["HF_HOME"] == str(home / ".cache/huggingface")
     assert "CCUTILS_CACHE" not in os.environ
     assert os.environ["HOME"] == str(tmp_path / "results/.snakemake/home")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux alone ends processes where memory is short")
+def test_short_of_memory_a_job_is_ended_before_what_watches_it() -> None:
+    show = [sys.executable, "-c", "print(open('/proc/self/oom_score_adj').read())"]
+    done = subprocess.run(show, preexec_fn=prepare_child, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 500 > int(Path("/proc/self/oom_score_adj").read_text())
 
 
 def test_a_full_folder_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
