@@ -174,7 +174,7 @@ def prepare_child() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with suppress(OSError):  # there is no such file elsewhere
-        Path("/proc/self/oom_score_adj").write_text("500")
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def plan(log: str) -> str:

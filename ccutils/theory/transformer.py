@@ -167,7 +167,9 @@ def measure_weights(
         known = torch.stack([batch.target_x @ source.f for batch, source in pairs])
         sums = {"none": [~near], "one": [near, ~near], "all": [near]}[name]
         columns = torch.stack([*((y * part).sum(-1) for part in sums), known], dim=-1)
-        fit = torch.linalg.lstsq(columns.repeat(repeats, 1, 1), answer[..., None]).solution[..., 0]
+        # In double precision, since in single it is not the same to the last bit from run to run.
+        known_by = columns.repeat(repeats, 1, 1).double()
+        fit = torch.linalg.lstsq(known_by, answer[..., None].double()).solution[..., 0].float()
         if name == "one":
             labels, where = attention[:, :, 1::2], near.repeat(repeats, 1, 1)
             share = (labels * where).sum((1, 2)) / labels.sum((1, 2))

@@ -78,7 +78,7 @@ def test_models_in_a_home_that_can_only_be_read_are_still_found(
 def test_short_of_memory_a_job_is_ended_before_what_watches_it() -> None:
     show = [sys.executable, "-c", "print(open('/proc/self/oom_score_adj').read())"]
     done = subprocess.run(show, preexec_fn=prepare_child, capture_output=True, text=True, check=True)
-    assert int(done.stdout) == 500 > int(Path("/proc/self/oom_score_adj").read_text())
+    assert int(done.stdout) == 1000 > int(Path("/proc/self/oom_score_adj").read_text())
 
 
 def test_a_full_folder_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@
 For hand use, since it takes as long as KILLS half runs. The process group of ./reproduce.sh gets SIGKILL at
 random moments, and the same command is started again at once; whenever a run comes to its end, its rows are
 compared byte for byte with those of a run that nothing disturbed, and the next begins in a new folder.
-Prints JSON: what was killed when, jobs that finished and were started again, files that differ. Exit status
-1 if there is any of these, or if a run failed.
+Prints JSON: what was killed when, jobs that had finished and were started again, files that differ. Exit
+status 1 if there is any of these, or if a run failed.
 """
 
 import hashlib
@@ -38,7 +38,15 @@ def rows(results: Path) -> dict[str, str]:
 
 
 def jobs(log: Path, word: str) -> set[str]:
-    return set(re.findall(rf"^{word} +(\S+)", log.read_text(errors="replace"), re.M))
+    """Return the jobs that a log says were started or finished.
+
+    A job has finished once its end was written down, after which the steps done are told: a kill between the
+    two makes it run again, with the answers it kept.
+    """
+    text = log.read_text(errors="replace")
+    if word == "finished":
+        text = text[: max(text.rfind(" steps ("), text.rfind("Done in"), 0)]
+    return set(re.findall(rf"^{word} +(\S+)", text, re.M))
 
 
 def main(folder: Path, profile: str = "smoke", kills: int = 20, seed: int = 0) -> int:
