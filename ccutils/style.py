@@ -51,6 +51,8 @@ def looks() -> alt.theme.ThemeConfig:
     return {
         "config": {
             "background": "white",
+            # Room for names in a legend where a browser has none of these fonts, and a wider one.
+            "padding": {"left": 5, "top": 5, "right": 18, "bottom": 5},
             "font": "Helvetica, Arial, Liberation Sans, sans-serif",
             "axis": {
                 "labelFontSize": 11,

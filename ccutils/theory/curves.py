@@ -113,7 +113,7 @@ def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
             looks = log if column == "smallest" else linear
             y = alt.Y(f"{column}:Q", title=None if columns else name, **looks)
             panel = base.encode(x, y, colour)
-            panels.append(panel.properties(width=113, height=110))
+            panels.append(panel.properties(width=110, height=110))
         columns.append(alt.vconcat(*panels))
     subtitle = [
         "Each column varies one parameter. At each point drawn both eigenvalues are positive: it is stable.",
