@@ -129,8 +129,12 @@ def base_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def usual_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of strategies as the profile has them; all where there are only variants."""
-    usual = rows[rows["variant"] == ""]
+    """Return the rows of strategies as the profile has them; of one that is there in a single variant, those.
+
+    All where there are only variants, and several of each.
+    """
+    variants = rows.groupby(["task", "model", "strategy"])["variant"].transform("nunique")
+    usual = rows[(rows["variant"] == "") | (variants == 1)]
     return usual if len(usual) else rows
 
 

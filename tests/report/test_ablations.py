@@ -26,6 +26,14 @@ def test_a_variant_is_not_taken_together_with_its_strategy() -> None:
     assert set(usual_rows(made_up())["variant"]) == {""}
 
 
+def test_a_strategy_that_is_there_in_one_variant_alone_stands_for_itself() -> None:
+    rows = made_up()
+    alone = rows[(rows["strategy"] != "contrastive") | (rows["variant"] != "")]
+    assert set(usual_rows(alone)["strategy"]) == {"random", "contrastive"}
+    two = pd.concat([alone, alone[alone["variant"] != ""].assign(variant="p=0")], ignore_index=True)
+    assert set(usual_rows(two)["strategy"]) == {"random"}
+
+
 def test_every_variant_is_drawn_by_name() -> None:
     specification = ablations(made_up()).to_dict()
     assert "contrastive, epsilon=0" in json.dumps(specification)
