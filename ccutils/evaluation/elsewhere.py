@@ -43,12 +43,12 @@ def ask_elsewhere(
     `few_shot_questions`). Answers are kept as they come. Raises InputError for a task or option that does not
     exist, and for a model that cannot write a task's answers.
     """
-    rows, hashes = list[Row](), {}
+    rows, hashes, last = list[Row](), {}, max(checkpoints)
     for name, options in tasks.items():
         task = load_task(name, seed=run.seed, **options)
         made = make_questions(task, k, seed=run.seed, n_targets=n_targets, similarity=similarity)
         questions, hashes[name] = few_shot_questions(made), hash_task(task)
-        prompts, last = responder.prompts(questions), max(checkpoints)
+        prompts = responder.prompts(questions)
         for step, adapter in ((0, None), (last, checkpoints[last])):
             answers = responder.answers(
                 prompts,

@@ -29,6 +29,7 @@ SET_TITLES = {"id": "in domain (ID)", "ood": "out of domain (OOD)"}
 OVER_TRAINING = (IWL, OVERRIDE, NOVEL, EXCESS)
 UNIT_SCALE = alt.Scale(domain=[0, 1])
 CENTRED = alt.Axis(labelFlush=False, tickCount=5)
+QUALITY = "quality of the answer (0 to 1)"
 SIMILARITY = "similarity to the most similar context example (0 to 1)"
 
 
@@ -42,10 +43,14 @@ def quality_by_similarity(rows: pd.DataFrame) -> Any:
 
 def quality_by_relevance(rows: pd.DataFrame) -> Any:
     """Return quality by the number of relevant examples among the k of the context."""
-    grades = sorted(rows.loc[rows["probe"] == "quality", "grade"].unique())
-    axis = alt.Axis(values=grades, format="d", labelFlush=False)
-    x = alt.X("grade:Q", title="relevant examples in the context (count)", axis=axis)
+    x = count_axis(rows.loc[rows["probe"] == "quality", "grade"])
     return _quality(rows, "quality", x, "Quality by relevant examples at hand, at the last step")
+
+
+def count_axis(grades: "pd.Series[float]") -> alt.X:
+    """Return an axis of the numbers of relevant examples that occur."""
+    axis = alt.Axis(values=sorted(grades.unique()), format="d", labelFlush=False)
+    return alt.X("grade:Q", title="relevant examples in the context (count)", axis=axis)
 
 
 def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
@@ -59,7 +64,7 @@ def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
     data = data.assign(panel=panels(data), where=data["set"].map(SET_TITLES))
     # An estimate by fixed effects may lie a little beyond 0 or 1, and is shown where it lies.
     whole = alt.Scale(domain=[min(0.0, float(data["value"].min())), max(1.0, float(data["value"].max()))])
-    y = alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=whole)
+    y = alt.Y("value:Q", title=QUALITY, scale=whole)
     chart = alt.layer(curves(data, x, y), _rules(data))
     return chart.properties(width=330, height=220).facet(
         row=alt.Row("panel:N", title=None),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ccutils.records import ELSEWHERE, ORDER, read_rows
 from ccutils.report.aggregate import check_rows, final_rows, over_seeds, write_number
-from ccutils.report.charts import UNIT_SCALE, curves, explain, panels
+from ccutils.report.charts import QUALITY, UNIT_SCALE, count_axis, curves, explain, panels
 
 ELSEWHERE_TITLE = "Quality on tasks that were not trained, by relevant examples at hand"
 
@@ -32,11 +32,9 @@ def elsewhere(rows: pd.DataFrame) -> Any:
     """Draw quality on each other task by the number of relevant examples, a line for each strategy."""
     data = elsewhere_scores(rows).drop(columns="probe")  # of these there is no page of answers
     data = data.assign(kind="mean", panel="trained on " + panels(data), asked="asked: " + data["set"])
-    axis = alt.Axis(values=sorted(data["grade"].unique()), format="d", labelFlush=False)
-    x = alt.X("grade:Q", title="relevant examples in the context (count)", axis=axis)
-    y = alt.Y("value:Q", title="quality of the answer (0 to 1)", scale=UNIT_SCALE)
+    y = alt.Y("value:Q", title=QUALITY, scale=UNIT_SCALE)
     return (
-        curves(data, x, y)
+        curves(data, count_axis(data["grade"]), y)
         .properties(width=230, height=200)
         .facet(
             row=alt.Row("panel:N", title=None),

@@ -1,6 +1,7 @@
 """What a report was made of: the files behind each figure, and the command that makes it again."""
 
 import os
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -22,13 +23,29 @@ def files_behind(results: Path, figure: str) -> list[Path]:
     if figure == "elsewhere":
         return sorted(results.rglob(ELSEWHERE))
     runs = [path for path in sorted(results.rglob("probes.parquet")) if path.stat().st_size]
-    usual = [path for path in runs if "," not in path.parts[-3]]
+    usual = usual_runs(runs)
     if figure != "ablations":
         runs = usual or runs
     models = {path.parts[-4] for path in runs}
     runs = [path for path in runs if len(models) == 1 or of_model(figure, path.parts[-4])]
     judged = [path.with_name("questions.parquet") for path in runs] if figure == "tables" else []
     return sorted([*runs, *(path for path in judged if path.exists())])
+
+
+def usual_runs(runs: Sequence[Path]) -> list[Path]:
+    """Return the files of strategies as `ccutils.report.aggregate.usual_rows` takes their rows: without a
+    variant, or in a single one.
+    """
+    variants: dict[tuple[str, ...], set[str]] = {}
+    for path in runs:
+        variants.setdefault(strategy_of(path), set()).add(path.parts[-3])
+    return [path for path in runs if "," not in path.parts[-3] or len(variants[strategy_of(path)]) == 1]
+
+
+def strategy_of(path: Path) -> tuple[str, ...]:
+    """Return task, model and strategy of a run's file, by its folders."""
+    task, model, strategy = path.parts[-5:-2]
+    return task, model, strategy.partition(",")[0]
 
 
 def of_model(figure: str, model: str) -> bool:

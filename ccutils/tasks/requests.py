@@ -22,10 +22,11 @@ from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import check_sizes, common_words, normalise
 from ccutils.tasks.synthetic import pseudo_words, zipf_law
 
+INTENT_TEMPLATE = Template(question="Request: {input}\nIntent:", separator="\n")
 REQUEST_TEMPLATES = {
-    "intent": Template(question="Request: {input}\nIntent:", separator="\n"),
+    "intent": INTENT_TEMPLATE,
     "parse": Template(question="Request: {input}\nLogical form:", separator="\n"),
-    "invented": Template(question="Request: {input}\nIntent:", separator="\n"),
+    "invented": INTENT_TEMPLATE,
 }
 OOD_EACH = 40  # examples of the OOD pool for each of its intents
 SHARED_LINES = 0.5  # of test inputs: with none, the nearest example was of another intent for seven in ten

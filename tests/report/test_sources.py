@@ -40,6 +40,17 @@ def test_a_figure_is_made_of_its_models_usual_runs(results: Path, figure: str, f
     assert files_behind(results, figure) == [results / f"fake/{name}.parquet" for name in files]
 
 
+def test_a_strategy_in_one_variant_alone_is_among_the_usual_runs(results: Path) -> None:
+    alone = results / "fake/small/batch_mix,p=0.6/seed-0/probes.parquet"
+    alone.parent.mkdir(parents=True)
+    alone.write_bytes((results / "fake/small/random/seed-0/probes.parquet").read_bytes())
+    assert alone in files_behind(results, "frontier-small")
+    two = results / "fake/small/batch_mix,p=0/seed-0/probes.parquet"
+    two.parent.mkdir(parents=True)
+    two.write_bytes(alone.read_bytes())
+    assert alone not in files_behind(results, "frontier-small")
+
+
 def test_tables_are_made_of_all_usual_runs_and_judged_answers(results: Path) -> None:
     found = [path.relative_to(results).as_posix() for path in files_behind(results, "tables")]
     assert len(found) == 5 and "fake/small/random/seed-0/questions.parquet" in found
