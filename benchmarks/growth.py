@@ -6,15 +6,19 @@ python benchmarks/growth.py --bm25 1000 10000 100000 --dense 1000 10000 100000 1
 Each size runs in a process of its own: its peak of memory is its own. A pool of n is searched with
 `--queries` texts; "all" is what n of them would take. Vectors are made up, in clusters as embeddings have;
 recall@k is the share of the exact nearest that the approximate index finds.
+
+A last table goes on to 10^7 and 10^8, which were not measured: seconds by the power law through the two
+largest pools that were, memory by the straight line through them. docs/growth.md says what carries them.
 """
 
 import argparse
 import json
+import math
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +32,7 @@ from contexts import contexts_per_second, machine, made_up_texts
 from ccutils.contexts.neighbours import Index
 
 K, WIDTH = 8, 64
+BEYOND = (10**7, 10**8)
 
 
 def bm25(n: int, queries: int) -> dict[str, float]:
@@ -84,6 +89,30 @@ def drawn(n: int, queries: int) -> dict[str, float]:
 PARTS: dict[str, Callable[[int, int], dict[str, float]]] = {"bm25": bm25, "dense": dense, "drawn": drawn}
 
 
+def beyond(measured: Mapping[int, float], n: int, law: Callable[[float], float]) -> float:
+    """Extend the line through the two largest pools to n, after `law`: `math.log` for a power law, or float.
+
+    >>> round(beyond({10: 1, 100: 10, 1000: 1000}, 10**4, math.log))
+    100000
+    >>> beyond({100: 2.0, 200: 3.0}, 400, float)
+    5.0
+    """
+    (a, y), (b, z) = sorted(measured.items())[-2:]
+    share = (law(n) - law(a)) / (law(b) - law(a))
+    value = law(y) + share * (law(z) - law(y))
+    return math.exp(value) if law is math.log else value
+
+
+def extended(part: str, rows: Mapping[int, Mapping[str, float]]) -> list[list[str]]:
+    """Lines of what an index over 10^7 and 10^8 would take, by what those that were measured took."""
+    laws = {"index s": math.log, "ms a query": math.log, "all s": math.log, "peak GB": float}
+    columns = {name: {n: row[name] for n, row in rows.items()} for name in laws}
+    return [
+        [part, f"{n:,}", *(f"{beyond(columns[name], n, law):.2g}" for name, law in laws.items())]
+        for n in BEYOND
+    ]
+
+
 def alone(part: str, n: int, queries: int) -> dict[str, Any]:
     """One size of one part, measured in a process of its own."""
     command = [sys.executable, __file__, "--only", part, str(n), "--queries", str(queries)]
@@ -109,12 +138,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps({**found, "peak GB": peak / (2**30 if sys.platform == "darwin" else 2**20)}))
         return 0
     print(machine())
+    lines: list[list[str]] = []
     for part in PARTS:
-        for i, n in enumerate(getattr(given, part)):
-            row = alone(part, n, given.queries)
-            if not i:
+        rows: dict[int, dict[str, float]] = {}
+        for n in getattr(given, part):
+            row = rows[n] = alone(part, n, given.queries)
+            if len(rows) == 1:
                 print(f"\n| {part}: pool | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}")
             print(f"| {n:,} | {' | '.join(f'{value:.3g}' for value in row.values())} |", flush=True)
+        if part in {"bm25", "dense"} and len(rows) > 1:
+            lines += extended(part, rows)
+    print(f"\n| extended | pool | index s | ms a query | all s | peak GB |\n|{'---|' * 6}")
+    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
     return 0
 
 

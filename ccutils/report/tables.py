@@ -3,18 +3,19 @@
 `python -m ccutils.report.tables` writes them anew; a test fails where they differ. A table stands between
 <!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone. A
 figure with its caption stands between <!-- figure: cpu --> and <!-- end of figure -->, its picture in docs/;
-what becomes of the hopes between <!-- hopes: cpu --> and <!-- end of hopes -->; tasks that were not trained
-on between <!-- elsewhere: smollm2 --> and <!-- end of elsewhere -->.
+in the same way `hopes` is what becomes of the hopes, `elsewhere` the tasks that were not trained on, and
+`variants` every variant of a strategy.
 """
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from ccutils.errors import InputError, command
+from ccutils.report.ablations import ABLATION_SCORES, by_strategy, variant_names
 from ccutils.report.aggregate import (
     final_rows,
     scores_table,
@@ -36,51 +37,57 @@ DOTTED = {
 }
 """The dotted lines of a figure in words: those of `ccutils.report.charts.BASELINES`."""
 NONE_KEPT = "No reference rows of profile `{}` are kept yet.\n"
-HOPES = re.compile(r"(<!-- hopes: (\w+) -->\n).*?(<!-- end of hopes -->)", re.S)
-TASKS_ASKED = re.compile(r"(<!-- elsewhere: (\w+) -->\n).*?(<!-- end of elsewhere -->)", re.S)
-MARKED = re.compile(r"(<!-- reference: (\w+) ?(\w*) -->\n).*?(<!-- end of reference -->)", re.S)
+TABLE = re.compile(
+    r"(<!-- (reference|hopes|elsewhere|variants): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S
+)
 
 
 def fill_tables(text: str, folder: Path = FOLDER) -> str:
-    """Return the text with every marked table as the reference rows have it now."""
-    return MARKED.sub(lambda found: found[1] + make_table(found[2], folder, found[3]) + found[4], text)
+    """Return the text with every marked table as the reference rows have it now.
 
-
-def make_table(profile: str, folder: Path = FOLDER, task: str = "") -> str:
-    """Return the headline scores of a profile's reference as Markdown, with where they come from.
-
-    Of one task alone if it is named. Raises InputError where the reference has no such task.
+    Raises InputError where a mark names a task that the reference has not.
     """
-    rows = find_reference(profile, folder)
+    return TABLE.sub(
+        lambda found: found[1] + make_table(found[2], found[3], folder, found[4]) + found[5], text
+    )
+
+
+def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -> str:
+    """Return one of TABLES as Markdown, with where its rows come from; of one task alone if it is named."""
+    name = profile + OF_OTHER_TASKS * (kind == "elsewhere")
+    rows = find_reference(name, folder)
     if rows is None:
-        return NONE_KEPT.format(profile)
-    table = wide_table(scores_table(usual_rows(rows))).drop(columns="model").astype(str)
-    if task:
-        table = table[table["task"] == task].drop(columns="task")
-        if table.empty:
-            raise InputError(f"the reference of profile {profile} has no rows of task {task}: name another.")
-    return f"{to_markdown(table)}\n{tell_origin(rows)}\n"
+        return NONE_KEPT.format(name)
+    if task and task not in set(rows["task"]):
+        raise InputError(f"the reference of profile {profile} has no rows of task {task}: name another.")
+    shown = TABLES[kind](rows[rows["task"] == task] if task else rows)
+    table = to_markdown(shown.drop(columns="task") if task else shown)
+    return table if kind == "hopes" else f"{table}\n{tell_origin(rows)}\n"
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Return a frame of texts as a Markdown table."""
-    lines = [list(table.columns), ["---"] * len(table.columns), *table.to_numpy().tolist()]
+    """Return a frame as a Markdown table."""
+    lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def fill_hopes(text: str, folder: Path = FOLDER) -> str:
-    """Return the text with what becomes of the hopes as the reference rows have it now."""
-    return HOPES.sub(lambda found: found[1] + make_hopes(found[2], folder) + found[3], text)
+def headline_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the headline scores of the strategies as a profile has them."""
+    return wide_table(scores_table(usual_rows(rows))).drop(columns="model")
 
 
-def make_hopes(profile: str, folder: Path = FOLDER) -> str:
-    """Return each hope's rule and verdict by a profile's reference as Markdown, the primary ones first."""
-    rows = find_reference(profile, folder)
-    if rows is None:
-        return NONE_KEPT.format(profile)
+def variants_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the scores of `ABLATION_SCORES` of every variant of a strategy."""
+    table = scores_table(rows)
+    table = table.assign(strategy=variant_names(table))[table["score"].isin(s.name for s in ABLATION_SCORES)]
+    return wide_table(table.sort_values("strategy", key=by_strategy, kind="stable")).drop(columns="model")
+
+
+def hopes_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay out each hope's rule and verdict, the primary ones in bold."""
     table = judge_claims(rows)
     number = table.apply(lambda line: write_number(line["measure"], line["low"], line["high"]), axis=1)
-    shown = pd.DataFrame(
+    return pd.DataFrame(
         {
             "task": table["task"],
             "strategy": table["strategy"],
@@ -91,20 +98,19 @@ def make_hopes(profile: str, folder: Path = FOLDER) -> str:
             "verdict": table["verdict"],
         }
     )
-    return to_markdown(shown)
 
 
-def fill_others(text: str, folder: Path = FOLDER) -> str:
-    """Return the text with the tables of tasks that were not trained on as the reference rows have them."""
-    return TASKS_ASKED.sub(lambda found: found[1] + make_others(found[2], folder) + found[3], text)
+def others_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay out the quality on tasks that were not trained on."""
+    return elsewhere_table(rows).drop(columns="model")
 
 
-def make_others(profile: str, folder: Path = FOLDER) -> str:
-    """Return a profile's quality on tasks that were not trained on as Markdown."""
-    rows = find_reference(profile + OF_OTHER_TASKS, folder)
-    if rows is None:
-        return NONE_KEPT.format(profile + OF_OTHER_TASKS)
-    return f"{to_markdown(elsewhere_table(rows).drop(columns='model'))}\n{tell_origin(rows)}\n"
+TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "reference": headline_table,
+    "variants": variants_table,
+    "hopes": hopes_table,
+    "elsewhere": others_table,
+}
 
 
 def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:
@@ -146,15 +152,15 @@ def draw_picture(profile: str, rows: pd.DataFrame) -> Path:
 def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
     """Return the Markdown files of the repository that hold marked tables."""
     files = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
-    marked = (MARKED, FIGURE, HOPES, TASKS_ASKED)
-    return sorted(path for path in files if any(m.search(path.read_text(encoding="utf-8")) for m in marked))
+    texts = ((path, path.read_text(encoding="utf-8")) for path in files)
+    return sorted(path for path, text in texts if TABLE.search(text) or FIGURE.search(text))
 
 
 def fill_file(path: Path) -> str:
     """Return a file's text with its tables and figures as the reference rows have them now."""
     to_docs = "" if path.parent.name == "docs" else "docs/"
     text = path.read_text(encoding="utf-8")
-    return fill_figures(fill_others(fill_hopes(fill_tables(text))), to_docs)
+    return fill_figures(fill_tables(text), to_docs)
 
 
 @command

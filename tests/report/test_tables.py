@@ -12,8 +12,6 @@ from ccutils.report.tables import (
     FIGURE,
     fill_figures,
     fill_file,
-    fill_hopes,
-    fill_others,
     fill_tables,
     marked_files,
     picture,
@@ -62,23 +60,36 @@ def test_a_marked_figure_says_what_it_is_of(tmp_path: Path) -> None:
 
 def test_marked_hopes_are_judged_by_the_reference(tmp_path: Path) -> None:
     text = "<!-- hopes: fake -->\nold\n<!-- end of hopes -->"
-    assert "No reference rows" in fill_hopes(text, tmp_path)
+    assert "No reference rows" in fill_tables(text, tmp_path)
     origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
     fabricate(seeds=tuple(range(8))).assign(**origin).to_parquet(tmp_path / "fake.parquet")
-    found = fill_hopes(text, tmp_path)
+    found = fill_tables(text, tmp_path)
     assert "| fake | random | **loses ICL** | " in found and "old" not in found
-    assert "came out |" in found and fill_hopes(found, tmp_path) == found
+    assert "came out |" in found and fill_tables(found, tmp_path) == found
 
 
 def test_marked_other_tasks_are_those_of_the_reference(tmp_path: Path) -> None:
     text = "<!-- elsewhere: fake -->\nold\n<!-- end of elsewhere -->"
-    assert "No reference rows of profile `fake-elsewhere`" in fill_others(text, tmp_path)
+    assert "No reference rows of profile `fake-elsewhere`" in fill_tables(text, tmp_path)
     rows = fabricate().query("probe == 'quality' and set == 'id'")
     origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
     rows.assign(set="mtop", **origin).to_parquet(tmp_path / "fake-elsewhere.parquet")
-    found = fill_others(text, tmp_path)
+    found = fill_tables(text, tmp_path)
     assert "| fake | random | 0.50 (" in found and "mtop, 2 relevant" in found and "an abacus" in found
-    assert "old" not in found and fill_others(found, tmp_path) == found
+    assert "old" not in found and fill_tables(found, tmp_path) == found
+
+
+def test_marked_variants_are_told_apart(tmp_path: Path) -> None:
+    text = "<!-- variants: fake -->\nold\n<!-- end of variants -->"
+    rows = fabricate()
+    other = rows.query("strategy == 'contrastive'").assign(variant="p=0")
+    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
+    pd.concat([rows, other]).assign(**origin).to_parquet(tmp_path / "fake.parquet")
+    found = fill_tables(text, tmp_path)
+    assert found.count("| fake | contrastive | ") == found.count("| fake | contrastive, p=0 | ") == 1
+    assert found.index("| contrastive | ") < found.index("| contrastive, p=0 | ") and "old" not in found
+    assert "Copy-score, above chance" in found and "quality ID, k nearest" not in found
+    assert fill_tables(found, tmp_path) == found
 
 
 def test_every_figure_that_is_shown_has_its_picture() -> None:
