@@ -1,4 +1,4 @@
-"""How time and memory grow with the pool: neighbours by BM25 and by FAISS, contexts drawn.
+"""How time and memory grow: neighbours by BM25 and by FAISS, contexts drawn, prompts made, probes judged.
 
 python benchmarks/growth.py
 python benchmarks/growth.py --bm25 1000 10000 100000 --dense 1000 10000 100000 1000000 --drawn 1000 1000000
@@ -30,6 +30,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from contexts import contexts_per_second, machine, made_up_texts
 
 from ccutils.contexts.neighbours import Index
+from ccutils.contexts.prompts import Prompter
+from ccutils.models.tiny import word_tokenizer
+from ccutils.probes.judged import judge_answers
+from ccutils.probes.questions import make_questions
+from ccutils.tasks import load_task
 
 K, WIDTH = 8, 64
 BEYOND = (10**7, 10**8)
@@ -86,7 +91,56 @@ def drawn(n: int, queries: int) -> dict[str, float]:
     return {"contexts/s": contexts_per_second("contrastive", K, n, 256, 1)}
 
 
-PARTS: dict[str, Callable[[int, int], dict[str, float]]] = {"bm25": bm25, "dense": dense, "drawn": drawn}
+def prompts(k: int, queries: int) -> dict[str, float]:
+    """Prompts of k demonstrations made a second, and where the window holds half of their tokens."""
+    task = load_task("requests", seed=0)
+    tokenizer, room = word_tokenizer(task, 4000), task.max_new_tokens
+    examples = task.pool[: k + 1]
+
+    def each_second(window: int) -> tuple[float, int]:
+        prompter = Prompter(tokenizer, task.template, window)
+        longest = len(prompter.prompt(examples[:k], examples[k], room).ids)  # its parts are tokenised by then
+        start = time.process_time()
+        for _ in range(queries):
+            prompter.prompt(examples[:k], examples[k], room)
+        return queries / (time.process_time() - start), longest
+
+    whole, longest = each_second(10**6)
+    half, _ = each_second(longest // 2 + room)
+    return {"tokens": longest, "prompts/s": whole, "prompts/s, half the window": half}
+
+
+def probes(n: int, queries: int) -> dict[str, float]:
+    """Questions about n targets of each set made, and answers to them judged."""
+    start = time.process_time()
+    questions = make_questions(load_task("topics", seed=0, n_test=n), 6, seed=0, n_targets=n)
+    made = time.process_time()
+    judge_answers(questions, [q.expected.output for q in questions.questions])
+    judged = time.process_time() - made
+    asked = len(questions.questions)
+    return {
+        "questions": asked,
+        "made s": made - start,
+        "judged s": judged,
+        "ms a question": 1000 * (made - start + judged) / asked,
+    }
+
+
+PARTS: dict[str, Callable[[int, int], dict[str, float]]] = {
+    "bm25": bm25,
+    "dense": dense,
+    "drawn": drawn,
+    "prompts": prompts,
+    "probes": probes,
+}
+SIZES: dict[str, tuple[str, list[int]]] = {
+    "bm25": ("pool", [10**3, 10**4, 10**5]),
+    "dense": ("pool", [10**3, 10**4, 10**5, 10**6]),
+    "drawn": ("pool", [10**3, 10**4, 10**5, 10**6]),
+    "prompts": ("k", [2, 8, 32]),
+    "probes": ("targets a set", [20, 100, 500, 2000]),
+}
+"""What each part grows with, and the sizes that are measured unless others are given."""
 
 
 def beyond(measured: Mapping[int, float], n: int, law: Callable[[float], float]) -> float:
@@ -116,7 +170,7 @@ def extended(part: str, rows: Mapping[int, Mapping[str, float]]) -> list[list[st
 def alone(part: str, n: int, queries: int) -> dict[str, Any]:
     """One size of one part, measured in a process of its own."""
     command = [sys.executable, __file__, "--only", part, str(n), "--queries", str(queries)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # what fails says why
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -125,10 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    sizes = {"bm25": [10**3, 10**4, 10**5], "dense": [10**3, 10**4, 10**5, 10**6]}
-    sizes["drawn"] = sizes["dense"]
-    for part, default in sizes.items():
-        parser.add_argument(f"--{part}", type=int, nargs="*", default=default, help="sizes of the pool")
+    for part, (what, sizes) in SIZES.items():
+        parser.add_argument(f"--{part}", type=int, nargs="*", default=sizes, help=f"sizes of: {what}")
     parser.add_argument("--queries", type=int, default=500, help="texts that a pool is searched with")
     parser.add_argument("--only", nargs=2, metavar=("PART", "N"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -144,12 +196,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for n in getattr(given, part):
             row = rows[n] = alone(part, n, given.queries)
             if len(rows) == 1:
-                print(f"\n| {part}: pool | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}")
+                print(f"\n| {part}: {SIZES[part][0]} | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}")
             print(f"| {n:,} | {' | '.join(f'{value:.3g}' for value in row.values())} |", flush=True)
         if part in {"bm25", "dense"} and len(rows) > 1:
             lines += extended(part, rows)
-    print(f"\n| extended | pool | index s | ms a query | all s | peak GB |\n|{'---|' * 6}")
-    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    if lines:
+        print(f"\n| extended | pool | index s | ms a query | all s | peak GB |\n|{'---|' * 6}")
+        print("\n".join(f"| {' | '.join(line)} |" for line in lines))
     return 0
 
 
