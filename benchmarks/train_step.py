@@ -61,7 +61,7 @@ class Setting:
 
 HELP = {
     "layers": "decoder layers",
-    "width": "hidden size; heads of 64, a quarter of them for keys; the MLP is four times as wide",
+    "width": "hidden size; heads of 64, a quarter or third of them for keys; the MLP is four times as wide",
     "vocabulary": "tokens in the vocabulary",
     "prompt": "mean tokens of a prompt with its answer",
     "answer": "tokens of an answer",
@@ -109,7 +109,7 @@ def save_model(s: Setting, folder: Path) -> None:
         intermediate_size=4 * s.width,
         num_hidden_layers=s.layers,
         num_attention_heads=heads,
-        num_key_value_heads=max(1, heads // 4),
+        num_key_value_heads=next(heads // n for n in (4, 3, 2, 1) if heads % n == 0),
         max_position_embeddings=2 * s.prompt,
         tie_word_embeddings=True,
         pad_token_id=PAD,
