@@ -13,7 +13,6 @@ largest pools that were, memory by the straight line through them. docs/growth.m
 
 import argparse
 import json
-import math
 import resource
 import subprocess
 import sys
@@ -27,11 +26,10 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
-from contexts import contexts_per_second, machine, made_up_texts
+from contexts import contexts_per_second, fastest, machine, made_up_texts
 
 from ccutils.contexts.neighbours import Index
 from ccutils.contexts.prompts import Prompter
-from ccutils.models.tiny import word_tokenizer
 from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import make_questions
 from ccutils.tasks import load_task
@@ -58,13 +56,19 @@ def dense(n: int, queries: int) -> dict[str, float]:
     faiss.omp_set_num_threads(1)
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(max(10, n // 100), WIDTH)).astype(np.float32)
-    x = centres[rng.integers(len(centres), size=n)] + 0.7 * rng.normal(size=(n, WIDTH)).astype(np.float32)
+    x = rng.standard_normal(
+        (n, WIDTH), dtype=np.float32
+    )  # in place: what lies beside the index is no memory of it
+    x *= 0.7
+    for part in np.split(x, range(10_000, n, 10_000)):
+        part += centres[rng.integers(len(centres), size=len(part))]
     faiss.normalize_L2(x)
     flat = faiss.IndexFlatIP(WIDTH)
     flat.add(x)
     start = time.process_time()
     _, exact = flat.search(x[:queries], K)
     compared = time.process_time()
+    del flat
     cells = round(n**0.5)
     middles = faiss.IndexFlatIP(WIDTH)
     file = faiss.IndexIVFFlat(middles, WIDTH, cells, faiss.METRIC_INNER_PRODUCT)
@@ -87,12 +91,16 @@ def dense(n: int, queries: int) -> dict[str, float]:
 
 
 def drawn(n: int, queries: int) -> dict[str, float]:
-    """Contexts drawn a second for every target of a pool of n."""
+    """Draw contexts for every target of a pool of n: how many a second (of wall time)."""
     return {"contexts/s": contexts_per_second("contrastive", K, n, 256, 1)}
 
 
 def prompts(k: int, queries: int) -> dict[str, float]:
-    """Prompts of k demonstrations made a second, and where the window holds half of their tokens."""
+    """Make prompts of k demonstrations, tokenised before: how many a second, and in half their window."""
+    from ccutils.models.tiny import (
+        word_tokenizer,
+    )  # here, since torch would count as memory of the other parts
+
     task = load_task("requests", seed=0)
     tokenizer, room = word_tokenizer(task, 4000), task.max_new_tokens
     examples = task.pool[: k + 1]
@@ -100,10 +108,12 @@ def prompts(k: int, queries: int) -> dict[str, float]:
     def each_second(window: int) -> tuple[float, int]:
         prompter = Prompter(tokenizer, task.template, window)
         longest = len(prompter.prompt(examples[:k], examples[k], room).ids)  # its parts are tokenised by then
-        start = time.process_time()
-        for _ in range(queries):
-            prompter.prompt(examples[:k], examples[k], room)
-        return queries / (time.process_time() - start), longest
+
+        def work() -> None:
+            for _ in range(queries):
+                prompter.prompt(examples[:k], examples[k], room)
+
+        return queries / fastest(work, 5, time.process_time), longest
 
     whole, longest = each_second(10**6)
     half, _ = each_second(longest // 2 + room)
@@ -111,7 +121,7 @@ def prompts(k: int, queries: int) -> dict[str, float]:
 
 
 def probes(n: int, queries: int) -> dict[str, float]:
-    """Questions about n targets of each set made, and answers to them judged."""
+    """Make questions about n targets of each set, and judge answers to them."""
     start = time.process_time()
     questions = make_questions(load_task("topics", seed=0, n_test=n), 6, seed=0, n_targets=n)
     made = time.process_time()
@@ -143,51 +153,62 @@ SIZES: dict[str, tuple[str, list[int]]] = {
 """What each part grows with, and the sizes that are measured unless others are given."""
 
 
-def beyond(measured: Mapping[int, float], n: int, law: Callable[[float], float]) -> float:
-    """Extend the line through the two largest pools to n, after `law`: `math.log` for a power law, or float.
+def beyond(measured: Mapping[int, float], n: int, *, power: bool) -> float:
+    """Extend the two largest pools to n, by a power law or else by a straight line.
 
-    >>> round(beyond({10: 1, 100: 10, 1000: 1000}, 10**4, math.log))
+    >>> round(beyond({10: 1, 100: 10, 1000: 1000}, 10**4, power=True))
     100000
-    >>> beyond({100: 2.0, 200: 3.0}, 400, float)
+    >>> round(beyond({100: 2.0, 200: 3.0}, 400, power=False), 6)
     5.0
     """
-    (a, y), (b, z) = sorted(measured.items())[-2:]
-    share = (law(n) - law(a)) / (law(b) - law(a))
-    value = law(y) + share * (law(z) - law(y))
-    return math.exp(value) if law is math.log else value
+    x, y = np.array(sorted(measured.items())[-2:], dtype=np.float64).T
+    if power:
+        return float(np.exp(np.polyval(np.polyfit(np.log(x), np.log(y), 1), np.log(n))))
+    return float(np.polyval(np.polyfit(x, y, 1), n))
 
 
 def extended(part: str, rows: Mapping[int, Mapping[str, float]]) -> list[list[str]]:
-    """Lines of what an index over 10^7 and 10^8 would take, by what those that were measured took."""
-    laws = {"index s": math.log, "ms a query": math.log, "all s": math.log, "peak GB": float}
-    columns = {name: {n: row[name] for n, row in rows.items()} for name in laws}
+    """Return lines of what 10^7 and 10^8 would take, by what the pools that were measured took."""
+    powers = {"index s": True, "ms a query": True, "all s": True, "peak GB": False}
+    measured = {name: {n: row[name] for n, row in rows.items() if name in row} for name in powers}
     return [
-        [part, f"{n:,}", *(f"{beyond(columns[name], n, law):.2g}" for name, law in laws.items())]
+        [
+            part,
+            f"{n:,}",
+            *(
+                f"{beyond(measured[name], n, power=power):.2g}" if measured[name] else ""
+                for name, power in powers.items()
+            ),
+        ]
         for n in BEYOND
     ]
 
 
 def alone(part: str, n: int, queries: int) -> dict[str, Any]:
-    """One size of one part, measured in a process of its own."""
+    """Measure one size of one part in a process of its own."""
     command = [sys.executable, __file__, "--only", part, str(n), "--queries", str(queries)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # what fails says why
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"error: {part} of {n} failed: {done.stderr.strip().splitlines()[-1]}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print a table for each part, its rows the sizes of the pool."""
+    """Print a table for each part, its rows the sizes that it grows with."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for part, (what, sizes) in SIZES.items():
         parser.add_argument(f"--{part}", type=int, nargs="*", default=sizes, help=f"sizes of: {what}")
-    parser.add_argument("--queries", type=int, default=500, help="texts that a pool is searched with")
+    parser.add_argument(
+        "--queries", type=int, default=500, help="texts that a pool is searched with, and prompts made"
+    )
     parser.add_argument("--only", nargs=2, metavar=("PART", "N"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.only:
         found = PARTS[given.only[0]](int(given.only[1]), given.queries)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({**found, "peak GB": peak / (2**30 if sys.platform == "darwin" else 2**20)}))
+        print(json.dumps({**found, "peak GB": peak * (1 if sys.platform == "darwin" else 1024) / 1e9}))
         return 0
     print(machine())
     lines: list[list[str]] = []
@@ -198,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if len(rows) == 1:
                 print(f"\n| {part}: {SIZES[part][0]} | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}")
             print(f"| {n:,} | {' | '.join(f'{value:.3g}' for value in row.values())} |", flush=True)
-        if part in {"bm25", "dense"} and len(rows) > 1:
+        if SIZES[part][0] == "pool" and len(rows) > 1:
             lines += extended(part, rows)
     if lines:
         print(f"\n| extended | pool | index s | ms a query | all s | peak GB |\n|{'---|' * 6}")

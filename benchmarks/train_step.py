@@ -61,7 +61,7 @@ class Setting:
 
 HELP = {
     "layers": "decoder layers",
-    "width": "hidden size; heads of 64, a quarter or third of them for keys; the MLP is four times as wide",
+    "width": "hidden size; heads of 64, for keys a quarter of them or so; the MLP is four times as wide",
     "vocabulary": "tokens in the vocabulary",
     "prompt": "mean tokens of a prompt with its answer",
     "answer": "tokens of an answer",

@@ -21,8 +21,9 @@ def ablations(rows: pd.DataFrame) -> Any:
     final = final_rows(rows)
     of_scores = [over_seeds(score.of(final)).assign(score=score.name) for score in ABLATION_SCORES]
     data = pd.concat([part for part in of_scores if len(part)], ignore_index=True)
-    data = data.assign(panel=panels(data), name=variant_names(data))
-    order = list(dict.fromkeys(data.sort_values(["name"], key=by_strategy)["name"]))
+    place = data["strategy"].map(list(ORDER).index)
+    data = data.assign(panel=panels(data), name=variant_names(data), place=place)
+    order = list(dict.fromkeys(data.sort_values(["place", "variant"])["name"]))
     chart = alt.Chart(data).encode(
         y=alt.Y("name:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
         color=alt.Color("strategy:N", title="strategy", scale=colour_scale(data["strategy"]), legend=None),
@@ -45,9 +46,3 @@ def ablations(rows: pd.DataFrame) -> Any:
 def variant_names(rows: pd.DataFrame) -> pd.Series:
     """Name each row's strategy together with its variant: "contrastive, p=0"."""
     return rows["strategy"] + rows["variant"].map(lambda variant: f", {variant}" if variant else "")
-
-
-def by_strategy(names: pd.Series) -> pd.Series:
-    """Return the places of `variant_names` in a table: strategies in their order, then by letters."""
-    places = {name: place for place, name in enumerate(ORDER)}
-    return names.map(lambda name: (places[name.partition(",")[0]], name))

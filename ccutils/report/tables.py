@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from ccutils.errors import InputError, command
-from ccutils.report.ablations import ABLATION_SCORES, by_strategy, variant_names
+from ccutils.report.ablations import ABLATION_SCORES, variant_names
 from ccutils.report.aggregate import (
     final_rows,
     scores_table,
@@ -53,13 +53,13 @@ def fill_tables(text: str, folder: Path = FOLDER) -> str:
 
 
 def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -> str:
-    """Return one of TABLES as Markdown, with where its rows come from; of one task alone if it is named."""
+    """Return one of TABLES as Markdown, of one task alone if it is named; but for hopes with its origin."""
     name = profile + OF_OTHER_TASKS * (kind == "elsewhere")
     rows = find_reference(name, folder)
     if rows is None:
         return NONE_KEPT.format(name)
     if task and task not in set(rows["task"]):
-        raise InputError(f"the reference of profile {profile} has no rows of task {task}: name another.")
+        raise InputError(f"the reference of profile {name} has no rows of task {task}: name another.")
     shown = TABLES[kind](rows[rows["task"] == task] if task else rows)
     table = to_markdown(shown.drop(columns="task") if task else shown)
     return table if kind == "hopes" else f"{table}\n{tell_origin(rows)}\n"
@@ -79,8 +79,8 @@ def headline_table(rows: pd.DataFrame) -> pd.DataFrame:
 def variants_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay out the scores of `ABLATION_SCORES` of every variant of a strategy."""
     table = scores_table(rows)
-    table = table.assign(strategy=variant_names(table))[table["score"].isin(s.name for s in ABLATION_SCORES)]
-    return wide_table(table.sort_values("strategy", key=by_strategy, kind="stable")).drop(columns="model")
+    table = table[table["score"].isin([score.name for score in ABLATION_SCORES])]
+    return wide_table(table.assign(strategy=variant_names(table))).drop(columns="model")
 
 
 def hopes_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -84,10 +84,13 @@ def test_marked_variants_are_told_apart(tmp_path: Path) -> None:
     rows = fabricate()
     other = rows.query("strategy == 'contrastive'").assign(variant="p=0")
     origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
-    pd.concat([rows, other]).assign(**origin).to_parquet(tmp_path / "fake.parquet")
+    both = pd.concat([rows, other])
+    both = pd.concat([both, both.assign(task="other")])
+    both.assign(**origin).to_parquet(tmp_path / "fake.parquet")
     found = fill_tables(text, tmp_path)
     assert found.count("| fake | contrastive | ") == found.count("| fake | contrastive, p=0 | ") == 1
     assert found.index("| contrastive | ") < found.index("| contrastive, p=0 | ") and "old" not in found
+    assert found.rindex("| fake |") < found.index("| other |")
     assert "Copy-score, above chance" in found and "quality ID, k nearest" not in found
     assert fill_tables(found, tmp_path) == found
 
