@@ -11,11 +11,15 @@ from ccutils.report.charts import UNIT_SCALE, explain, in_words, lines, panels
 from ccutils.style import colour_scale
 
 ABLATIONS_TITLE = "Variants of the strategies, at the last step"
+WRONG = "Beside the Copy-score: how many answers were wrong, of which it is a share."
 ABLATION_SCORES = (IWL, OVERRIDE, NOVEL, KNOWN, EXCESS)
 
 
 def ablations(rows: pd.DataFrame) -> Any:
-    """Draw the headline scores of every variant, a line for each, with 95% intervals."""
+    """Draw the headline scores of every variant, a line for each, with 95% intervals.
+
+    Beside the Copy-score stands the number of wrong answers, of which it is a share: of few, it is unsteady.
+    """
     if not (rows["variant"] != "").any():
         return in_words(ABLATIONS_TITLE, "No variant of a strategy was run: profile ablations runs some.")
     final = final_rows(rows)
@@ -24,6 +28,7 @@ def ablations(rows: pd.DataFrame) -> Any:
     place = data["strategy"].map(list(ORDER).index)
     data = data.assign(panel=panels(data), name=variant_names(data), place=place)
     order = list(dict.fromkeys(data.sort_values(["place", "variant"])["name"]))
+    data["wrong"] = data["n"].map("{} wrong".format).where(data["score"] == EXCESS.name, "")
     chart = alt.Chart(data).encode(
         y=alt.Y("name:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
         color=alt.Color("strategy:N", title="strategy", scale=colour_scale(data["strategy"]), legend=None),
@@ -32,13 +37,16 @@ def ablations(rows: pd.DataFrame) -> Any:
     bars = chart.mark_rule(strokeWidth=2, opacity=0.4, clip=True).encode(x="low:Q", x2="high:Q")
     x = alt.X("value:Q", title="score (0 to 1)", scale=UNIT_SCALE, axis=alt.Axis(tickCount=3))
     points = chart.mark_point(size=45, filled=True, opacity=1, clip=True).encode(x=x, tooltip=tooltip)
+    right = chart.mark_text(align="left", dx=6, fontSize=10).transform_filter("datum.high <= 0.65")
+    left = chart.mark_text(align="right", dx=-6, fontSize=10).transform_filter("datum.high > 0.65")
+    wrong = (right.encode(x="high:Q", text="wrong:N"), left.encode(x="low:Q", text="wrong:N"))
     return (
-        alt.layer(bars, points)
-        .properties(width=130, height=alt.Step(18))
+        alt.layer(bars, points, *wrong)
+        .properties(width=124, height=alt.Step(18))
         .facet(
             row=alt.Row("panel:N", title=None),
             column=alt.Column("score:N", title=None, sort=[score.name for score in ABLATION_SCORES]),
-            title=alt.TitleParams(ABLATIONS_TITLE, subtitle=lines(explain(data, "lines"))),
+            title=alt.TitleParams(ABLATIONS_TITLE, subtitle=lines(explain(data, "lines"), WRONG)),
         )
     )
 

@@ -8,7 +8,7 @@ import vl_convert
 from made_up import fabricate
 
 from ccutils.report.ablations import ablations
-from ccutils.report.aggregate import IWL, final_rows, over_seeds, usual_rows
+from ccutils.report.aggregate import EXCESS, IWL, final_rows, over_seeds, usual_rows
 
 
 def made_up() -> pd.DataFrame:
@@ -40,6 +40,14 @@ def test_every_variant_is_drawn_by_name() -> None:
     svg = vl_convert.vegalite_to_svg(specification)
     assert "NaN" not in svg and "contrastive, epsilon=0" in svg
     assert "No variant of a strategy was run" in json.dumps(ablations(fabricate()).to_dict())
+
+
+def test_the_wrong_answers_are_counted_beside_the_copy_score() -> None:
+    rows = made_up()
+    rows.loc[rows["probe"] == EXCESS.probe, "n"] = 7
+    svg = vl_convert.vegalite_to_svg(ablations(rows).to_dict())
+    drawn = over_seeds(EXCESS.of(final_rows(rows)))
+    assert len(drawn) and svg.count(f">{drawn['n'].iloc[0]} wrong<") == len(drawn)
 
 
 def test_the_base_is_asked_as_the_profile_asks() -> None:
