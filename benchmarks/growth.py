@@ -56,9 +56,8 @@ def dense(n: int, queries: int) -> dict[str, float]:
     faiss.omp_set_num_threads(1)
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(max(10, n // 100), WIDTH)).astype(np.float32)
-    x = rng.standard_normal(
-        (n, WIDTH), dtype=np.float32
-    )  # in place: what lies beside the index is no memory of it
+    # In place, since what else lay in memory would count as the index's.
+    x = rng.standard_normal((n, WIDTH), dtype=np.float32)
     x *= 0.7
     for part in np.split(x, range(10_000, n, 10_000)):
         part += centres[rng.integers(len(centres), size=len(part))]
@@ -97,9 +96,8 @@ def drawn(n: int, queries: int) -> dict[str, float]:
 
 def prompts(k: int, queries: int) -> dict[str, float]:
     """Make prompts of k demonstrations, tokenised before: how many a second, and in half their window."""
-    from ccutils.models.tiny import (
-        word_tokenizer,
-    )  # here, since torch would count as memory of the other parts
+    # Here, since torch would count as memory of the other parts.
+    from ccutils.models.tiny import word_tokenizer
 
     task = load_task("requests", seed=0)
     tokenizer, room = word_tokenizer(task, 4000), task.max_new_tokens
@@ -136,21 +134,14 @@ def probes(n: int, queries: int) -> dict[str, float]:
     }
 
 
-PARTS: dict[str, Callable[[int, int], dict[str, float]]] = {
-    "bm25": bm25,
-    "dense": dense,
-    "drawn": drawn,
-    "prompts": prompts,
-    "probes": probes,
+PARTS: dict[str, tuple[Callable[[int, int], dict[str, float]], str, list[int]]] = {
+    "bm25": (bm25, "pool", [10**3, 10**4, 10**5]),
+    "dense": (dense, "pool", [10**3, 10**4, 10**5, 10**6]),
+    "drawn": (drawn, "pool", [10**3, 10**4, 10**5, 10**6]),
+    "prompts": (prompts, "k", [2, 8, 32]),
+    "probes": (probes, "targets a set", [20, 100, 500, 2000]),
 }
-SIZES: dict[str, tuple[str, list[int]]] = {
-    "bm25": ("pool", [10**3, 10**4, 10**5]),
-    "dense": ("pool", [10**3, 10**4, 10**5, 10**6]),
-    "drawn": ("pool", [10**3, 10**4, 10**5, 10**6]),
-    "prompts": ("k", [2, 8, 32]),
-    "probes": ("targets a set", [20, 100, 500, 2000]),
-}
-"""What each part grows with, and the sizes that are measured unless others are given."""
+"""What measures each part, what it grows with, and the sizes measured unless others are given."""
 
 
 def beyond(measured: Mapping[int, float], n: int, *, power: bool) -> float:
@@ -198,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for part, (what, sizes) in SIZES.items():
+    for part, (_, what, sizes) in PARTS.items():
         parser.add_argument(f"--{part}", type=int, nargs="*", default=sizes, help=f"sizes of: {what}")
     parser.add_argument(
         "--queries", type=int, default=500, help="texts that a pool is searched with, and prompts made"
@@ -206,20 +197,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs=2, metavar=("PART", "N"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.only:
-        found = PARTS[given.only[0]](int(given.only[1]), given.queries)
+        part, n = given.only
+        found = PARTS[part][0](int(n), given.queries)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps({**found, "peak GB": peak * (1 if sys.platform == "darwin" else 1024) / 1e9}))
         return 0
     print(machine())
     lines: list[list[str]] = []
-    for part in PARTS:
+    for part, (_, what, _) in PARTS.items():
         rows: dict[int, dict[str, float]] = {}
         for n in getattr(given, part):
             row = rows[n] = alone(part, n, given.queries)
             if len(rows) == 1:
-                print(f"\n| {part}: {SIZES[part][0]} | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}")
+                print(f"\n| {part}: {what} | {' | '.join(row)} |\n|{'---|' * (len(row) + 1)}")
             print(f"| {n:,} | {' | '.join(f'{value:.3g}' for value in row.values())} |", flush=True)
-        if SIZES[part][0] == "pool" and len(rows) > 1:
+        if what == "pool" and len(rows) > 1:
             lines += extended(part, rows)
     if lines:
         print(f"\n| extended | pool | index s | ms a query | all s | peak GB |\n|{'---|' * 6}")

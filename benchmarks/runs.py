@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.gpu.made import LLAMAS, Shape
 from ccutils.models.lora import Lora
-from ccutils.training.memory import OPTIMISER, adapter_parameters, shape_of
+from ccutils.training.memory import GB, OPTIMISER, adapter_parameters, shape_of
 
 OPERATIONS = 6  # a weight and token
 FLOAT = 4  # bytes of a weight of the adapter
@@ -44,8 +44,7 @@ def hours(shape: Shape, tokens: float, rate: float) -> float:
     >>> round(hours(LLAMAS["8B"], 1e9, 4e14), 1)
     29.1
     """
-    tables = (1 if shape.tie_word_embeddings else 2) * shape.vocab_size * shape.hidden_size
-    return OPERATIONS * (shape.parameters - tables) * tokens / rate / 3600
+    return OPERATIONS * shape.body * tokens / rate / 3600
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "model": name,
                 "GPU hours a run": each,
                 "GPU hours": each * given.runs,
-                "adapter GB": FLOAT * weights / 1e9,
-                "GB kept": (given.checkpoints * FLOAT * weights + state) * given.runs / 1e9,
+                "adapter GB": FLOAT * weights / GB,
+                "GB kept": (given.checkpoints * FLOAT * weights + state) * given.runs / GB,
             }
         )
     print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".3g"))

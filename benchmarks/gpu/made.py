@@ -32,12 +32,17 @@ class Shape:
     tie_word_embeddings: bool
 
     @property
-    def parameters(self) -> int:
-        """Count the weights, norms left out."""
+    def body(self) -> int:
+        """Count the weights of the layers, norms left out."""
         heads = 2 * (self.num_attention_heads + self.num_key_value_heads) * self.head_dim
         layer = self.hidden_size * (heads + 3 * self.intermediate_size)
+        return self.num_hidden_layers * layer
+
+    @property
+    def parameters(self) -> int:
+        """Count all weights, norms left out."""
         tables = 1 if self.tie_word_embeddings else 2
-        return self.num_hidden_layers * layer + tables * self.vocab_size * self.hidden_size
+        return self.body + tables * self.vocab_size * self.hidden_size
 
 
 LLAMAS = {  # 1B and 3B as Llama 3.2 has them, 8B as Llama 3.1; small is for what does not depend on size

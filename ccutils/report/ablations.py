@@ -12,6 +12,7 @@ from ccutils.style import colour_scale
 
 ABLATIONS_TITLE = "Variants of the strategies, at the last step"
 WRONG = "Beside the Copy-score: how many answers were wrong, of which it is a share."
+LABEL_FITS = 0.65  # up to this end of an interval a number fits behind it, above it before it
 ABLATION_SCORES = (IWL, OVERRIDE, NOVEL, KNOWN, EXCESS)
 
 
@@ -26,9 +27,9 @@ def ablations(rows: pd.DataFrame) -> Any:
     of_scores = [over_seeds(score.of(final)).assign(score=score.name) for score in ABLATION_SCORES]
     data = pd.concat([part for part in of_scores if len(part)], ignore_index=True)
     place = data["strategy"].map(list(ORDER).index)
-    data = data.assign(panel=panels(data), name=variant_names(data), place=place)
+    wrong = data["n"].map("{} wrong".format).where(data["score"] == EXCESS.name, "")
+    data = data.assign(panel=panels(data), name=variant_names(data), place=place, wrong=wrong)
     order = list(dict.fromkeys(data.sort_values(["place", "variant"])["name"]))
-    data["wrong"] = data["n"].map("{} wrong".format).where(data["score"] == EXCESS.name, "")
     chart = alt.Chart(data).encode(
         y=alt.Y("name:N", title=None, sort=order, axis=alt.Axis(labelLimit=260)),
         color=alt.Color("strategy:N", title="strategy", scale=colour_scale(data["strategy"]), legend=None),
@@ -37,11 +38,11 @@ def ablations(rows: pd.DataFrame) -> Any:
     bars = chart.mark_rule(strokeWidth=2, opacity=0.4, clip=True).encode(x="low:Q", x2="high:Q")
     x = alt.X("value:Q", title="score (0 to 1)", scale=UNIT_SCALE, axis=alt.Axis(tickCount=3))
     points = chart.mark_point(size=45, filled=True, opacity=1, clip=True).encode(x=x, tooltip=tooltip)
-    right = chart.mark_text(align="left", dx=6, fontSize=10).transform_filter("datum.high <= 0.65")
-    left = chart.mark_text(align="right", dx=-6, fontSize=10).transform_filter("datum.high > 0.65")
-    wrong = (right.encode(x="high:Q", text="wrong:N"), left.encode(x="low:Q", text="wrong:N"))
+    right = chart.mark_text(align="left", dx=6, fontSize=10).transform_filter(f"datum.high <= {LABEL_FITS}")
+    left = chart.mark_text(align="right", dx=-6, fontSize=10).transform_filter(f"datum.high > {LABEL_FITS}")
+    counts = (right.encode(x="high:Q", text="wrong:N"), left.encode(x="low:Q", text="wrong:N"))
     return (
-        alt.layer(bars, points, *wrong)
+        alt.layer(bars, points, *counts)
         .properties(width=124, height=alt.Step(18))
         .facet(
             row=alt.Row("panel:N", title=None),

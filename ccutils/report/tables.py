@@ -37,9 +37,6 @@ DOTTED = {
 }
 """The dotted lines of a figure in words: those of `ccutils.report.charts.BASELINES`."""
 NONE_KEPT = "No reference rows of profile `{}` are kept yet.\n"
-TABLE = re.compile(
-    r"(<!-- (reference|hopes|elsewhere|variants): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S
-)
 
 
 def fill_tables(text: str, folder: Path = FOLDER) -> str:
@@ -60,8 +57,11 @@ def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -
         return NONE_KEPT.format(name)
     if task and task not in set(rows["task"]):
         raise InputError(f"the reference of profile {name} has no rows of task {task}: name another.")
-    shown = TABLES[kind](rows[rows["task"] == task] if task else rows)
-    table = to_markdown(shown.drop(columns="task") if task else shown)
+    shown, hidden = (
+        TABLES[kind](rows[rows["task"] == task] if task else rows),
+        {"model", "task" if task else ""},
+    )
+    table = to_markdown(shown[[column for column in shown if column not in hidden]])
     return table if kind == "hopes" else f"{table}\n{tell_origin(rows)}\n"
 
 
@@ -73,14 +73,14 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 def headline_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay out the headline scores of the strategies as a profile has them."""
-    return wide_table(scores_table(usual_rows(rows))).drop(columns="model")
+    return wide_table(scores_table(usual_rows(rows)))
 
 
 def variants_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay out the scores of `ABLATION_SCORES` of every variant of a strategy."""
     table = scores_table(rows)
     table = table[table["score"].isin([score.name for score in ABLATION_SCORES])]
-    return wide_table(table.assign(strategy=variant_names(table))).drop(columns="model")
+    return wide_table(table.assign(strategy=variant_names(table)))
 
 
 def hopes_table(rows: pd.DataFrame) -> pd.DataFrame:
@@ -100,17 +100,14 @@ def hopes_table(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def others_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the quality on tasks that were not trained on."""
-    return elsewhere_table(rows).drop(columns="model")
-
-
 TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "reference": headline_table,
     "variants": variants_table,
     "hopes": hopes_table,
-    "elsewhere": others_table,
+    "elsewhere": elsewhere_table,
 }
+"""The kinds of tables by the name of their mark."""
+TABLE = re.compile(rf"(<!-- ({'|'.join(TABLES)}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S)
 
 
 def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:

@@ -168,8 +168,8 @@ def measure_weights(
         sums = {"none": [~near], "one": [near, ~near], "all": [near]}[name]
         columns = torch.stack([*((y * part).sum(-1) for part in sums), known], dim=-1)
         # In double precision, since in single it is not the same to the last bit from run to run.
-        known_by = columns.repeat(repeats, 1, 1).double()
-        fit = torch.linalg.lstsq(known_by, answer[..., None].double()).solution[..., 0].float()
+        regressors = columns.repeat(repeats, 1, 1).double()
+        fit = torch.linalg.lstsq(regressors, answer[..., None].double()).solution[..., 0].float()
         if name == "one":
             labels, where = attention[:, :, 1::2], near.repeat(repeats, 1, 1)
             share = (labels * where).sum((1, 2)) / labels.sum((1, 2))

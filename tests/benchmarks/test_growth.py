@@ -9,11 +9,11 @@ from peft import get_peft_model_state_dict
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks import growth, runs
-from benchmarks.gpu.made import Shape
+from benchmarks.gpu.made import TINY
 from ccutils.models.base import add_lora
 from ccutils.models.lora import Lora
 
-SMALL = Shape(2, 64, 96, 4, 2, 16, 300, True)
+SMALL = TINY["3B"]
 
 
 @given(st.floats(0.1, 3), st.floats(1e-6, 10))

@@ -17,13 +17,13 @@ from ccutils.report.tables import (
     picture,
 )
 
+ORIGIN = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
 TEXT = "before\n<!-- reference: fake -->\nold\n<!-- end of reference -->\nafter\n"
 
 
 def test_a_marked_table_is_that_of_the_reference(tmp_path: Path) -> None:
     assert "No reference rows of profile `fake` are kept yet.\n" in fill_tables(TEXT, tmp_path)
-    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
-    fabricate().assign(**origin).to_parquet(tmp_path / "fake.parquet")
+    fabricate().assign(**ORIGIN).to_parquet(tmp_path / "fake.parquet")
     text = fill_tables(TEXT, tmp_path)
     assert text.startswith("before\n<!-- reference: fake -->\n| task | strategy |") and text.endswith(
         "after\n"
@@ -48,8 +48,7 @@ def test_a_table_of_one_task_leaves_the_others_out(tmp_path: Path) -> None:
 def test_a_marked_figure_says_what_it_is_of(tmp_path: Path) -> None:
     text = "<!-- figure: fake -->\nold\n<!-- end of figure -->"
     assert "No reference rows" in fill_figures(text, "docs/", tmp_path)
-    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
-    fabricate(seeds=(0,)).assign(**origin).to_parquet(tmp_path / "fake.parquet")
+    fabricate(seeds=(0,)).assign(**ORIGIN).to_parquet(tmp_path / "fake.parquet")
     found = fill_figures(text, "docs/", tmp_path)
     assert "(docs/quality-fake.png)" in found and "fake, model toy; 1 seed, 20 targets a set each" in found
     assert "an abacus" in found and "old" not in found
@@ -61,8 +60,7 @@ def test_a_marked_figure_says_what_it_is_of(tmp_path: Path) -> None:
 def test_marked_hopes_are_judged_by_the_reference(tmp_path: Path) -> None:
     text = "<!-- hopes: fake -->\nold\n<!-- end of hopes -->"
     assert "No reference rows" in fill_tables(text, tmp_path)
-    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
-    fabricate(seeds=tuple(range(8))).assign(**origin).to_parquet(tmp_path / "fake.parquet")
+    fabricate(seeds=tuple(range(8))).assign(**ORIGIN).to_parquet(tmp_path / "fake.parquet")
     found = fill_tables(text, tmp_path)
     assert "| fake | random | **loses ICL** | " in found and "old" not in found
     assert "came out |" in found and fill_tables(found, tmp_path) == found
@@ -72,8 +70,7 @@ def test_marked_other_tasks_are_those_of_the_reference(tmp_path: Path) -> None:
     text = "<!-- elsewhere: fake -->\nold\n<!-- end of elsewhere -->"
     assert "No reference rows of profile `fake-elsewhere`" in fill_tables(text, tmp_path)
     rows = fabricate().query("probe == 'quality' and set == 'id'")
-    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
-    rows.assign(set="mtop", **origin).to_parquet(tmp_path / "fake-elsewhere.parquet")
+    rows.assign(set="mtop", **ORIGIN).to_parquet(tmp_path / "fake-elsewhere.parquet")
     found = fill_tables(text, tmp_path)
     assert "| fake | random | 0.50 (" in found and "mtop, 2 relevant" in found and "an abacus" in found
     assert "old" not in found and fill_tables(found, tmp_path) == found
@@ -83,10 +80,9 @@ def test_marked_variants_are_told_apart(tmp_path: Path) -> None:
     text = "<!-- variants: fake -->\nold\n<!-- end of variants -->"
     rows = fabricate()
     other = rows.query("strategy == 'contrastive'").assign(variant="p=0")
-    origin = {"commit": "abc", "processor": "an abacus", "versions": "none", "date": "2026-01-01"}
     both = pd.concat([rows, other])
     both = pd.concat([both, both.assign(task="other")])
-    both.assign(**origin).to_parquet(tmp_path / "fake.parquet")
+    both.assign(**ORIGIN).to_parquet(tmp_path / "fake.parquet")
     found = fill_tables(text, tmp_path)
     assert found.count("| fake | contrastive | ") == found.count("| fake | contrastive, p=0 | ") == 1
     assert found.index("| contrastive | ") < found.index("| contrastive, p=0 | ") and "old" not in found
