@@ -3,6 +3,7 @@
 python benchmarks/prompt_forms.py
 python benchmarks/prompt_forms.py --task mtop --options '{"path": "../shared/data/mtop_en"}'
 
+A second table has other numbers of demonstrations, a third the place of the one relevant among them.
 Forms are the task's own template, the same behind an instruction, the words Input and Label around it, and
 each of them in the model's chat template. The questions are of a validation seed (and, of `requests`, of its
 validation split), so that choosing a form by this table is no tuning on a test set.
@@ -26,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from ccutils.evaluation.responder import Responder
 from ccutils.models.base import model_path
 from ccutils.probes.judged import judge_answers
-from ccutils.probes.questions import PLAIN, QuestionSet, make_questions
+from ccutils.probes.questions import PLAIN, SETS, Question, QuestionSet, make_questions
 from ccutils.tasks import Task, Template, load_task
 
 SEED = 100  # a validation seed: never one of those that are reported
@@ -42,6 +43,9 @@ def forms(template: Template) -> Iterator[tuple[str, Template]]:
         "Input/Label, instruction",
         Template("Input: {input}\nLabel:", separator="\n\n", instruction=INSTRUCTION),
     )
+
+
+Row = dict[str, Any]
 
 
 def ask(responder: Responder, questions: QuestionSet) -> dict[str, float]:
@@ -66,32 +70,75 @@ def chosen(task: Task, k: int, n_targets: int) -> QuestionSet:
     return replace(made, questions=tuple(q for q in made.questions if q.grade in {0, 1, k}))
 
 
+def placed(question: Question, place: int) -> Question:
+    """Return a question whose one relevant demonstration stands at a place of the context, from 0."""
+    others = [i for i, needed in enumerate(question.needed) if not needed]
+    order = [*others[:place], question.needed.index(True), *others[place:]]
+    return replace(
+        question,
+        context=tuple(question.context[i] for i in order),
+        similarity=tuple(question.similarity[i] for i in order),
+        needed=tuple(question.needed[i] for i in order),
+    )
+
+
+def by_form(responder: Responder, task: Task, k: int, n_targets: int) -> Iterator[Row]:
+    """Ask the same questions in every form of the prompt, plain and in the chat template."""
+    questions = chosen(task, k, n_targets)
+    for name, template in forms(task.template):
+        asked = replace(questions, task=replace(task, template=template))
+        for chat in (False, True):
+            responder.chat = chat
+            yield {"form": f"{name}, chat" if chat else name, **ask(responder, asked)}
+    responder.chat = False
+
+
+def by_number(responder: Responder, task: Task, k: int, n_targets: int) -> Iterator[Row]:
+    """Ask with up to twice as many demonstrations as k; none of them, one or all relevant."""
+    for number in sorted({1, k // 2, k, 2 * k} - {0}):
+        found = ask(responder, chosen(task, number, n_targets))
+        grades = {"none": 0, "one": 1, "all": number}
+        scores = {
+            f"{of}, {name}": found[f"{of}, {g} of {number}"] for of in SETS for name, g in grades.items()
+        }
+        yield {"demonstrations": number, "tokens": found["tokens"], **scores}
+
+
+def by_place(responder: Responder, task: Task, k: int, n_targets: int) -> Iterator[Row]:
+    """Ask with the one relevant demonstration at each place; the last is next to the question."""
+    questions = chosen(task, k, n_targets)
+    one = [q for q in questions.questions if q.grade == 1]
+    for place in range(k):
+        asked = replace(questions, questions=tuple(placed(q, place) for q in one))
+        yield {"place": place + 1, **ask(responder, asked)}
+
+
+TABLES = {"forms": by_form, "number": by_number, "place": by_place}
+
+
 def main() -> None:
-    """Print a table of all forms."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--task", default="requests")
     parser.add_argument("--options", type=json.loads, default={}, help="of the task, as JSON")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("-k", type=int, default=4)
     parser.add_argument("--targets", type=int, default=20)
+    parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--results", type=Path, default=Path("results/prompt-forms"))
     given = parser.parse_args()
     options: dict[str, Any] = {"test_split": "dev"} if given.task == "requests" else {}
     task = load_task(given.task, seed=SEED, **options, **given.options)
     path = model_path(given.model, task, given.results / "cache")
-    questions, rows = chosen(task, given.k, given.targets), []
     responder = Responder(path, given.results / "cache", quantise=False, window=2048)  # loads the model once
-    for name, template in forms(task.template):
-        asked = replace(questions, task=replace(task, template=template))
-        for chat in (False, True):
-            responder.chat = chat
-            rows.append({"form": f"{name}, chat" if chat else name, **ask(responder, asked)})
     print(
-        f"{given.task}, {given.model}, k = {given.k}, {given.targets} targets a set, seed {SEED}; "
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; torch {version('torch')}, "
-        f"transformers {version('transformers')}\n"
+        f"{given.task} {json.dumps(given.options)}, {given.model}, k = {given.k}, {given.targets} targets "
+        f"a set, seed {SEED}; {platform.processor() or platform.machine()}, {os.cpu_count()} cores; "
+        f"torch {version('torch')}, transformers {version('transformers')}"
     )
-    print(pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f"))
+    for name in given.tables:
+        rows = list(TABLES[name](responder, task, given.k, given.targets))
+        print("\n" + pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f"), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import unicodedata
 import zipfile
 from collections.abc import Sequence
@@ -157,6 +158,15 @@ class Index:
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
         """Return similarity of n queries to n texts outside the pool, such as paraphrases: (n,) in [0, 1]."""
         return np.clip(self.backend.between(queries, texts), 0, 1)
+
+
+def neighbours_file(folder: Path, seed: int, similarity: str) -> Path:
+    """Return where a task's folder keeps the neighbours of a seed's pool by one similarity.
+
+    >>> neighbours_file(Path("results/topics"), 0, "st:org/name").as_posix()
+    'results/topics/neighbours-st-org-name-seed-0.npz'
+    """
+    return folder / f"neighbours-{re.sub('[^A-Za-z0-9.-]+', '-', similarity)}-seed-{seed}.npz"
 
 
 def pool_neighbours(

@@ -71,8 +71,19 @@ class Strategy:
         return 1 if self.name == "contrastive" and self.p > 0 else 0
 
 
-VARIES = {"k": int, "p": float, "epsilon": float, "paraphraser": str, "strength": float, "barred": int}
-"""What a variant of a strategy can change, and its kind; `barred` 1 keeps relevant examples out of random."""
+VARIES = {
+    "k": int,
+    "p": float,
+    "epsilon": float,
+    "similarity": str,
+    "paraphraser": str,
+    "paraphrase_source": str,
+    "strength": float,
+    "barred": int,
+    "targets_per_context": int,
+}
+"""What a variant of a strategy can change of its contexts, and its kind; `barred` 1 keeps relevant examples
+out of random. The questions of probes stay those of the profile."""
 
 
 def read_variant(spec: str) -> tuple[str, dict[str, Any]]:
@@ -91,6 +102,8 @@ def read_variant(spec: str) -> tuple[str, dict[str, Any]]:
         try:
             if kind is None or not equals:
                 raise ValueError(f"known are {', '.join(VARIES)}")
+            if "/" in value:  # a variant is part of its run's folder
+                raise ValueError("its value may hold no '/'; set it for the whole profile")
             changes[what.strip()] = kind(value)
         except ValueError as error:
             raise InputError(

@@ -7,6 +7,7 @@ from tqdm.auto import tqdm
 
 from ccutils.contexts.paraphrase import Paraphraser
 from ccutils.errors import InputError, reason
+from ccutils.models.smollm2 import SMOLLM2, smollm2
 from ccutils.tasks.base import Example
 
 REQUEST = "Say the following in other words, in one line. Keep names, numbers and all of its meaning.\n\n"
@@ -15,14 +16,16 @@ REQUEST = "Say the following in other words, in one line. Keep names, numbers an
 def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int = 16) -> dict[str, list[str]]:
     """Ask a causal language model for paraphrases, by input: sampled, the first line of each answer.
 
-    Raises InputError where the model cannot be loaded.
+    The model is `how.source`: "smollm2", a directory, or a Hub id. Raises InputError where it cannot
+    be loaded.
     """
     import torch  # here: it takes seconds, and most paraphrases are made without
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    path = str(smollm2()) if how.source == SMOLLM2.name else how.source
     try:
-        tokenizer = AutoTokenizer.from_pretrained(how.source, padding_side="left")
-        model = AutoModelForCausalLM.from_pretrained(how.source, dtype="auto").eval()
+        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
+        model = AutoModelForCausalLM.from_pretrained(path, dtype="auto").eval()
     except (OSError, ValueError, KeyError) as error:
         why = reason(error)
         raise InputError(

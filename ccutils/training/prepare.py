@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from ccutils.contexts.barred import BarredSampler
-from ccutils.contexts.neighbours import pool_neighbours
+from ccutils.contexts.neighbours import neighbours_file, pool_neighbours
 from ccutils.contexts.paraphrase import paraphrase_pool
 from ccutils.contexts.prompts import Prompter
 from ccutils.contexts.sampler import ContextSampler, Strategy
@@ -64,7 +64,7 @@ def prepare_run(plan: Plan) -> PreparedRun:
     inputs = [e.input for e in task.pool]
     near = None
     if strategy.neighbours:
-        file = Path(plan.results) / plan.task / f"neighbours-seed-{plan.seed}.npz"
+        file = neighbours_file(Path(plan.results) / plan.task, plan.seed, plan.similarity)
         near = pool_neighbours(inputs, plan.k, plan.similarity, file)
     rewritten = paraphrase_pool(task, plan.paraphraser_for(task), plan.cache, write_paraphrases)
     prompter = Prompter(tokenizer, task.template, plan.window or context_length(path), plan.chat)

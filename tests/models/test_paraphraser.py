@@ -31,6 +31,12 @@ def test_a_chat_model_is_asked_in_its_own_form(small_model):
     assert asked.startswith("<user>Say the following") and asked.endswith("hello<assistant>")
 
 
+def test_smollm2_is_a_paraphraser_by_its_name(tmp_path, small_model, monkeypatch):
+    monkeypatch.setattr(module, "smollm2", lambda: small_model)
+    made = paraphrase([SHOW], Paraphraser("model", source="smollm2"), tmp_path, write=write_paraphrases)
+    assert made.kinds[SHOW.input] == "model"
+
+
 def test_a_model_that_cannot_be_loaded_is_told(tmp_path):
     with pytest.raises(InputError, match="'/nowhere' could not be loaded"):
         paraphrase([CALL], Paraphraser("model", source="/nowhere"), tmp_path, write=write_paraphrases)
