@@ -138,7 +138,7 @@ def main() -> None:
     )
     for name in given.tables:
         rows = list(TABLES[name](responder, task, given.k, given.targets))
-        print("\n" + pd.DataFrame(rows).to_markdown(index=False, floatfmt=".2f"), flush=True)
+        print("\n" + pd.DataFrame(rows, dtype=object).to_markdown(index=False, floatfmt=".2f"), flush=True)
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: 
 
     Raises NotebookError.
     """
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # before anything of papermill
     from papermill.exceptions import PapermillExecutionError
 
     log, copy = results / "logs" / f"{job}.log", results / "notebooks" / f"{job}.ipynb"
@@ -79,7 +80,6 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
     A kernel that does not come up has run nothing and is started again: two that start at once may take the
     same port, and a clock that jumps ends the wait.
     """
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     import papermill
 
     root = str(Path(__file__).resolve().parents[2])

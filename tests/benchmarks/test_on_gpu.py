@@ -29,6 +29,7 @@ from ccutils.training.memory import check_fits, predict
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_rehearsal_runs_every_check_and_meets_its_aims(rehearsal: dict[str, Any]) -> None:
     rows = rehearsal["rows"]
     assert [row for row in rows if row["met"] is False] == []
@@ -42,6 +43,7 @@ def test_the_rehearsal_runs_every_check_and_meets_its_aims(rehearsal: dict[str, 
         assert any(what in line for line in judged), what
 
 
+@pytest.mark.slow
 def test_the_table_says_what_it_was_made_with(rehearsal: dict[str, Any]) -> None:
     page = rehearsal["page"]
     assert f"torch {torch.__version__}" in page and "transformers" in page

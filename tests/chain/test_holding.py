@@ -24,7 +24,7 @@ FIVE = 5.0  # seconds within which all processes of a stopped run must be gone
     "signals",
     [
         pytest.param([signal.SIGINT, signal.SIGINT], id="Ctrl-C twice"),
-        pytest.param([signal.SIGKILL], id="killed"),
+        pytest.param([signal.SIGKILL], id="killed", marks=pytest.mark.slow),
         pytest.param([signal.SIGHUP], id="hung up", marks=pytest.mark.slow),
         pytest.param([signal.SIGTERM], id="terminated", marks=pytest.mark.slow),
         pytest.param([signal.SIGINT], id="Ctrl-C", marks=pytest.mark.slow),
@@ -143,7 +143,6 @@ def start(profile: Path) -> subprocess.Popen[str]:
 def busy(profile: Path) -> Iterator[subprocess.Popen[str]]:
     """A run whose notebook 03 waits, deaf to an interruption, until the end of the block."""
     wait, waiting = (profile.parent / "results" / name for name in ("wait", "waiting"))
-    wait.parent.mkdir()
     wait.touch()
     process = start(profile)
     try:

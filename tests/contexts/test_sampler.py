@@ -8,14 +8,7 @@ from made_up_pool import made_up_pool
 from scipy.stats import binomtest, chisquare
 
 from ccutils.contexts.neighbours import Neighbours, duplicate_groups
-from ccutils.contexts.sampler import (
-    STRATEGIES,
-    ContextSampler,
-    SlotKind,
-    Strategy,
-    read_variant,
-    write_variant,
-)
+from ccutils.contexts.sampler import STRATEGIES, ContextSampler, SlotKind, Strategy
 from ccutils.errors import InputError
 
 
@@ -187,23 +180,3 @@ def test_targets_outside_the_pool_are_refused() -> None:
 def test_no_targets_give_no_contexts() -> None:
     for name in STRATEGIES:
         assert len(sampler(name, 3).sample(0, np.array([], dtype=np.int64)).rows) == 0
-
-
-def test_a_variant_changes_the_contexts_by_name():
-    name, changes = read_variant("contrastive,targets_per_context=4,similarity=minilm,p=0.3")
-    assert (name, changes) == ("contrastive", {"p": 0.3, "similarity": "minilm", "targets_per_context": 4})
-    assert write_variant(changes) == "p=0.3,similarity=minilm,targets_per_context=4"
-
-
-@pytest.mark.parametrize(
-    "spec, why",
-    [
-        ("contrastive,steps=3", "known are k, p, epsilon"),
-        ("contrastive,p", "known are"),
-        ("contrastive,k=many", "invalid literal"),
-        ("contrastive,similarity=st:org/name", "no '/'; set it for the whole profile"),
-    ],
-)
-def test_what_is_no_variant_is_told(spec, why):
-    with pytest.raises(InputError, match=why):
-        read_variant(spec)

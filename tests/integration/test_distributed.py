@@ -137,7 +137,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return plan
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(
+    scope="module",
+    params=["data parallel", pytest.param("4-bit weights split", marks=pytest.mark.slow)],
+)
 def together(request: pytest.FixtureRequest, alone: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """The same run by two processes, which also share the making of the base."""
     plan = replace(alone, results=str(tmp_path_factory.mktemp("together")))
