@@ -128,7 +128,8 @@ run_tests() { # every check, even if one fails; pytest's summary comes last
     "$PYTHON" -m mypy || status=1
     "$PYTHON" -c 'from importlinter.cli import lint_imports_command as lint; lint()' || status=1
     [ $status = 0 ] || say "the checks above failed; the tests follow"
-    "$PYTHON" -m pytest "$@" || status=1
+    # A file of tests has one of two workers, and a worker one core.
+    OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} "$PYTHON" -m pytest --numprocesses 2 --dist loadfile "$@" || status=1
     return $status
 }
 

@@ -29,9 +29,7 @@ localrule {rule}:
 
 @pytest.fixture
 def profile(tmp_path: Path) -> Profile:
-    profile = read_profile(make_chain(tmp_path))
-    profile.results_folder.mkdir()
-    return profile
+    return read_profile(make_chain(tmp_path))
 
 
 def test_it_is_told_beforehand_what_will_run_how_long_and_how_much_disk(

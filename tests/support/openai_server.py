@@ -57,11 +57,12 @@ def serve(
                 served.now_open += 1
                 served.most_open = max(served.most_open, served.now_open)
             try:
-                if not trouble(number, self):
-                    self.usual(body)
-            finally:
+                replied = trouble(number, self)
+            finally:  # before the reply, after which the next request may be there at once
                 with lock:
                     served.now_open -= 1
+            if not replied:
+                self.usual(body)
 
         def usual(self, body: dict[str, Any]) -> None:
             if self.path == "/v1/completions":
