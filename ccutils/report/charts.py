@@ -37,7 +37,7 @@ def quality_by_similarity(rows: pd.DataFrame) -> Any:
     """Return quality by the target's similarity to its most similar context example: after the paper's Figure
     1.
     """
-    x = alt.X("grade:Q", title=SIMILARITY, scale=UNIT_SCALE, axis=CENTRED)
+    x = similarity_axis(rows.loc[rows["probe"] == "similarity", "grade"])
     return _quality(rows, "similarity", x, "Quality by target-context similarity, at the last step")
 
 
@@ -45,6 +45,13 @@ def quality_by_relevance(rows: pd.DataFrame) -> Any:
     """Return quality by the number of relevant examples among the k of the context."""
     x = count_axis(rows.loc[rows["probe"] == "quality", "grade"])
     return _quality(rows, "quality", x, "Quality by relevant examples at hand, at the last step")
+
+
+def similarity_axis(grades: "pd.Series[float]") -> alt.X:
+    """Return an axis of similarity from 0 to the fifth above what occurs: on some tasks nothing is near 1."""
+    fifths = np.ceil(5 * grades.max() + 0.25) if len(grades) else 5
+    scale = alt.Scale(domain=[0, min(1.0, float(fifths) / 5)], nice=False)
+    return alt.X("grade:Q", title=SIMILARITY, scale=scale, axis=CENTRED)
 
 
 def count_axis(grades: "pd.Series[float]") -> alt.X:
@@ -65,7 +72,7 @@ def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
     # An estimate by fixed effects may lie a little beyond 0 or 1, and is shown where it lies.
     whole = alt.Scale(domain=[min(0.0, float(data["value"].min())), max(1.0, float(data["value"].max()))])
     y = alt.Y("value:Q", title=QUALITY, scale=whole)
-    chart = alt.layer(curves(data, x, y), _rules(data))
+    chart = alt.layer(_rules(data), curves(data, x, y))  # a name hides no mark
     return chart.properties(width=330, height=220).facet(
         row=alt.Row("panel:N", title=None),
         column=alt.Column("where:N", title=None, sort=list(SET_TITLES.values())),
