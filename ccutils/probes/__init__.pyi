@@ -1,3 +1,7 @@
+from .arrivals import Arrival as Arrival
+from .arrivals import answer_arrivals as answer_arrivals
+from .arrivals import find_arrivals as find_arrivals
+from .arrivals import show_arrivals as show_arrivals
 from .estimates import Estimate as Estimate
 from .estimates import estimate as estimate
 from .judged import judge_answers as judge_answers
