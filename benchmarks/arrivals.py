@@ -1,0 +1,73 @@
+"""How finished runs answer targets of groups that arrive after training: none, one, two, three examples.
+
+python benchmarks/arrivals.py results/smollm2
+python benchmarks/arrivals.py results/smollm2 --similarities bm25 minilm --targets 20
+
+Every run of the folder on one task and model is asked, and the base; the mean over seeds is printed. What
+notebook 03 shows of one run.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from contexts import machine
+
+from ccutils.contexts import Prompter
+from ccutils.models import answer, load_adapter, load_base
+from ccutils.models.base import load_tokenizer, model_path
+from ccutils.probes import LivePool, answer_arrivals, find_arrivals
+from ccutils.records import read_json
+from ccutils.tasks import load_task
+from ccutils.training import checkpoints
+
+
+def ask(folders: list[Path], similarities: list[str], most: int) -> Iterator[pd.DataFrame]:
+    """Yield the answered arrivals of each run and similarity, and of the base once a seed."""
+    asked = set[tuple[int, str]]()
+    for folder in folders:
+        plan = read_json(folder / "plan.json") or {}
+        task = load_task(plan["task"], seed=plan["seed"], **plan["task_options"])
+        path = model_path(plan["model"], task, folder.parents[3] / "cache")
+        tokenizer, base = load_tokenizer(path), load_base(path, quantise=plan["quantise"])
+        prompter = Prompter(tokenizer, task.template, plan["window"])
+        model = load_adapter(base, list(checkpoints(folder).values())[-1])
+        arrivals, say = find_arrivals(task, most=most), partial(answer, model, tokenizer)
+        for similarity in similarities:
+            pool = LivePool.make(task.pool, similarity)
+            found = partial(answer_arrivals, say, prompter, pool, arrivals, task, k=plan["k"])
+            named = {"seed": plan["seed"], "similarity": similarity}
+            if (plan["seed"], similarity) not in asked:
+                asked.add((plan["seed"], similarity))
+                with model.disable_adapter():
+                    yield found().assign(strategy="base", **named)
+            yield found().assign(strategy=folder.parent.name, **named)
+            print(f"done: {folder.parent.name}, seed {plan['seed']}, {similarity}", file=sys.stderr)
+
+
+def main() -> None:
+    """Print a table of strategies by similarity and number of examples added."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--similarities", nargs="+", default=["bm25"])
+    parser.add_argument("--targets", type=int, default=20)
+    given = parser.parse_args()
+    folders = sorted(path.parent for path in given.results.rglob("done.json") if "," not in str(path))
+    rows = pd.concat(ask(folders, given.similarities, given.targets), ignore_index=True)
+    rows = rows.assign(shown=rows["shown"] > 0)
+    shown = rows.groupby(["similarity", "added"])["shown"].mean().unstack("added")
+    right = rows.groupby(["similarity", "strategy", "added"])["right"].mean().unstack("added")
+    shown.index = pd.MultiIndex.from_product([shown.index, ["a relevant example is shown"]])
+    table = pd.concat([right, shown]).reset_index(names=["similarity", "strategy"])
+    print(f"{given.targets} targets a seed, seeds {sorted(set(rows['seed']))}; {machine()}\n")
+    print(table.sort_values("similarity", kind="stable").to_markdown(index=False, floatfmt=".2f"))
+
+
+if __name__ == "__main__":
+    main()
