@@ -70,8 +70,8 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
     for strategy in profile.strategies:
         plan = plan_from(values, task=name, strategy=strategy, seed=profile.seeds[0][0])
         check_plan(plan, task)
-    settings = plan.settings
-    check_group_size(plan.targets_per_context or 1, settings.micro_batch or settings.batch)
+        settings = plan.settings
+        check_group_size(plan.targets_per_context or 1, settings.micro_batch or settings.batch)
     asked = (probes.get("k", plan.k), probes.get("n_targets", 1))
     check_questions(task, *asked)
     for other, options in probes.get("elsewhere", {}).items():

@@ -60,7 +60,7 @@ def show_arrivals(rows: pd.DataFrame) -> pd.DataFrame:
 
     Behind an answer stands how many relevant examples its prompt showed.
     """
-    told = rows["answer"] + "  (" + rows["shown"].astype(str) + ")"
+    told = rows["answer"].astype(str) + "  (" + rows["shown"].astype(str) + ")"
     wide = rows.assign(told=told).pivot(index=["target", "input", "label"], columns="added", values="told")
     wide.columns = [f"{added} added" for added in wide.columns]
     return wide.reset_index().drop(columns="target")

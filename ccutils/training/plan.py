@@ -67,14 +67,14 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_kinds(self, "targets")
-        for name in ("seed", "targets_per_context", "window"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be at least 0.")
-        name, changes = read_variant(",".join(filter(None, [self.strategy, self.variant])))
-        object.__setattr__(self, "strategy", name)
+        strategy, changes = read_variant(",".join(filter(None, [self.strategy, self.variant])))
+        object.__setattr__(self, "strategy", strategy)
         object.__setattr__(self, "variant", write_variant(changes))
         for what, value in changes.items():
             object.__setattr__(self, {"strength": "paraphrase_strength"}.get(what, what), value)
+        for name in ("seed", "targets_per_context", "window"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}: it must be at least 0.")
         # One run has them in one form, however they are written.
         object.__setattr__(self, "targets", self.lora.targets)
 

@@ -4,6 +4,7 @@ import pytest
 
 from ccutils.contexts.sampler import read_variant, write_variant
 from ccutils.errors import InputError
+from ccutils.training.plan import Plan
 
 
 def test_a_variant_changes_the_contexts_by_name():
@@ -24,3 +25,10 @@ def test_a_variant_changes_the_contexts_by_name():
 def test_what_is_no_variant_is_told(spec, why):
     with pytest.raises(InputError, match=why):
         read_variant(spec)
+
+
+def test_a_variant_reaches_the_plan_and_is_checked_there() -> None:
+    plan = Plan(strategy="contrastive,similarity=tfidf,targets_per_context=4")
+    assert (plan.strategy, plan.similarity, plan.targets_per_context) == ("contrastive", "tfidf", 4)
+    with pytest.raises(InputError, match="targets_per_context is -1"):
+        Plan(strategy="contrastive,targets_per_context=-1")

@@ -44,6 +44,11 @@ def test_answers_stand_side_by_side_with_what_their_prompts_showed(task: Task, p
     assert table["label"].tolist() == [one.target.output for one in again]
 
 
+def test_where_nothing_arrives_there_is_nothing_to_show(task: Task, prompter: "Prompter") -> None:
+    told = answer_arrivals(lambda prompts, most: [], prompter, LivePool.make(task.pool), [], task, k=1)
+    assert told.empty and show_arrivals(told).empty
+
+
 class Prompter:
     """Prompts as bytes: demonstrations, then the target."""
 
