@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from contexts import machine
 
 from ccutils.contexts import Prompter
-from ccutils.models import answer, load_adapter, load_base
-from ccutils.models.base import load_tokenizer, model_path
+from ccutils.models import answer, load_adapter, load_base, make_recipe
+from ccutils.models.base import context_length, load_tokenizer, model_path
 from ccutils.probes import LivePool, answer_arrivals, find_arrivals
 from ccutils.records import read_json
 from ccutils.tasks import load_task
@@ -34,9 +34,10 @@ def ask(folders: list[Path], similarities: list[str], most: int) -> Iterator[pd.
     for folder in folders:
         plan = read_json(folder / "plan.json") or {}
         task = load_task(plan["task"], seed=plan["seed"], **plan["task_options"])
-        path = model_path(plan["model"], task, folder.parents[3] / "cache")
+        recipe = make_recipe(plan["recipe"], plan["seed"])
+        path = model_path(plan["model"], task, folder.parents[3] / "cache", recipe)
         tokenizer, base = load_tokenizer(path), load_base(path, quantise=plan["quantise"])
-        prompter = Prompter(tokenizer, task.template, plan["window"])
+        prompter = Prompter(tokenizer, task.template, plan["window"] or context_length(path), plan["chat"])
         model = load_adapter(base, list(checkpoints(folder).values())[-1])
         arrivals, say = find_arrivals(task, most=most), partial(answer, model, tokenizer)
         for similarity in similarities:
@@ -58,7 +59,10 @@ def main() -> None:
     parser.add_argument("--similarities", nargs="+", default=["bm25"])
     parser.add_argument("--targets", type=int, default=20)
     given = parser.parse_args()
-    folders = sorted(path.parent for path in given.results.rglob("done.json") if "," not in str(path))
+    runs = (path.parent for path in given.results.rglob("done.json"))
+    folders = sorted(folder for folder in runs if "," not in folder.parent.name)  # no variants
+    if len({folder.parents[1] for folder in folders}) != 1:
+        raise SystemExit(f"{given.results} must hold runs of one task and model: name its folder of them.")
     rows = pd.concat(ask(folders, given.similarities, given.targets), ignore_index=True)
     rows = rows.assign(shown=rows["shown"] > 0)
     shown = rows.groupby(["similarity", "added"])["shown"].mean().unstack("added")

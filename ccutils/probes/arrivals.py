@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ccutils.contexts.prompts import Prompter
-from ccutils.probes.live_pool import Answer, LivePool
+from ccutils.probes.live_pool import Answer, LivePool, prompt_with_neighbours
 from ccutils.tasks.base import Example, Task
 
 
@@ -38,15 +38,15 @@ def answer_arrivals(
     """Ask each target with 0, 1, ... all of its new examples added to the pool, its k nearest in the prompt.
 
     Returns a row a question: `target` (its place among the arrivals), input, label, added, shown (how many
-    relevant examples stood in the prompt), answer, right (a score from 0 to 1). An example that was added may
-    still be further from the target than k others: then it is not shown.
+    relevant examples were among the k nearest), answer, right (a score from 0 to 1). An example that was
+    added may still be further from the target than k others: then it is not shown.
     """
     rows, prompts, most = [], [], task.max_new_tokens
     for place, one in enumerate(arrivals):
         for added in range(len(one.examples) + 1):
-            near = pool.plus(*one.examples[:added]).nearest(one.target, k)
-            examples, scores = [e for e, _ in near], [s for _, s in near]
-            prompts.append(prompter.prompt(examples, one.target, most, scores).ids)
+            grown = pool.plus(*one.examples[:added])
+            examples, prompt = prompt_with_neighbours(prompter, grown, one.target, k=k, max_new_tokens=most)
+            prompts.append(prompt.ids)
             shown = sum(task.relevant(one.target, e) for e in examples)
             rows.append((place, one.target.input, one.target.output, added, shown))
     table = pd.DataFrame(rows, columns=["target", "input", "label", "added", "shown"])

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ccutils.contexts.neighbours import Index
-from ccutils.contexts.prompts import Prompter
+from ccutils.contexts.prompts import Prompt, Prompter
 from ccutils.errors import InputError, reason
 from ccutils.tasks.base import Example
 
@@ -97,7 +97,14 @@ def answer_with_neighbours(
 
     The question's `output` is not looked at.
     """
+    _, prompt = prompt_with_neighbours(prompter, pool, question, k=k, max_new_tokens=max_new_tokens)
+    return answer([prompt.ids], max_new_tokens)[0]
+
+
+def prompt_with_neighbours(
+    prompter: Prompter, pool: LivePool, question: Example, *, k: int, max_new_tokens: int
+) -> tuple[list[Example], Prompt]:
+    """Return the k nearest pool examples of a question, the nearest last, and its prompt with them."""
     near = pool.nearest(question, k)
     examples, scores = [e for e, _ in near], [s for _, s in near]
-    prompt = prompter.prompt(examples, question, max_new_tokens, scores)
-    return answer([prompt.ids], max_new_tokens)[0]
+    return examples, prompter.prompt(examples, question, max_new_tokens, scores)
