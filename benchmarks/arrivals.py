@@ -30,7 +30,7 @@ from ccutils.training import checkpoints
 
 def ask(folders: list[Path], similarities: list[str], most: int) -> Iterator[pd.DataFrame]:
     """Yield the answered arrivals of each run and similarity, and of the base once a seed."""
-    asked = set[tuple[int, str]]()
+    pools: dict[tuple[int, str], LivePool] = {}  # made once: embedding a pool takes longer than its questions
     for folder in folders:
         plan = read_json(folder / "plan.json") or {}
         task = load_task(plan["task"], seed=plan["seed"], **plan["task_options"])
@@ -41,11 +41,11 @@ def ask(folders: list[Path], similarities: list[str], most: int) -> Iterator[pd.
         model = load_adapter(base, list(checkpoints(folder).values())[-1])
         arrivals, say = find_arrivals(task, most=most), partial(answer, model, tokenizer)
         for similarity in similarities:
-            pool = LivePool.make(task.pool, similarity)
+            key, named = (plan["seed"], similarity), {"seed": plan["seed"], "similarity": similarity}
+            first = key not in pools
+            pool = pools[key] = LivePool.make(task.pool, similarity) if first else pools[key]
             found = partial(answer_arrivals, say, prompter, pool, arrivals, task, k=plan["k"])
-            named = {"seed": plan["seed"], "similarity": similarity}
-            if (plan["seed"], similarity) not in asked:
-                asked.add((plan["seed"], similarity))
+            if first:
                 with model.disable_adapter():
                     yield found().assign(strategy="base", **named)
             yield found().assign(strategy=folder.parent.name, **named)

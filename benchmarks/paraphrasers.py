@@ -24,7 +24,7 @@ from contexts import machine
 from ccutils.contexts.neighbours import Index
 from ccutils.contexts.paraphrase import Paraphraser, Paraphrases, paraphrase
 from ccutils.models import write_paraphrases
-from ccutils.tasks import Example, Task, load_task
+from ccutils.tasks import Task, load_task
 
 SEED = 100  # a validation seed: never one of those that are reported
 SIMILARITIES = ("bm25", "minilm")
@@ -46,22 +46,18 @@ def label_kept(task: Task, texts: list[str], rows: list[int], index: Index) -> f
     return float(np.mean([task.relevant(task.pool[row], task.pool[other]) for row, other in pairs]))
 
 
-def make(task: Task, examples: list[Example], kind: str, cache: Path) -> Paraphrases:
-    """Paraphrase examples by one kind of paraphraser, from the cache where it did so before."""
-    how = Paraphraser(kind, source=KINDS[kind], language=task.language, frames=task.frames, seed=SEED)
-    return paraphrase(examples, how, cache, own=task.paraphrase, write=write_paraphrases)
-
-
-def measure(task: Task, chosen: list[int], kind: str, cache: Path) -> dict[str, object]:
-    """Return the line of one paraphraser over the chosen rows of the pool."""
+def measure(
+    task: Task, chosen: list[int], kind: str, cache: Path, indexes: dict[str, Index]
+) -> tuple[dict[str, object], Paraphrases]:
+    """Return the line of one paraphraser over the chosen rows of the pool, and what it said."""
     start = time.process_time()
     examples = [task.pool[row] for row in chosen]
-    made = make(task, examples, kind, cache)
+    how = Paraphraser(kind, source=KINDS[kind], language=task.language, frames=task.frames, seed=SEED)
+    made = paraphrase(examples, how, cache, own=task.paraphrase, write=write_paraphrases)
     took = time.process_time() - start
     pairs = [(text, row) for row, e in zip(chosen, examples, strict=True) for text in made.texts[e.input]]
     texts, rows = [text for text, _ in pairs], [row for _, row in pairs]
-    indexes = {name: Index([e.input for e in task.pool], name) for name in SIMILARITIES}
-    return {
+    line: dict[str, object] = {
         "paraphraser": f"{kind} {KINDS[kind]}".strip(),
         "of its kind": f"{made.shares().get(kind, 0):.2f}",
         "different": f"{np.mean([made.texts[e.input] != (e.input,) for e in examples]):.2f}",
@@ -70,6 +66,7 @@ def measure(task: Task, chosen: list[int], kind: str, cache: Path) -> dict[str, 
         **{name: f"{similarity_to(texts, rows, index):.2f}" for name, index in indexes.items()},
         "CPU s": f"{took:.0f}",
     }
+    return line, made
 
 
 def main() -> None:
@@ -84,14 +81,15 @@ def main() -> None:
     task = load_task(given.task, seed=SEED, **given.options)
     chosen = np.random.default_rng(SEED).permutation(len(task.pool))[: given.examples].tolist()
     kinds = [kind for kind in KINDS if kind != "task" or task.paraphrase]
-    table = pd.DataFrame([measure(task, chosen, kind, given.results / "cache") for kind in kinds])
+    indexes = {name: Index([e.input for e in task.pool], name) for name in SIMILARITIES}
+    found = {kind: measure(task, chosen, kind, given.results / "cache", indexes) for kind in kinds}
+    table = pd.DataFrame([line for line, _ in found.values()])
     print(f"{given.task}, {len(chosen)} of a pool of {len(task.pool)}, seed {SEED}; {machine()}\n")
     print(table.to_markdown(index=False, disable_numparse=True))
     for row in chosen[: given.show]:
         print(f"\n{task.pool[row].input}")
-        for kind in kinds:
-            texts = make(task, [task.pool[r] for r in chosen], kind, given.results / "cache").texts
-            print(f"  {kind}: {' | '.join(texts[task.pool[row].input])}")
+        for kind, (_, made) in found.items():
+            print(f"  {kind}: {' | '.join(made.texts[task.pool[row].input])}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import pandas as pd
 
@@ -25,7 +26,7 @@ def find_arrivals(task: Task, each: int = 3, most: int = 10) -> list[Arrival]:
     """
     found, again, seen = list[Arrival](), list[Arrival](), set[str]()
     for target in task.ood_test:
-        examples = tuple(e for e in task.ood_pool if task.relevant(target, e))[:each]
+        examples = tuple(islice((e for e in task.ood_pool if task.relevant(target, e)), each))
         if len(examples) == each:
             (again if target.output in seen else found).append(Arrival(target, examples))
             seen.add(target.output)

@@ -57,10 +57,8 @@ def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -
         return NONE_KEPT.format(name)
     if task and task not in set(rows["task"]):
         raise InputError(f"the reference of profile {name} has no rows of task {task}: name another.")
-    shown, hidden = (
-        TABLES[kind](rows[rows["task"] == task] if task else rows),
-        {"model", "task" if task else ""},
-    )
+    shown = TABLES[kind](rows[rows["task"] == task] if task else rows)
+    hidden = {"model", "task"} if task else {"model"}
     table = to_markdown(shown[[column for column in shown if column not in hidden]])
     return table if kind == "hopes" else f"{table}\n{tell_origin(rows)}\n"
 

@@ -29,9 +29,9 @@ SAME_RESULT = ("micro_batch", "checkpointing", "keep")
 class Plan:
     """A run described whole; the fields are the parameters of notebook 03, `settings` those of the training.
 
-    `strategy` may hold a variant, "contrastive,p=0.3": what it changes overrides `k`, `p`, `epsilon`,
-    `barred` (1: random contexts without relevant examples), `paraphraser` and `paraphrase_strength`, and goes
-    into `variant`, which the run's folder and rows carry.
+    `strategy` may hold a variant, "contrastive,p=0.3": what it changes (see ccutils.contexts.sampler.VARIES)
+    overrides the fields here, and goes into `variant`, which the run's folder and rows carry. `barred` 1 is
+    random contexts without relevant examples.
     `window` 0 is the model's own; `chat` writes prompts in the model's chat template. `paraphraser` is a kind
     of ccutils.contexts.paraphrase; "auto" is the task's own where it has one, else rules.
     `targets_per_context` targets share their random demonstrations (ccutils.models.packing): 0 is independent

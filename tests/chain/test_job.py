@@ -40,6 +40,21 @@ def test_parameters_and_results_reach_the_notebook(tmp_path: Path) -> None:
     assert "finished a/job" in done.stdout
 
 
+def test_a_job_does_not_build_the_grammar_of_iris(tmp_path: Path) -> None:
+    """Half of a short job's time: it must be left out before papermill is imported at all."""
+    make_notebook(tmp_path / "n.ipynb", "", "")
+    ask = (
+        "import sys; from pathlib import Path; from ccutils.chain.job import run_notebook; "
+        "run_notebook(Path('n.ipynb'), 'a/job', {}, Path('results').absolute()); "
+        "print('papermill' in sys.modules, 'rfc3987_syntax.syntax_helpers' in sys.modules)"
+    )
+    path = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", ask], cwd=tmp_path, env=path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.endswith("True False\n"), done.stderr
+
+
 def test_an_executed_notebook_tells_no_folder_of_the_machine(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").touch()
     body = f'print("from", results, "{tmp_path}/mine.csv")\nraise KeyError("{tmp_path}/results")'

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,12 +50,10 @@ def test_where_nothing_arrives_there_is_nothing_to_show(task: Task, prompter: "P
 
 
 class Prompter:
-    """Prompts as bytes: demonstrations, then the target."""
+    """Prompts that are the demonstrations' answers as bytes."""
 
-    def prompt(self, examples, target, room, scores) -> "Prompter":
-        made = Prompter()
-        made.ids = list("\n".join(e.output for e in examples).encode())
-        return made
+    def prompt(self, examples, target, room, scores) -> SimpleNamespace:
+        return SimpleNamespace(ids=list("\n".join(e.output for e in examples).encode()))
 
 
 def copy_last(prompts: Sequence[Sequence[int]], most: int) -> list[str]:
@@ -69,5 +67,5 @@ def task() -> Task:
 
 
 @pytest.fixture
-def prompter(tmp_path: Path) -> Prompter:
+def prompter() -> Prompter:
     return Prompter()

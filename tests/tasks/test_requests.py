@@ -195,7 +195,7 @@ class TestTask:
         ({"ood_domains": ["wether"]}, "wether"),
         ({"ood_domains": []}, "ood_domains"),
         ({"pool_size": 10}, "pool_size is 10"),
-        ({"ood_domains": ["weather"], "n_test": 1_000}, "n_test is too large"),
+        ({"ood_domains": ["weather"], "n_test": 8_000}, "n_test is too large"),
         ({"zipf": -1.0}, "zipf"),
         ({"test_split": "train"}, "test_split"),
     ],
