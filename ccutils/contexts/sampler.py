@@ -71,7 +71,14 @@ class Strategy:
         return 1 if self.name == "contrastive" and self.p > 0 else 0
 
 
-VARIES = {
+def _read_flag(text: str) -> bool:
+    """Read true or false. Raises ValueError for all else."""
+    if text not in ("true", "false"):
+        raise ValueError(f"{text!r} is neither true nor false")
+    return text == "true"
+
+
+VARIES: dict[str, Callable[[str], Any]] = {
     "k": int,
     "p": float,
     "epsilon": float,
@@ -81,9 +88,12 @@ VARIES = {
     "strength": float,
     "barred": int,
     "targets_per_context": int,
+    "steps": int,
+    "learning_rate": float,
+    "quantise": _read_flag,
 }
-"""What a variant of a strategy can change of its contexts, and its kind; `barred` 1 keeps relevant examples
-out of random. The questions of probes stay those of the profile."""
+"""What a variant of a strategy can change of its contexts and its training, and how it is read; `barred` 1
+keeps relevant examples out of random. The questions of probes stay those of the profile."""
 
 
 def read_variant(spec: str) -> tuple[str, dict[str, Any]]:
@@ -118,7 +128,14 @@ def write_variant(changes: Mapping[str, Any]) -> str:
     >>> write_variant({"p": 0.3, "epsilon": 0.0})
     'epsilon=0,p=0.3'
     """
-    return ",".join(f"{k}={v:g}" if isinstance(v, float) else f"{k}={v}" for k, v in sorted(changes.items()))
+    return ",".join(f"{name}={_write_value(value)}" for name, value in sorted(changes.items()))
+
+
+def _write_value(value: Any) -> str:
+    """Write a value as `VARIES` reads it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, slots=True)

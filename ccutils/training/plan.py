@@ -7,7 +7,7 @@ has been touched, and transformers, peft and trl all import the latter.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,8 @@ class Plan:
         strategy, changes = read_variant(",".join(filter(None, [self.strategy, self.variant])))
         object.__setattr__(self, "strategy", strategy)
         object.__setattr__(self, "variant", write_variant(changes))
+        of_training = {name: changes.pop(name) for name in Settings.__dataclass_fields__ if name in changes}
+        object.__setattr__(self, "settings", replace(self.settings, **of_training))
         for what, value in changes.items():
             object.__setattr__(self, {"strength": "paraphrase_strength"}.get(what, what), value)
         for name in ("seed", "targets_per_context", "window"):
