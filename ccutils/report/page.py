@@ -31,7 +31,8 @@ def write_page(path: Path, title: str, body: Iterable[str]) -> None:
 def bundle() -> str:
     """Return the JavaScript that draws Vega-Lite charts, of the version that Altair writes."""
     major, minor = alt.SCHEMA_VERSION.lstrip("v").split(".")[:2]
-    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=f"{major}.{minor}")
+    # Without code of ours it is the bundle that Altair puts into every figure, which is made once a process.
+    return vl_convert.javascript_bundle(vl_version=f"{major}.{minor}")
 
 
 def paragraph(text: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import sqlglot
@@ -30,7 +31,8 @@ def plain_name(text: str) -> str:
     return (close_up(text) if text[:1] == text[-1:] == " " else text.strip()).lower()
 
 
-def name_places(sql: str) -> list[tuple[int, int, str]]:
+@lru_cache(maxsize=1 << 14)  # a task asks for each of its queries several times, and parsing takes longest
+def name_places(sql: str) -> tuple[tuple[int, int, str], ...]:
     """Return where names of tables and columns stand in a query, (start, end, name in lower case), in order.
 
     By sqlglot's tree, so that neither keywords, functions and texts nor the query's own aliases count. Of SQL
@@ -38,7 +40,7 @@ def name_places(sql: str) -> list[tuple[int, int, str]]:
     """
     tree = tree_of(sql)
     if tree is None:
-        return by_tokens(sql)
+        return tuple(by_tokens(sql))
     own = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     found = []
     for name in tree.find_all(exp.Identifier):
@@ -48,7 +50,7 @@ def name_places(sql: str) -> list[tuple[int, int, str]]:
         if isinstance(parent, exp.Table) and text in own:
             continue
         found.append((name.meta["start"], name.meta["end"] + 1, text))
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 def is_name(name: exp.Identifier, parent: exp.Expr | None) -> bool:

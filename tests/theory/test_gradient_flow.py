@@ -75,7 +75,7 @@ class TestFlow:
         self, similarity: str
     ) -> None:
         world = World(p=1.0, epsilon=0.0, grades=(0.85,), similarity=similarity)
-        path = flow(context_kinds(world, "contrastive"), STARTS, LONG)
+        path = flow(context_kinds(world, "contrastive"), STARTS, LONG, accuracy=1e-6)
         assert stationary_point(context_kinds(world, "contrastive")) is None
         assert path[-1, :, 0].min() > 12
         a, r, _ = weights(path[-1], context_kinds(world, "contrastive"))
@@ -94,7 +94,7 @@ class TestFlow:
         assert point.stable
         assert point.gradient_norm < 1e-10
         assert point.loss < best_ray(drawn).loss - 1e-3  # so a minimum exists, and not at infinity
-        ends = flow(drawn, STARTS, LONG)[-1]
+        ends = flow(drawn, STARTS, LONG, accuracy=1e-6)[-1]
         assert ends == pytest.approx(np.tile([point.theta_1, point.theta_2], (100, 1)), abs=1e-4)
 
     def test_4_the_point_without_random_contexts_is_where_the_notebook_says(self) -> None:
@@ -118,7 +118,7 @@ class TestFlow:
         world = World(grades=(0.85,), similarity=similarity)
         drawn = context_kinds(world, "contrastive")
         assert stationary_point(drawn) is None
-        end = flow(drawn, STARTS, LONG)[-1]
+        end = flow(drawn, STARTS, LONG, accuracy=1e-6)[-1]
         seen = behaviour(end, world)
         assert seen.nothing_relevant.max() < 1e-3
         assert seen.relevant == pytest.approx(float(best_weight(world, 0.85)), abs=1e-3)
