@@ -79,6 +79,7 @@ def test_a_second_start_is_told_which_process_and_harms_nothing(tmp_path: Path) 
         assert process.poll() is None
 
 
+@pytest.mark.slow
 def test_two_profiles_at_once_both_finish(tmp_path: Path) -> None:
     profiles = [make_chain(tmp_path / name) for name in ("a", "b")]
     both = [start(profile) for profile in profiles]

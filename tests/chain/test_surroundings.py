@@ -27,6 +27,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.mark.slow
 def test_a_chain_runs_with_no_home_no_temporary_folder_and_language_c(tmp_path: Path) -> None:
     profile = make_chain(tmp_path / "straße")
     lacking = {"HOME": "/proc/nowhere", "TMPDIR": "/proc/nowhere", "LANG": "C", "LC_ALL": "C"}

@@ -17,6 +17,7 @@ from ccutils.chain.watched import data_files, watchable
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_a_folder_with_braces_is_run_and_watched_as_a_single_file_is(tmp_path: Path) -> None:
     folder = tmp_path / "a{b} {task}<c>'d"
     profile = make_chain(folder)
