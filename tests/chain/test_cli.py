@@ -47,7 +47,7 @@ def test_a_second_run_does_nothing_and_says_so(chain: Path) -> None:
     assert time.monotonic() - start < 15
 
 
-@pytest.mark.parametrize("hours", [-1000, 1000])
+@pytest.mark.parametrize("hours", [-1000, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_clock_that_jumped_makes_nothing_run_again(chain: Path, hours: int) -> None:
     """What came first looks as if it came last, or the other way round: the same content, so no reason."""
     results = chain.parent / "results"

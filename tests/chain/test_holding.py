@@ -47,6 +47,7 @@ def test_a_run_that_is_ended_leaves_nothing_at_work_and_goes_on(
     assert "left at work" not in done.stdout
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_is_named_and_ended_by_the_next(tmp_path: Path) -> None:
     """Its processes are stopped here, so that they cannot end by themselves."""
     profile = make_chain(tmp_path)
