@@ -32,7 +32,7 @@ def bundle() -> str:
     """Return the JavaScript that draws Vega-Lite charts, of the version that Altair writes."""
     major, minor = alt.SCHEMA_VERSION.lstrip("v").split(".")[:2]
     # Without code of ours it is the bundle that Altair puts into every figure, which is made once a process.
-    return vl_convert.javascript_bundle(vl_version=f"{major}.{minor}")
+    return vl_convert.javascript_bundle(vl_version=f"{major}.{minor}")  # type: ignore[call-arg]
 
 
 def paragraph(text: str) -> str:
