@@ -19,8 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.train_step import Setting, machine, make_trainer
 
-RANK = 16
-PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::matmul")
+from ccutils.models.lora import Lora
+
+PRODUCTS = ("aten::mm", "aten::addmm")
+ANSWER, TARGETS = 5, 8  # tokens of an answer, prompts of a step
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,20 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", help="a model's folder (smollm2)")
     parser.add_argument("--prompt", type=int, default=96, help="mean tokens of a prompt (96)")
-    parser.add_argument("--targets", type=int, default=8, help="prompts of a step (8)")
-    parser.add_argument("--answer", type=int, default=5, help="tokens of an answer (5)")
-    given = parser.parse_args(arguments)
-    folder = Path(given.model) if given.model else smollm2()
-    setting = Setting(
-        vocabulary=40_000, prompt=given.prompt, answer=given.answer, k=4, targets=given.targets, steps=2
-    )
+    prompt, folder = parser.parse_args(arguments).prompt, smollm2()
+    # Tokens are drawn from the first of the model's vocabulary; its other sizes are its own.
+    setting = Setting(vocabulary=40_000, prompt=prompt, answer=ANSWER, k=4, targets=TARGETS, steps=2)
     with tempfile.TemporaryDirectory() as out:
         trainer = make_trainer("ours", setting, folder, Path(out))
         shares = profile_last_step(trainer)
         sizes = {p.name: p.stat().st_size for p in sorted(Path(out).glob("checkpoint-*/*"))}
-    print(f"{machine()}\n{given.targets} prompts of {given.prompt} tokens, answers of {given.answer}\n")
+    print(f"{machine()}\n{TARGETS} prompts of {prompt} tokens, answers of {ANSWER}\n")
     print_shares(shares)
     weights = sum(p.stat().st_size for p in folder.glob("*.safetensors"))
     print(f"\nA checkpoint: {sum(sizes.values()) / 1e6:.0f} MB, of which")
@@ -85,7 +82,9 @@ def part_of(operation: str, shapes: Sequence[Sequence[int]], vocabulary: int) ->
     if "scaled_dot_product" in operation:
         return "attention"
     if operation in PRODUCTS:
-        return "products with LoRA's matrices" if RANK in sizes else "products with the base's matrices"
+        return (
+            "products with LoRA's matrices" if Lora().rank in sizes else "products with the base's matrices"
+        )
     if "adam" in operation.lower() or "Optimizer" in operation:
         return "optimiser"
     return "all else: norms, activations, sums, copies"

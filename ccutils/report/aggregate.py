@@ -155,8 +155,10 @@ def over_seeds(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
     keyed = rows.assign(error=errors_of(rows))
     # By place in one array: a frame for each quantity would take most of the report's time.
     number = keyed.groupby([*by], sort=True).ngroup().to_numpy()
-    numbers = keyed[["seed", "value", "error", "low", "high", "n"]].to_numpy(np.float64)
-    lines = [_mean_of_seeds(numbers[number == i]) for i in range(number.max(initial=-1) + 1)]
+    order = np.argsort(number, kind="stable")
+    numbers = keyed[["seed", "value", "error", "low", "high", "n"]].to_numpy(np.float64)[order]
+    parts = np.split(numbers, np.flatnonzero(np.diff(number[order])) + 1)
+    lines = [_mean_of_seeds(part) for part in parts if len(part)]
     keys = keyed[[*by]].drop_duplicates().sort_values([*by]).reset_index(drop=True)
     return pd.concat([keys, pd.DataFrame(lines, columns=MEANS)], axis=1)
 
