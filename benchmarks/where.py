@@ -18,7 +18,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.train_step import Setting, machine, make_trainer
-
 from ccutils.models.lora import Lora
 
 PRODUCTS = ("aten::mm", "aten::addmm")
