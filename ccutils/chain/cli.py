@@ -64,7 +64,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "  ./reproduce.sh                               the embedded default, on the CPU\n"
         "  ./reproduce.sh --dry-run                     what would run, and why\n"
         "  ./reproduce.sh --compare                     this machine's numbers beside the reference\n"
-        "  ./reproduce.sh --set task=mtop --set k=4     other parameters: any of a notebook's first cell\n"
+        "  ./reproduce.sh --set task=mtop --set k=4     others: any that a notebook lists at its top\n"
         "  ./reproduce.sh --profile t4                  a real LLM on a GPU\n\n"
         "A second run does only what is missing or what a changed parameter or notebook affects.",
     )

@@ -11,9 +11,11 @@ from ccutils.chain.profiles import ROOT
 
 SETTINGS = ROOT / "profiles" / "t4.yaml"
 """Where a real model's training settings come from, each with its reason."""
-HEADER = f"""\
-# The training parameters are those of profiles/{SETTINGS.name}, where each has its reason: they are for its
-# model, data and card. gpu: false computes on the CPU, GPU or not; true refuses to run without a GPU.
+ON_A_CPU = ROOT / "profiles" / "smollm2.yaml"
+"""Where those of the model that it names come from, which needs no GPU; its strategies and seeds, too."""
+HEADER = """\
+# The training parameters are those of profiles/{name}, where each has its reason: they are for its
+# model, data and machine. gpu: false computes on the CPU, GPU or not; true refuses to run without a GPU.
 """
 
 
@@ -22,7 +24,12 @@ def absolute(path: str) -> str:
     is.
     """
     found = Path(path).expanduser()
-    return str(found.resolve()) if path not in ("", "tiny") and found.exists() else path
+    return str(found.resolve()) if path not in ("", "tiny", *cpu_models()) and found.exists() else path
+
+
+def cpu_models() -> list[str]:
+    """Return the names of the models that ON_A_CPU is for."""
+    return list(yaml.safe_load(ON_A_CPU.read_text(encoding="utf-8"))["models"])
 
 
 def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mapping[str, Any]) -> str:
@@ -30,11 +37,11 @@ def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mappin
 
     For any model but `tiny` its parameters go on with those of SETTINGS that `parameters` does not name: the
     notebooks' own defaults are for the tiny base. It asks for a GPU where this machine has one, or where the
-    model is a Hub id.
+    model is a Hub id. For `smollm2` parameters, strategies and seeds are those of ON_A_CPU, without a GPU.
     """
-    tiny = model == "tiny"
+    tiny, on_cpu = model == "tiny", model in cpu_models()
     profile = {
-        "gpu": not tiny and bool(list_gpus() or not Path(model).is_dir()),
+        "gpu": not (tiny or on_cpu) and bool(list_gpus() or not Path(model).is_dir()),
         "tasks": {"jsonl": {"task_options": dict(options)}},
         "models": [model],
         "strategies": ["none", "random", "similar", "contrastive", "batch_mix"],
@@ -42,8 +49,10 @@ def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mappin
         "results": "results/your_task",
         "parameters": dict(parameters),  # last, since more of them may follow
     }
+    source = ON_A_CPU if on_cpu else SETTINGS
     if not tiny:
-        trained = yaml.safe_load(SETTINGS.read_text(encoding="utf-8"))["parameters"]
-        profile["parameters"] = {**trained, **parameters}
+        known = yaml.safe_load(source.read_text(encoding="utf-8"))
+        profile["parameters"] = {**known["parameters"], **parameters}
+        profile |= {name: known[name] for name in ("strategies", "seeds") if on_cpu}
     text = yaml.safe_dump(profile, sort_keys=False, allow_unicode=True)
-    return text if tiny else HEADER + text
+    return text if tiny else HEADER.format(name=source.name) + text

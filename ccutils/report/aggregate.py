@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ccutils.errors import InputError
 from ccutils.records import ORDER, PROBES, Row, check_strategies, read_rows
-from ccutils.report.intervals import errors_of, interval_over_seeds
+from ccutils.report.intervals import Z, errors_of, interval_over_seeds
 
 KEYS = ["task", "model", "strategy", "variant", "step", "set", "probe", "grade"]
 """Columns that tell one measured quantity from another; its rows differ by seed alone."""
@@ -150,7 +150,8 @@ def over_seeds(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
     """Take means over seeds: columns `by`, value, low, high, seeds, n (all items), interval.
 
     low and high bound the 95% interval of a bootstrap over seeds and, within each, targets, kept to the range
-    of the score. `interval` says in words which it is.
+    of the score; of one seed that over its targets, at least as wide as `errors_of` has it. `interval` says
+    in words which it is.
     """
     keyed = rows.assign(error=errors_of(rows))
     # By place in one array: a frame for each quantity would take most of the report's time.
@@ -170,7 +171,12 @@ def _mean_of_seeds(part: NDArray[np.float64]) -> tuple[float, float, float, int,
     """Return the columns MEANS of one quantity: rows of seed, value, error, low, high, n."""
     seed, value, error, lows, highs, n = part.T
     seeds = len(np.unique(seed))
-    low, high = (lows[0], highs[0]) if len(part) == 1 else interval_over_seeds(value, error)
+    if len(part) > 1:
+        low, high = interval_over_seeds(value, error)
+    elif highs[0] - lows[0] < 2 * (half := Z * error[0]) - 1e-9:  # narrower than so few answers can tell
+        low, high = value[0] - half, value[0] + half
+    else:
+        low, high = lows[0], highs[0]
     low, high = max(low, min(0.0, lows.min())), min(high, max(1.0, highs.max()))
     words = f"{low:.2f} to {high:.2f} ({f'{seeds} seeds' if seeds > 1 else 'items of one seed'})"
     return float(value.mean()), float(low), float(high), seeds, int(n.sum()), words

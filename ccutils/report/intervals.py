@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import permutation_test, t  # type: ignore[import-untyped]
 
 SEED_RESAMPLES = 2000
+Z = 1.959964
+"""Standard errors on either side of a mean in a 95% interval."""
 
 
 def errors_of(rows: pd.DataFrame) -> "pd.Series[float]":
@@ -19,7 +21,7 @@ def errors_of(rows: pd.DataFrame) -> "pd.Series[float]":
     """
     share = (rows["value"].clip(0, 1) * rows["n"] + 2) / (rows["n"] + 4)
     least = np.sqrt(share * (1 - share) / (rows["n"] + 4))
-    return ((rows["high"] - rows["low"]) / (2 * 1.959964)).clip(lower=least)
+    return ((rows["high"] - rows["low"]) / (2 * Z)).clip(lower=least)
 
 
 def interval_over_seeds(values: ArrayLike, errors: ArrayLike) -> tuple[float, float]:
@@ -68,7 +70,7 @@ def difference_interval(
     squares = sum(float(np.var(values) * len(values)) for values in (ours, theirs))
     by_targets = float(np.mean(np.square([*our_errors, *their_errors])))
     variance = max(squares / freedom if freedom else 0.0, by_targets)
-    half = float(t.ppf(0.975, freedom) if freedom else 1.959964) * (variance * (1 / n + 1 / m)) ** 0.5
+    half = float(t.ppf(0.975, freedom) if freedom else Z) * (variance * (1 / n + 1 / m)) ** 0.5
     return difference, difference - half, difference + half
 
 

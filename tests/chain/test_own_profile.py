@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ccutils.chain import own_profile as own_task
-from ccutils.chain.own_profile import SETTINGS, absolute, make_profile_text
+from ccutils.chain.own_profile import ON_A_CPU, SETTINGS, absolute, make_profile_text
 from ccutils.chain.profiles import Profile, read_profile
 
 OWN = {"k": 3, "p": 0.4, "epsilon": 0.2, "similarity": "tfidf"}
@@ -32,6 +32,16 @@ def test_a_real_model_is_trained_with_settings_for_real_models(tmp_path: Path) -
     assert text.startswith("#") and f"profiles/{SETTINGS.name}, where each has its reason" in text
 
 
+def test_smollm2_is_trained_on_a_cpu_as_its_own_profile_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_task, "list_gpus", lambda: ["0"])
+    profile, its_own = written(tmp_path, "smollm2"), read_profile(ON_A_CPU)
+    assert profile.parameters == {**its_own.parameters, **OWN} and not profile.gpu
+    assert (profile.strategies, profile.seeds) == (its_own.strategies, its_own.seeds)
+    assert f"profiles/{ON_A_CPU.name}" in (tmp_path / "profile.yaml").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("gpus", "local", "hub"), [([], False, True), (["0"], True, True)])
 def test_a_local_model_may_be_trained_on_a_machine_without_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: list[str], local: bool, hub: bool
@@ -47,7 +57,8 @@ def test_paths_that_exist_are_made_absolute(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "notebooks" / "tiny").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "notebooks")
     assert absolute("../models/mine") == str(tmp_path / "models" / "mine")
-    for text in ("", "tiny", "org/model", "../models/other"):
+    (tmp_path / "notebooks" / "smollm2").mkdir()
+    for text in ("", "tiny", "smollm2", "org/model", "../models/other"):
         assert absolute(text) == text
     monkeypatch.setenv("HOME", str(tmp_path))
     assert absolute("~/models/mine") == str(tmp_path / "models" / "mine")

@@ -33,9 +33,17 @@ def test_intervals_hold_the_mean_and_stay_within_0_and_1(values: list[float]) ->
 
 
 def test_one_seed_falls_back_on_its_items_and_says_so() -> None:
-    line = over_seeds(fabricate(strategies=("random",), seeds=(1,), steps=(20,))).iloc[0]
-    assert (line["low"], line["high"]) == pytest.approx((0.4, 0.6))
-    assert line["interval"] == "0.40 to 0.60 (items of one seed)"
+    rows = fabricate(strategies=("random",), seeds=(1,), steps=(20,)).assign(low=0.2, high=0.75)
+    line = over_seeds(rows).iloc[0]
+    assert (line["low"], line["high"]) == pytest.approx((0.2, 0.75))
+    assert line["interval"] == "0.20 to 0.75 (items of one seed)"
+
+
+def test_twenty_answers_of_one_seed_that_are_all_wrong_do_not_tell_that_every_answer_is() -> None:
+    rows = fabricate(strategies=("random",), seeds=(1,), steps=(20,)).assign(value=0.0, low=0.0, high=0.0)
+    line = over_seeds(rows).iloc[0]
+    assert line["low"] == 0
+    assert line["high"] == pytest.approx(1.96 * (2 / 24 * 22 / 24 / 24) ** 0.5, abs=1e-4)
 
 
 def test_the_final_rows_are_the_last_step_and_one_base() -> None:
