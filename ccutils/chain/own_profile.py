@@ -7,12 +7,13 @@ from typing import Any
 import yaml
 
 from ccutils.chain.job import list_gpus
-from ccutils.chain.profiles import ROOT
+from ccutils.chain.profiles import PROFILES
+from ccutils.models.smollm2 import SMOLLM2
 
-SETTINGS = ROOT / "profiles" / "t4.yaml"
+SETTINGS = PROFILES / "t4.yaml"
 """Where a real model's training settings come from, each with its reason."""
-ON_A_CPU = ROOT / "profiles" / "smollm2.yaml"
-"""Where those of the model that it names come from, which needs no GPU; its strategies and seeds, too."""
+ON_A_CPU = PROFILES / "smollm2.yaml"
+"""Where those of SmolLM2 come from, which needs no GPU; its strategies and seeds, too."""
 HEADER = """\
 # The training parameters are those of profiles/{name}, where each has its reason: they are for its
 # model, data and machine. gpu: false computes on the CPU, GPU or not; true refuses to run without a GPU.
@@ -24,12 +25,7 @@ def absolute(path: str) -> str:
     is.
     """
     found = Path(path).expanduser()
-    return str(found.resolve()) if path not in ("", "tiny", *cpu_models()) and found.exists() else path
-
-
-def cpu_models() -> list[str]:
-    """Return the names of the models that ON_A_CPU is for."""
-    return list(yaml.safe_load(ON_A_CPU.read_text(encoding="utf-8"))["models"])
+    return str(found.resolve()) if path not in ("", "tiny", SMOLLM2.name) and found.exists() else path
 
 
 def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mapping[str, Any]) -> str:
@@ -39,7 +35,9 @@ def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mappin
     notebooks' own defaults are for the tiny base. It asks for a GPU where this machine has one, or where the
     model is a Hub id. For `smollm2` parameters, strategies and seeds are those of ON_A_CPU, without a GPU.
     """
-    tiny, on_cpu = model == "tiny", model in cpu_models()
+    tiny, on_cpu = model == "tiny", model == SMOLLM2.name
+    source = ON_A_CPU if on_cpu else SETTINGS
+    known = {} if tiny else yaml.safe_load(source.read_text(encoding="utf-8"))
     profile = {
         "gpu": not (tiny or on_cpu) and bool(list_gpus() or not Path(model).is_dir()),
         "tasks": {"jsonl": {"task_options": dict(options)}},
@@ -47,12 +45,9 @@ def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mappin
         "strategies": ["none", "random", "similar", "contrastive", "batch_mix"],
         "seeds": [[0, 1, 2]] if tiny else [[0], [1], [2]],  # one a job, so that several GPUs share them
         "results": "results/your_task",
-        "parameters": dict(parameters),  # last, since more of them may follow
+        "parameters": {**known.get("parameters", {}), **parameters},  # last, since more of them may follow
     }
-    source = ON_A_CPU if on_cpu else SETTINGS
-    if not tiny:
-        known = yaml.safe_load(source.read_text(encoding="utf-8"))
-        profile["parameters"] = {**known["parameters"], **parameters}
-        profile |= {name: known[name] for name in ("strategies", "seeds") if on_cpu}
+    if on_cpu:
+        profile |= {name: known[name] for name in ("strategies", "seeds")}
     text = yaml.safe_dump(profile, sort_keys=False, allow_unicode=True)
     return text if tiny else HEADER.format(name=source.name) + text
