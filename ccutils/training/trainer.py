@@ -57,8 +57,10 @@ class ICTrainer(SFTTrainer):
                 "_save_checkpoint", "transformers", "a stopped run loses what follows its last checkpoint"
             )
             self.add_callback(MarkSaved(self))
-        # Trainer asks every module at every step to be in training, which it is.
+        # Trainer asks every module at every step to be in training, which takes time. Here it is asked once:
+        # the base is loaded for answering, and in that state keeps all activations, checkpointing or not.
         model: Any = self.model
+        model.train()
         model.train = partial(stay_in_training, model)
 
     def floating_point_ops(self, inputs: Any) -> int:
@@ -200,6 +202,8 @@ def make_trainer(
     if prompts.group_size > 1:
         share(model)
         multiple = 128 if torch.cuda.is_available() else 1  # FlexAttention's blocks
+        if model.config._attn_implementation == "flex_attention":
+            print("the first step compiles the attention of shared contexts: a minute or two", flush=True)
         collator = SharedCollator(int(tokenizer.pad_token_id), prompts.group_size, multiple)
     trainer = ICTrainer(
         keep=settings.keep,

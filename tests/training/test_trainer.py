@@ -1,11 +1,14 @@
 """IC-Train: the loss by hand, micro-batches, checkpoints, running out of memory (killing: test_resume.py)."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 from small import make_plan
 from trl.trainer.sft_config import SFTConfig
@@ -55,6 +58,21 @@ def test_micro_batches_and_checkpointing_change_nothing(
     for other in (parted, again):
         for name, value in weights(other).items():
             torch.testing.assert_close(value, weights(whole)[name], rtol=1e-4, atol=1e-6)
+
+
+def test_checkpointing_computes_activations_again(plan: Plan, parts: PreparedRun, tmp_path: Path) -> None:
+    calls: dict[bool, list[bool]] = {False: [], True: []}
+
+    def make_counted(checkpointing: bool) -> PeftModel:
+        model = make_model(make_plan(Path(plan.results), checkpointing=checkpointing), parts.path)
+        layer = next(module for name, module in model.named_modules() if name.endswith("gate_proj"))
+        layer.register_forward_hook(lambda *_: calls[checkpointing].append(True))
+        return model
+
+    for checkpointing in calls:
+        settings = replace(plan.settings, checkpointing=checkpointing)
+        train_on(parts, partial(make_counted, checkpointing), settings, tmp_path / str(checkpointing))
+    assert len(calls[True]) == 2 * len(calls[False]) > 0
 
 
 def test_checkpoints_are_spread_and_only_the_newest_can_be_resumed(
@@ -196,13 +214,13 @@ def parts(plan: Plan) -> PreparedRun:
 
 def run(plan: Plan, parts: PreparedRun, folder: Path, **changes: Any) -> list[dict[str, float]]:
     plan = make_plan(Path(plan.results), **changes)
-    return train(
-        partial(make_model, plan, parts.path),
-        parts.tokenizer,
-        parts.prompts,
-        settings=plan.settings,
-        folder=folder,
-    )
+    return train_on(parts, partial(make_model, plan, parts.path), plan.settings, folder)
+
+
+def train_on(
+    parts: PreparedRun, make: Callable[[], PeftModel], settings: Settings, folder: Path
+) -> list[dict[str, float]]:
+    return train(make, parts.tokenizer, parts.prompts, settings=settings, folder=folder)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
