@@ -1,8 +1,10 @@
 """Ways to say how alike two texts are: BM25, TF-IDF vectors, vectors of a sentence-transformers model."""
 
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,6 +85,20 @@ class Backend(Protocol):
         """Return scores of n queries with n texts that need not be in the pool: (n,)."""
 
 
+def _import_bm25s() -> Any:
+    """Import bm25s without JAX, which it would start if it is installed, as it is on Colab: that takes three
+    quarters of a GPU's memory, for a ranking that is not used here. Where JAX runs already, it stays.
+    """
+    hide = not {"bm25s", "jax"} & set(sys.modules)
+    if hide:
+        sys.modules["jax"] = None  # type: ignore[assignment]  # Python's way to say that there is none
+    try:
+        return import_module("bm25s")
+    finally:
+        if hide:
+            del sys.modules["jax"]
+
+
 class Bm25:
     """BM25 (Lucene's variant), divided by the score the query would have with a copy of itself.
 
@@ -92,8 +108,7 @@ class Bm25:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        import bm25s
-
+        bm25s = _import_bm25s()
         tokens = [words(text) for text in texts]
         self.vocabulary = {word: i for i, word in enumerate(sorted({w for text in tokens for w in text}))}
         if not self.vocabulary:

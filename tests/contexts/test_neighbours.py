@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import subprocess
 import sys
 import types
 from collections import Counter
@@ -29,6 +31,22 @@ def test_unknown_words_lower_bm25_similarity() -> None:
     index = Index(["wake me at six", "play some jazz"], "bm25")
     row = np.array([[0]])
     assert index.similarity(["wake me"], row) > index.similarity(["wake me xylophone"], row) > 0.1
+
+
+def test_jax_is_left_alone(tmp_path: Path) -> None:
+    """bm25s starts it where it is installed, and JAX takes three quarters of a GPU's memory."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("print('JAX has started')")
+    (tmp_path / "jax" / "lax.py").write_text("def top_k(values, k): return values, k")
+    code = "from ccutils.contexts.neighbours import Index; Index(['six'], 'bm25'); print('made'); import jax"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+    )
+    assert done.stdout.split("\n") == ["made", "JAX has started", ""]
 
 
 def bm25_by_hand(query: str, text: str, pool: list[str]) -> float:
