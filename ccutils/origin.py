@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ def describe_origin() -> dict[str, str]:
     """Say where what is computed now comes from: commit, whether its files were changed, command, processor,
     versions, date, each as text.
     """
-    versions = [f"python {sys.version.split()[0]}", *(f"{name} {version(name)}" for name in PACKAGES)]
+    versions = [f"python {sys.version.split()[0]}", *map(describe_version, PACKAGES)]
     return {
         "commit": read_commit(),
         "tree": describe_tree(),
@@ -33,6 +33,14 @@ def describe_origin() -> dict[str, str]:
         "versions": ", ".join(versions),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
+
+
+def describe_version(name: str) -> str:
+    """Return a package's name and version, or that it is not there: a GPU's machine may draw no charts."""
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return f"{name} absent"
 
 
 def read_commit() -> str:

@@ -16,6 +16,11 @@ def test_an_origin_names_code_machine_versions_and_date() -> None:
     assert "torch " in told["versions"] and told["date"].count("-") == 2
 
 
+def test_a_package_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origin, "PACKAGES", ("torch", "no-such-package"))
+    assert describe_origin()["versions"].endswith(", no-such-package absent")
+
+
 def test_an_origin_tells_the_command_of_the_chain_and_a_changed_tree(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,8 +164,8 @@ def pretend_turing(plain: bool) -> None:
 
     torch.cuda.is_bf16_supported = lambda including_emulation=True: False  # type: ignore[assignment]
     # Not torch's own answer: what compiles kernels would make them for a card that is not here.
-    for module in list(sys.modules.values()):
-        if module.__name__.startswith("ccutils.") and "repeats_kv_heads" in vars(module):
+    for name, module in list(sys.modules.items()):
+        if name.startswith("ccutils.") and "repeats_kv_heads" in vars(module):
             module.repeats_kv_heads = lambda: True  # type: ignore[attr-defined]
     torch.backends.cuda.enable_flash_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)
