@@ -1,4 +1,4 @@
-"""All that a GPU alone can show, in one command of under ten minutes on a large card. No GPU has run it yet.
+"""All that a GPU alone can show, in one command of some twelve minutes on a large card.
 
 python benchmarks/on_gpu.py                       everything; the table goes to results/on_gpu
 python benchmarks/on_gpu.py --only memory fp16    some checks alone
@@ -8,7 +8,7 @@ Memory of NF4 training predicted against measured (random weights in the shape o
 made on the device; a share of the card's memory stands for cards of 16 and 24 GB), float16 as a T4 computes
 and with the plain attention kernel, speed against TRL with Liger and without padding where they are there,
 shared contexts under FlexAttention, paged AdamW, a run that is killed and goes on, answers a second, two
-processes where there are two cards. Every piece of work has a process of its own. Needs 30 GB of disk for
+processes where there are two cards. Nothing else may use the card. Every piece of work has a process of its own. Needs 30 GB of disk for
 temporary files (TMPDIR=/dev/shm is fastest, where it has room).
 
 The status is 0 where every aim is met, 1 where one is missed or a check could not be run, 2 without a GPU.
@@ -91,7 +91,7 @@ def read(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--only", nargs="+", choices=CHECKS, default=list(CHECKS), help="which checks (all)")
     parser.add_argument("--rehearse", action="store_true", help="on a CPU, as small as can be")
-    parser.add_argument("--minutes", type=float, default=9.5, help="time for all; what is left is told (9.5)")
+    parser.add_argument("--minutes", type=float, default=20, help="time for all; what is left is told (20)")
     parser.add_argument("--out", type=Path, default=Path("results/on_gpu"), help="folder for table and JSON")
     return parser.parse_args(arguments)
 
