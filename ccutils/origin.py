@@ -29,7 +29,7 @@ def describe_origin() -> dict[str, str]:
         "commit": read_commit(),
         "tree": describe_tree(),
         "command": os.environ.get(COMMAND, "none: a notebook or script by hand"),
-        "processor": describe_processor(),
+        "processor": ", ".join([describe_processor(), *describe_cards()]),
         "versions": ", ".join(versions),
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
@@ -95,3 +95,11 @@ def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return ", ".join(
         [name[1] if name else platform.processor() or platform.machine(), *filter(None, [flags]), *forced]
     )
+
+
+def describe_cards() -> list[str]:
+    """Return the GPU that this process computes on, if it has loaded torch and sees one."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name()]

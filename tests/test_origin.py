@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from ccutils import origin
 from ccutils.origin import describe_origin, describe_processor
@@ -45,3 +46,9 @@ def test_a_processor_is_told_with_its_vectors_and_what_is_forced(
     (tmp_path / "cpuinfo").write_text("model name\t: Abacus 3000\nflags\t\t: sse avx2 fma\n")
     assert describe_processor(tmp_path / "cpuinfo") == "Abacus 3000, avx2, ATEN_CPU_CAPABILITY=default"
     assert describe_processor(tmp_path / "none").endswith("ATEN_CPU_CAPABILITY=default")
+
+
+def test_a_gpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Abacus GPU")
+    assert describe_origin()["processor"].endswith(", Abacus GPU")

@@ -32,8 +32,10 @@ def block_mask(segments: Tensor) -> BlockMask:
         return (query >= key) & ((of_query == of_key) | ((of_key == PREFIX) & (of_query > PREFIX)))
 
     batch, n = segments.shape
-    gpu = segments.device.type == "cuda"
-    return create_block_mask(sees, batch, None, n, n, device=segments.device, _compile=gpu)
+    # Compiled it need not hold all n by n; lengths share what is compiled, so that this happens a few times.
+    make = torch.compile(create_block_mask) if segments.device.type == "cuda" else create_block_mask
+    made: BlockMask = make(sees, batch, None, n, n, device=segments.device)
+    return made
 
 
 def parts_of(segments: Tensor) -> PackedParts:

@@ -3,7 +3,7 @@
 The formula follows what transformers, peft, bitsandbytes and TRL keep for a Llama-like decoder: frozen linear
 layers in NF4, everything else of the base in the compute dtype, the adapter in float32 under autocast, logits
 of the answers alone. Weights are exact, and activations agree with a count of every tensor on the CPU
-(tests/training/test_memory.py). No GPU has measured the whole yet (docs/gpu.md): what one adds is CONTEXT, assumed;
+(tests/training/test_memory.py). No GPU has measured the whole yet: what one adds is CONTEXT, an assumption;
 `compare` tells how far off a run was. It is an upper bound for targets other than all linear layers.
 """
 
