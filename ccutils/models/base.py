@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from bitsandbytes.nn.modules import Linear4bit
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.import_utils import is_torchao_available
+from peft.tuners.lora import torchao as lora_torchao
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import (
     AutoConfig,
@@ -35,6 +37,23 @@ from ccutils.tasks.base import Task
 
 # Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
 warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecated", FutureWarning)
+
+
+def has_torchao() -> bool:
+    """Tell whether peft can use torchao: one too old, as Colab has, is none here and no error."""
+    try:
+        return bool(is_torchao_available())
+    except ImportError:
+        return False
+
+
+replace_internal(
+    lora_torchao,
+    "is_torchao_available",
+    has_torchao,
+    package="peft",
+    lost="where torchao is installed and older than peft wants, no adapter can be made",
+)
 
 
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
@@ -164,7 +183,9 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> Peft
     # Not peft's prepare_model_for_kbit_training: it puts embeddings, head and norms in float32, and so all
     # that passes from layer to layer: 2 GB more for an 8B model, twice the activations (training/memory.py).
     if checkpointing:
-        model.activation_checkpointing_enable({"use_reentrant": False})
+        # transformers' own method has had two names
+        name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+        getattr(model, f"{name}_checkpointing_enable")({"use_reentrant": False})
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,

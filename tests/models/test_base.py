@@ -10,7 +10,7 @@ import torch
 import transformers.utils.hub
 from bitsandbytes.nn import Linear4bit
 from small import RECIPE, TASK
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.integrations import sdpa_attention
 
 from ccutils.errors import InputError
@@ -285,6 +285,31 @@ def test_a_model_is_not_loaded_to_see_what_it_takes(path):
         check_model_takes(config, Lora(), "flash_attention_3")
     with pytest.raises(InputError, match=r"targets has 'q_prj'.*did you mean q_proj"):
         check_model_takes(config, Lora(targets="q_prj"))
+
+
+def test_a_torchao_too_old_for_peft_is_none(path, tmp_path, monkeypatch):
+    """Colab has one, at which peft gives up every adapter that is not on 4-bit layers."""
+    (tmp_path / "torchao").mkdir()
+    (tmp_path / "torchao" / "__init__.py").touch()
+    (tmp_path / "torchao-0.10.0.dist-info").mkdir()
+    (tmp_path / "torchao-0.10.0.dist-info" / "METADATA").write_text("Name: torchao\nVersion: 0.10.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    models.is_torchao_available.cache_clear()
+    with pytest.raises(ImportError, match="incompatible version of torchao"):
+        models.is_torchao_available()
+    adapted = add_lora(load_base(path, quantise=False), Lora(rank=2), checkpointing=False)
+    assert any("lora_A" in name for name, _ in adapted.named_parameters())
+    monkeypatch.undo()
+    models.is_torchao_available.cache_clear()
+
+
+def test_checkpointing_by_its_older_name(path, monkeypatch):
+    """transformers 5.9, which Colab has, knows gradient checkpointing alone."""
+    base, asked = load_base(path), []
+    monkeypatch.delattr(PreTrainedModel, "activation_checkpointing_enable")
+    monkeypatch.setattr(PreTrainedModel, "gradient_checkpointing_enable", lambda self, how: asked.append(how))
+    add_lora(base, Lora(rank=2), checkpointing=True)
+    assert asked == [{"use_reentrant": False}]
 
 
 def test_the_reference_is_transformers_own_loading(path):
