@@ -1,5 +1,8 @@
 """What can be checked of a profile before anything starts, so that bad input costs nothing."""
 
+import os
+import shutil
+import sysconfig
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -155,3 +158,18 @@ def check_gpu(profile: Profile) -> None:
         raise InputError(
             "this environment has torch for the CPU only: delete .venv and start again on this machine."
         )
+    check_compiler()
+
+
+def check_compiler() -> None:
+    """Raise InputError without what Triton, with which training on a GPU computes its loss, compiles with."""
+    compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
+    if not any(map(shutil.which, compilers)):
+        missing = f"a C compiler ({' or '.join(compilers)})"
+    elif not Path(sysconfig.get_path("include"), "Python.h").exists():
+        missing = f"Python's headers ({sysconfig.get_path('include')}/Python.h)"
+    else:
+        return
+    raise InputError(
+        f"training on a GPU compiles kernels and needs {missing}, which lack: install gcc and python3-dev."
+    )

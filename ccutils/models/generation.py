@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedTokenizerBase
+from transformers import DynamicCache, PretrainedConfig, PreTrainedTokenizerBase
 
 from ccutils.contexts.prompts import end_of_turn, first_line
 from ccutils.errors import InputError
@@ -218,13 +218,20 @@ def room(model: Any) -> int:
     device = next(model.parameters()).device
     if device.type != "cuda":
         return CPU_TOKENS
-    c = model.config
-    heads = getattr(c, "num_key_value_heads", c.num_attention_heads)
-    size = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
-    held = 2 * c.num_hidden_layers * heads * size  # keys and values
-    passing = 8 * c.hidden_size + 3 * getattr(c, "intermediate_size", 4 * c.hidden_size)
     free, _ = torch.cuda.mem_get_info(device)
-    return max(1, int(GPU_SHARE * free / (2 * (held + passing))))
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps that
+    return max(1, int(GPU_SHARE * free / token_bytes(model.config)))
+
+
+def token_bytes(config: PretrainedConfig) -> int:
+    """Return bytes in half precision that a token takes: keys and values, and what passes through a layer."""
+    c = config.get_text_config()
+    heads = getattr(c, "num_key_value_heads", None) or c.num_attention_heads
+    size = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
+    inner = getattr(c, "intermediate_size", None) or 4 * c.hidden_size
+    held = 2 * c.num_hidden_layers * heads * size
+    passing = 8 * c.hidden_size + 3 * (max(inner) if isinstance(inner, list) else inner)
+    return int(2 * (held + passing))
 
 
 @lru_cache(maxsize=4)

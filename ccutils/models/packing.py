@@ -19,6 +19,7 @@ from ccutils.errors import InputError
 from ccutils.models.packed_attention import IN_PARTS, PADDING, PREFIX, block_mask, parts_of
 
 ATTENTION = ("sdpa", "flex_attention")  # what a model may come with
+FLEX_BLOCK = 128  # tokens; lengths that are multiples of it share what FlexAttention compiles
 
 Feature = Mapping[str, Sequence[int]]
 """A prompt with its answer: `input_ids`, and `labels` of the same length, IGNORE before the answer."""

@@ -13,8 +13,8 @@ SMALL = 50_000_000
 
 
 def is_small(model: PreTrainedModel) -> bool:
-    """Tell whether the model is on a CPU, and copies of its weights are cheap."""
-    return model.device.type == "cpu" and model.num_parameters() <= SMALL
+    """Tell whether the model is to be trained on a CPU, and copies of its weights are cheap."""
+    return not torch.cuda.is_available() and model.num_parameters() <= SMALL
 
 
 def unpack(model: PreTrainedModel) -> None:

@@ -218,7 +218,9 @@ def attention_bytes(shape: Shape, setup: Setup) -> int:
         mask = behind / window * (setup.shared + behind / setup.group_size) * size
         return round(size * shape.query * (3 + 2 * copies) + mask) + sums
     padded = setup.micro_batch > 1 and setup.group_size == 1
-    keys = shape.query if padded or setup.expand else shape.key_value  # repeated for all heads under a mask
+    # FlexAttention, before which transformers repeats them but where heads are a power of two
+    flex = setup.group_size > 1 and shape.heads & (shape.heads - 1)
+    keys = shape.query if padded or setup.expand or flex else shape.key_value  # repeated for all under a mask
     mask = window * (1 + size) if padded else 0  # in bool, and as what is added to the scores
     return size * (2 * shape.query + 2 * keys) + mask + sums
 
@@ -275,11 +277,11 @@ def settings_that_fit(prediction: Prediction, available: int) -> dict[str, bool 
 
 
 def available_bytes() -> int:
-    """Return what this process may use: of a GPU what is free or its own already, else the free memory."""
+    """Return what this process may use: of a GPU what is free or kept by torch in vain, else free memory."""
     if torch.cuda.is_available():
         free, total = torch.cuda.mem_get_info()
-        held = torch.cuda.memory_reserved() + CONTEXT  # the context is there by now
-        return min(int(total), int(free) + held)
+        kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()  # by torch, for later tensors
+        return min(int(total), int(free) + kept + CONTEXT)  # the context is there by now
     import psutil  # type: ignore[import-untyped]
 
     return int(psutil.virtual_memory().available)
@@ -288,10 +290,17 @@ def available_bytes() -> int:
 def compare_memory(prediction: Prediction) -> dict[str, float]:
     """Compare predicted and measured peak of this process's tensors in GB, and their ratio; {} without a GPU.
 
-    Call it after training. The context is left out on both sides: torch counts tensors alone.
+    Call it after training. The context is left out on both sides, and so are paged states: torch counts its
+    own tensors alone. `reserved_gb` is the most that torch had taken of the GPU for them.
     """
     if not torch.cuda.is_available() or not torch.cuda.max_memory_allocated():
         return {}
-    predicted = (prediction.total - prediction.parts["context (assumed)"]) / GB
+    paged = prediction.parts["optimiser"] if prediction.setup.optimiser.startswith("paged") else 0
+    predicted = (prediction.total - prediction.parts["context (assumed)"] - paged) / GB
     measured = torch.cuda.max_memory_allocated() / GB
-    return {"predicted_gb": predicted, "measured_gb": measured, "ratio": predicted / measured}
+    return {
+        "predicted_gb": predicted,
+        "measured_gb": measured,
+        "ratio": predicted / measured,
+        "reserved_gb": torch.cuda.max_memory_reserved() / GB,
+    }

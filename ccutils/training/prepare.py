@@ -26,6 +26,7 @@ from ccutils.models.base import (
     repeats_kv_heads,
     uses_fsdp,
 )
+from ccutils.models.packing import FLEX_BLOCK
 from ccutils.models.paraphraser import write_paraphrases
 from ccutils.models.tiny import make_recipe
 from ccutils.models.unpacked import is_small, unpack
@@ -117,13 +118,14 @@ def predict_memory(plan: Plan, path: str, survey: Survey) -> Prediction:
     loaded.
     """
     settings, group_size = plan.settings, max(1, plan.targets_per_context)
+    flex = group_size > 1 and kernel_of(plan) == "flex_attention"
     return predict(
         config_of(path),
-        window=survey.longest,
+        window=ceil(survey.longest / FLEX_BLOCK) * FLEX_BLOCK if flex else survey.longest,
         micro_batch=ceil(micro_batch_size(settings) / group_size),
         group_size=group_size,
         shared=survey.shared,
-        in_parts=group_size > 1 and kernel_of(plan) != "flex_attention",
+        in_parts=group_size > 1 and not flex,
         lora=plan.lora,
         optimiser=optimiser(settings.optimiser),
         checkpointing=settings.checkpointing,

@@ -22,7 +22,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from ccutils.errors import InputError, nearest
 from ccutils.models.base import compute_dtype, uses_fsdp
 from ccutils.models.internals import replace_internal, warn_lost
-from ccutils.models.packing import SharedCollator, share
+from ccutils.models.packing import FLEX_BLOCK, SharedCollator, share
 from ccutils.training.dataset import TrainingSet
 from ccutils.training.saved import checkpoints, mark_whole, newest, remove_cut_off, spent, strip_older
 from ccutils.training.settings import Settings, check_group_size
@@ -74,6 +74,11 @@ class ICTrainer(SFTTrainer):
         super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
         self.mark_saved()
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            page_states(self.optimizer)
+
     def mark_saved(self) -> None:
         """Mark the checkpoint of this step as whole, and strip the older ones."""
         self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
@@ -103,6 +108,22 @@ class MarkSaved(TrainerCallback):
         self.trainer.mark_saved()
 
 
+def page_states(optimizer: Any) -> None:
+    """Put the states of a paged optimiser that come from a file on pages again.
+
+    bitsandbytes leaves them on the device, and where they were read there directly, as with several GPUs,
+    they still say that they are paged, at which CUDA ends the process. Shards of FSDP are left alone.
+    """
+    inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapping
+    if not getattr(inner, "is_paged", False):
+        return
+    for parameter, state in inner.state.items():
+        for name in ("state1", "state2"):
+            if type(state.get(name)) is torch.Tensor:
+                page = inner.get_state_buffer(parameter, dtype=state[name].dtype)
+                state[name] = page.copy_(state[name])
+
+
 def stay_in_training(model: torch.nn.Module, mode: bool = True) -> torch.nn.Module:
     """Do what `model.train` does, but nothing where the model is in that mode already."""
     return model if model.training == mode else type(model).train(model, mode)
@@ -128,9 +149,14 @@ def train(
     while True:
         forget_peak()
         set_seed(prompts.seed)
-        trainer = make_trainer(
-            make_model(), tokenizer, prompts, settings=settings, micro=micro, folder=folder
-        )
+        try:
+            model = make_model()
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                "the memory does not hold the model: end what else uses the GPU, or take a smaller model."
+            ) from error
+        trainer = make_trainer(model, tokenizer, prompts, settings=settings, micro=micro, folder=folder)
+        del model  # else a second try would find it in memory
         try:
             trainer.train(resume_from_checkpoint=newest(folder))
             remove_unplanned(folder, settings)
@@ -153,10 +179,16 @@ def train(
 
 def forget_peak() -> None:
     """Free what earlier runs of this process held, and count the peak of memory anew."""
+    give_back()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def give_back() -> None:
+    """Free what nothing uses any more: a trainer and its model hold each other."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
 
 
 def make_trainer(
@@ -201,7 +233,7 @@ def make_trainer(
     collator = None
     if prompts.group_size > 1:
         share(model)
-        multiple = 128 if torch.cuda.is_available() else 1  # FlexAttention's blocks
+        multiple = FLEX_BLOCK if torch.cuda.is_available() else 1
         if model.config._attn_implementation == "flex_attention":
             print("the first step compiles the attention of shared contexts: a minute or two", flush=True)
         collator = SharedCollator(int(tokenizer.pad_token_id), prompts.group_size, multiple)

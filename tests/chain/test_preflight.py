@@ -159,6 +159,24 @@ class TestWindow:
             check_window(longer, Prompter(ByT5Tokenizer(), task.template, 60))
 
 
+@pytest.mark.parametrize(
+    ("compiler", "headers", "missing"), [(None, True, "C compiler"), ("cc", False, "Python.h")]
+)
+def test_a_gpu_needs_a_compiler(compiler, headers, missing, tmp_path, monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(checks, "list_gpus", lambda: ["0"])
+    monkeypatch.setattr(checks, "version", lambda name: "2.13.0")
+    monkeypatch.setattr(checks.shutil, "which", lambda name: compiler)
+    monkeypatch.setattr(checks.sysconfig, "get_path", lambda name: str(tmp_path))
+    if headers:
+        (tmp_path / "Python.h").touch()
+    with pytest.raises(InputError, match=missing):
+        checks.check_gpu(profile(gpu=True))
+    (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(checks.shutil, "which", lambda name: "cc")
+    checks.check_gpu(profile(gpu=True))
+
+
 def test_a_results_folder_that_cannot_be_made(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"cannot be written to \(.*--set results=FOLDER"):

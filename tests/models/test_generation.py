@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 from transformers import (
+    Gemma3Config,
     LlamaConfig,
     LlamaForCausalLM,
     MistralConfig,
@@ -23,7 +24,14 @@ from transformers import (
 
 from ccutils.contexts.prompts import first_line
 from ccutils.errors import InputError
-from ccutils.models.generation import answer, answer_each, batches, count_fitting, stop_tokens
+from ccutils.models.generation import (
+    answer,
+    answer_each,
+    batches,
+    count_fitting,
+    stop_tokens,
+    token_bytes,
+)
 from ccutils.models.prefixes import PrefixNode, grow
 
 
@@ -230,3 +238,10 @@ class Counting:
         self.tokens += input_ids.numel()
         self.rows.append(len(input_ids))
         return self.model(input_ids=input_ids, attention_mask=attention_mask, **rest)
+
+
+def test_the_room_of_a_token_is_read_off_any_config() -> None:
+    small = LlamaConfig(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4)
+    assert token_bytes(small) == 2 * (2 * 2 * 64 + 8 * 64 + 3 * 128)
+    nested = Gemma3Config()
+    assert token_bytes(nested) == token_bytes(nested.text_config) > 0

@@ -53,3 +53,11 @@ def test_small_is_a_count_of_parameters(path: str, monkeypatch: pytest.MonkeyPat
     assert is_small(base)
     monkeypatch.setattr(unpacked, "SMALL", base.num_parameters() - 1)
     assert not is_small(base)
+
+
+def test_beside_a_gpu_nothing_is_unpacked(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base that FSDP splits is loaded on the CPU and moved: copies of its weights would stay behind."""
+    base = load_base(path)
+    assert is_small(base)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert not is_small(base)

@@ -332,16 +332,28 @@ def test_comparing_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert compare_memory(prediction) == {}
     pretend: dict[str, Callable[[], Any]] = {
         "is_available": lambda: True,
-        "max_memory_allocated": lambda: prediction.total - memory.CONTEXT,
+        "max_memory_allocated": lambda: prediction.total - memory.CONTEXT - prediction.parts["optimiser"],
+        "max_memory_reserved": lambda: 3_000_000_000,
         "memory_reserved": lambda: 5,
+        "memory_allocated": lambda: 3,
         "mem_get_info": lambda: (100, 16_000_000_000),
         "get_device_capability": lambda: (7, 5),
     }
     for name, function in pretend.items():
         monkeypatch.setattr(torch.cuda, name, function)
-    assert compare_memory(prediction)["ratio"] == 1
-    assert memory.available_bytes() == 105 + memory.CONTEXT
+    found = compare_memory(prediction)
+    assert (found["ratio"], found["reserved_gb"]) == (1, 3), "paged states are no tensors of torch's"
+    assert memory.available_bytes() == 102 + memory.CONTEXT, "what live tensors hold is not available"
     assert memory.repeats_kv_heads()
+
+
+@pytest.mark.parametrize(("heads", "repeats"), [(32, False), (24, True)])
+def test_flex_attention_repeats_keys_but_for_powers_of_two(heads: int, repeats: bool) -> None:
+    shape = {"hidden_size": 32 * heads, "num_attention_heads": heads, "num_key_value_heads": heads // 4}
+    config = LlamaConfig(**{**SMALL, **shape})
+    given: dict[str, Any] = {"window": 256, "group_size": 4, "shared": 128, "checkpointing": False}
+    once, for_all = (predict(config, **given, expand=expand).total for expand in (False, True))
+    assert (once == for_all) == repeats
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

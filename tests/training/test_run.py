@@ -4,6 +4,8 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from weakref import ReferenceType, ref
 
 import pytest
 import torch
@@ -51,6 +53,19 @@ def test_the_seconds_of_a_resumed_run_are_those_of_all_its_tries(tmp_path: Path)
     (plan.run.folder / "done.json").unlink()
     mark_whole(checkpoints(plan.run.folder)[2], 2, 1000.0)
     assert 1000 < ic_train(plan)["seconds"] < 2000
+
+
+def test_nothing_holds_a_model_that_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ReferenceType[PeftModel]] = []
+
+    def make(*given: Any) -> PeftModel:
+        model = make_model(*given)
+        made.append(ref(model))
+        return model
+
+    monkeypatch.setattr("ccutils.training.run.make_model", make)
+    ic_train(make_plan(tmp_path, steps=2, n_checkpoints=1))
+    assert [model() for model in made] == [None]
 
 
 def test_another_plan_starts_anew(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import bitsandbytes as bnb
 import pytest
 import torch
 from peft import PeftModel
@@ -22,6 +24,7 @@ from ccutils.training.trainer import (
     Settings,
     checkpoints,
     make_trainer,
+    page_states,
     train,
 )
 
@@ -139,6 +142,26 @@ def test_one_prompt_that_does_not_fit_is_told(
     monkeypatch.setattr(ICTrainer, "training_step", never)
     with pytest.raises(InputError, match=r"does not hold 1 prompt\(s\) at a time: lower window or k"):
         run(plan, parts, tmp_path)
+
+
+def test_a_model_that_does_not_fit_is_told(plan: Plan, parts: PreparedRun, tmp_path: Path) -> None:
+    def make() -> PeftModel:
+        raise torch.OutOfMemoryError("made up")
+
+    with pytest.raises(InputError, match="does not hold the model"):
+        train_on(parts, make, plan.settings, tmp_path)
+
+
+def test_states_from_a_file_are_on_pages_of_their_own() -> None:
+    parameter = torch.nn.Parameter(torch.ones(4))
+    read = torch.arange(4, dtype=torch.uint8)
+    read.is_paged = True  # type: ignore[attr-defined]  # as torch.load leaves it, though it is no page
+    optimiser = bnb.optim.PagedAdamW8bit([parameter])
+    optimiser.state[parameter] = {"step": 3, "state1": read, "state2": read.clone()}
+    page_states(SimpleNamespace(optimizer=optimiser))
+    state = optimiser.state[parameter]
+    assert state["step"] == 3 and state["state1"].tolist() == state["state2"].tolist() == [0, 1, 2, 3]
+    assert not any(getattr(state[name], "is_paged", False) for name in ("state1", "state2")), "on a CPU"
 
 
 def test_shared_contexts_train_as_the_same_prompts_alone(
