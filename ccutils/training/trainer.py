@@ -286,7 +286,16 @@ def optimiser(name: str) -> str:
 
 
 class Progress(TrainerCallback):
-    """A bar with loss, tokens a second and memory; the time left is the bar's own."""
+    """A bar with loss, tokens a second and memory; the time left is the bar's own.
+
+    At its end it says how many steps changed nothing: float16 gives those up whose gradients overflow, while it
+    finds its scale, and they are steps of the run all the same.
+    """
+
+    skipped = 0
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.skipped += bool(getattr(kwargs.get("optimizer"), "step_was_skipped", False))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_local_process_zero:
@@ -312,6 +321,10 @@ class Progress(TrainerCallback):
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_local_process_zero:
             self.bar.close()
+            if self.skipped:
+                print(
+                    f"float16: {self.skipped} steps changed nothing, their gradients overflowed", flush=True
+                )
 
 
 def remove_unplanned(folder: Path, settings: Settings) -> None:

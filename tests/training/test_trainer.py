@@ -10,6 +10,7 @@ from typing import Any
 import bitsandbytes as bnb
 import pytest
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from peft import PeftModel
 from safetensors.torch import load_file
 from small import make_plan
@@ -142,6 +143,17 @@ def test_one_prompt_that_does_not_fit_is_told(
     monkeypatch.setattr(ICTrainer, "training_step", never)
     with pytest.raises(InputError, match=r"does not hold 1 prompt\(s\) at a time: lower window or k"):
         run(plan, parts, tmp_path)
+
+
+def test_steps_that_float16_gives_up_are_told(
+    plan: Plan, parts: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    skips = iter([True, True, False, True, False, False])
+    monkeypatch.setattr(AcceleratedOptimizer, "step_was_skipped", property(lambda self: next(skips)))
+    monkeypatch.setattr("accelerate.Accelerator.optimizer_step_was_skipped", False)
+    monkeypatch.setattr("accelerate.scheduler.AcceleratedScheduler.step", lambda self, *rest: None)
+    run(plan, parts, tmp_path)
+    assert "float16: 3 steps changed nothing" in capsys.readouterr().out
 
 
 def test_a_model_that_does_not_fit_is_told(plan: Plan, parts: PreparedRun, tmp_path: Path) -> None:
