@@ -288,8 +288,8 @@ def optimiser(name: str) -> str:
 class Progress(TrainerCallback):
     """A bar with loss, tokens a second and memory; the time left is the bar's own.
 
-    At its end it says how many steps changed nothing: float16 gives those up whose gradients overflow, while it
-    finds its scale, and they are steps of the run all the same.
+    At its end it says how many steps changed nothing: float16 gives those up whose gradients overflow, while
+    it finds its scale, and they are steps of the run all the same.
     """
 
     skipped = 0
