@@ -24,14 +24,7 @@ from transformers import (
 
 from ccutils.contexts.prompts import first_line
 from ccutils.errors import InputError
-from ccutils.models.generation import (
-    answer,
-    answer_each,
-    batches,
-    count_fitting,
-    stop_tokens,
-    token_bytes,
-)
+from ccutils.models.generation import answer, answer_each, batches, count_fitting, stop_tokens, token_bytes
 from ccutils.models.prefixes import PrefixNode, grow
 
 
