@@ -165,11 +165,11 @@ def check_compiler() -> None:
     """Raise InputError without what Triton, with which training on a GPU computes its loss, compiles with."""
     compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
     if not any(map(shutil.which, compilers)):
-        missing = f"a C compiler ({' or '.join(compilers)})"
+        missing = f"C compiler ({' or '.join(compilers)})"
     elif not Path(sysconfig.get_path("include"), "Python.h").exists():
-        missing = f"Python's headers ({sysconfig.get_path('include')}/Python.h)"
+        missing = f"header of Python ({sysconfig.get_path('include')}/Python.h)"
     else:
         return
     raise InputError(
-        f"training on a GPU compiles kernels and needs {missing}, which lack: install gcc and python3-dev."
+        f"training on a GPU compiles kernels, and no {missing} is found: install gcc and python3-dev."
     )
