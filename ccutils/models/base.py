@@ -183,9 +183,8 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> Peft
     # Not peft's prepare_model_for_kbit_training: it puts embeddings, head and norms in float32, and so all
     # that passes from layer to layer: 2 GB more for an 8B model, twice the activations (training/memory.py).
     if checkpointing:
-        # transformers' own method has had two names
-        name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
-        getattr(model, f"{name}_checkpointing_enable")({"use_reentrant": False})
+        newer = getattr(model, "activation_checkpointing_enable", None)  # its name in newer transformers
+        (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -284,6 +283,14 @@ def context_length(path: str) -> int:
 def uses_fsdp() -> bool:
     """Tell whether `accelerate launch` has been told to split the model over GPUs (FSDP)."""
     return os.environ.get("ACCELERATE_USE_FSDP") == "true"
+
+
+def free_bytes(device: torch.device | None = None) -> int:
+    """Return what new tensors may take of a GPU, the current one unless given: what is free, and what torch
+    keeps of earlier tensors.
+    """
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def compute_dtype() -> torch.dtype:

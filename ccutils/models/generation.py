@@ -14,6 +14,7 @@ from transformers import DynamicCache, PretrainedConfig, PreTrainedTokenizerBase
 
 from ccutils.contexts.prompts import end_of_turn, first_line
 from ccutils.errors import InputError
+from ccutils.models.base import free_bytes
 from ccutils.models.prefixes import LEAST, PrefixNode, grow
 
 CPU_TOKENS = 8192  # in a batch; with more the tiny model is no faster
@@ -218,9 +219,7 @@ def room(model: Any) -> int:
     device = next(model.parameters()).device
     if device.type != "cuda":
         return CPU_TOKENS
-    free, _ = torch.cuda.mem_get_info(device)
-    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch keeps that
-    return max(1, int(GPU_SHARE * free / token_bytes(model.config)))
+    return max(1, int(GPU_SHARE * free_bytes(device) / token_bytes(model.config)))
 
 
 def token_bytes(config: PretrainedConfig) -> int:

@@ -13,7 +13,7 @@ SMALL = 50_000_000
 
 
 def is_small(model: PreTrainedModel) -> bool:
-    """Tell whether the model is to be trained on a CPU, and copies of its weights are cheap."""
+    """Tell whether the model is to compute on a CPU, and copies of its weights are cheap."""
     return not torch.cuda.is_available() and model.num_parameters() <= SMALL
 
 

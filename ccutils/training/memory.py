@@ -18,7 +18,7 @@ from peft.tuners.tuners_utils import check_target_module_exists
 from transformers import AutoModelForCausalLM, PretrainedConfig
 
 from ccutils.errors import InputError, check_count
-from ccutils.models.base import compute_dtype, repeats_kv_heads
+from ccutils.models.base import compute_dtype, free_bytes, repeats_kv_heads
 from ccutils.models.lora import Lora
 
 CONTEXT = 600_000_000
@@ -279,9 +279,8 @@ def settings_that_fit(prediction: Prediction, available: int) -> dict[str, bool 
 def available_bytes() -> int:
     """Return what this process may use: of a GPU what is free or kept by torch in vain, else free memory."""
     if torch.cuda.is_available():
-        free, total = torch.cuda.mem_get_info()
-        kept = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()  # by torch, for later tensors
-        return min(int(total), int(free) + kept + CONTEXT)  # the context is there by now
+        _, total = torch.cuda.mem_get_info()
+        return min(int(total), free_bytes() + CONTEXT)  # the context is there by now
     import psutil  # type: ignore[import-untyped]
 
     return int(psutil.virtual_memory().available)

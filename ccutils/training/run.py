@@ -17,7 +17,7 @@ from ccutils.training.memory import GB, available_bytes, check_fits, compare_mem
 from ccutils.training.plan import Plan
 from ccutils.training.prepare import PreparedRun, make_model, predict_memory, prepare_run
 from ccutils.training.saved import checkpoints, spent
-from ccutils.training.trainer import give_back, train
+from ccutils.training.trainer import forget_peak, train
 
 
 def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
         return dict(read_json(done))
     survey = prepared.prompts.survey(plan.settings.steps * plan.settings.batch)
     memory = predict_memory(plan, prepared.path, survey)
-    give_back()
+    forget_peak()
     check_fits(memory, available_bytes())
     state.wait_for_everyone()
     with state.main_process_first():
@@ -61,7 +61,7 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
         "seconds": spent(folder),
         "memory": {"predicted_gb": memory.total / GB, **compare_memory(memory)},
     }
-    give_back()  # else the model stays beside the one that answers
+    forget_peak()  # else the model stays beside the one that answers
     if state.is_main_process:
         write_json(done, facts)
     return facts

@@ -147,7 +147,6 @@ def train(
     check_group_size(unit, micro)
     remove_cut_off(folder)
     while True:
-        forget_peak()
         set_seed(prompts.seed)
         try:
             model = make_model()
@@ -175,20 +174,17 @@ def train(
         micro = max(m for m in range(unit, micro // 2 + 1, unit) if settings.batch % m == 0)
         print(f"out of memory: going on with micro_batch = {micro}", flush=True)
         del trainer
+        forget_peak()
 
 
 def forget_peak() -> None:
-    """Free what earlier runs of this process held, and count the peak of memory anew."""
-    give_back()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-
-
-def give_back() -> None:
-    """Free what nothing uses any more: a trainer and its model hold each other."""
+    """Free what nothing uses any more (a trainer and its model hold each other), and count the peak of memory
+    anew.
+    """
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def make_trainer(

@@ -334,9 +334,9 @@ def test_comparing_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         "is_available": lambda: True,
         "max_memory_allocated": lambda: prediction.total - memory.CONTEXT - prediction.parts["optimiser"],
         "max_memory_reserved": lambda: 3_000_000_000,
-        "memory_reserved": lambda: 5,
-        "memory_allocated": lambda: 3,
-        "mem_get_info": lambda: (100, 16_000_000_000),
+        "memory_reserved": lambda device=None: 5,
+        "memory_allocated": lambda device=None: 3,
+        "mem_get_info": lambda device=None: (100, 16_000_000_000),
         "get_device_capability": lambda: (7, 5),
     }
     for name, function in pretend.items():
