@@ -229,9 +229,10 @@ def make_trainer(
     collator = None
     if prompts.group_size > 1:
         share(model)
-        multiple = FLEX_BLOCK if torch.cuda.is_available() else 1
-        if model.config._attn_implementation == "flex_attention":
+        flex = model.config._attn_implementation == "flex_attention"
+        if flex:
             print("the first step compiles the attention of shared contexts: a minute or two", flush=True)
+        multiple = FLEX_BLOCK if flex else 1
         collator = SharedCollator(int(tokenizer.pad_token_id), prompts.group_size, multiple)
     trainer = ICTrainer(
         keep=settings.keep,
