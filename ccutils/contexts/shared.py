@@ -60,9 +60,7 @@ class SharedSampler(ContextSampler):
         if not own.rows.size:
             return own
         n = len(self.order)
-        place = (
-            np.argsort(target_order(self.seed, epoch, n))[np.asarray(targets)] + epoch * n
-        )  # (n,) in the run
+        place = target_places(self.seed, epoch, n)[np.asarray(targets)] + epoch * n  # (n,) in the run
         groups, which = np.unique(place // self.group_size, return_inverse=True)
         made = [self.group_contexts(int(g)) for g in groups]
         lines = place % self.group_size
@@ -82,10 +80,8 @@ class SharedSampler(ContextSampler):
         """Draw contexts of a group's targets, (group_size, k): a function of (seed, group) alone."""
         k = self.strategy.k
         epochs, targets = self.members(group)
-        alone = [
-            super(SharedSampler, self).sample(int(e), np.array([t]))
-            for e, t in zip(epochs, targets, strict=True)
-        ]
+        # Of one epoch, or two where a group lies across its end.
+        alone = [super(SharedSampler, self).sample(int(e), targets[epochs == e]) for e in np.unique(epochs)]
         rows, kinds = np.concatenate([a.rows for a in alone]), np.concatenate([a.kinds for a in alone])
         shared = self._shared(group, targets, rows[kinds == SlotKind.SIMILAR])
         # With no other kind, its own is the first of its k random ones that is not shared: k - 1 are at most.
@@ -129,3 +125,11 @@ def target_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
     order = np.random.default_rng([seed, Stream.TARGET_ORDER, epoch]).permutation(n)
     order.flags.writeable = False  # it is handed out again
     return order
+
+
+@lru_cache(maxsize=4)
+def target_places(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
+    """Return where in an epoch each of the pool's rows is the target, the inverse of target_order: (n,)."""
+    places = np.argsort(target_order(seed, epoch, n))
+    places.flags.writeable = False  # it is handed out again
+    return places
