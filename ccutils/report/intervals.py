@@ -13,15 +13,25 @@ Z = 1.959964
 """Standard errors on either side of a mean in a 95% interval."""
 
 
+MEANS_OF_SCORES = ("quality", "empty", "retrieved", "nearest_label", "iwl")
+"""The probes that are plain means of the answers' scores: n right and wrong ones sum to a whole number."""
+
+
 def errors_of(rows: pd.DataFrame) -> "pd.Series[float]":
     """Return the standard error of each row over its targets, from its interval and its number of answers.
 
     At least that of a share by Agresti and Coull (1998), two right and two wrong answers added: where all
-    of a hundred answers are wrong, a resample of them shows no spread, and there is some.
+    of a hundred answers are wrong, a resample of them shows no spread, and there is some. Means of graded
+    scores (chrF++) have a spread of their own: a resample's is widened for few answers as Student's t is.
     """
-    share = (rows["value"].clip(0, 1) * rows["n"] + 2) / (rows["n"] + 4)
-    least = np.sqrt(share * (1 - share) / (rows["n"] + 4))
-    return ((rows["high"] - rows["low"]) / (2 * Z)).clip(lower=least)
+    total, n = rows["value"].clip(0, 1) * rows["n"], rows["n"]
+    share = (total + 2) / (n + 4)
+    of_share = np.sqrt(share * (1 - share) / (n + 4))
+    found = (rows["high"] - rows["low"]) / (2 * Z)
+    graded = rows["probe"].isin(MEANS_OF_SCORES) & ((total - total.round()).abs() > 1e-6) & (n > 1)
+    wider = t.ppf(0.975, np.maximum(n - 1, 1)) / Z * np.sqrt(n / np.maximum(n - 1, 1))
+    at_least = found.clip(lower=of_share)
+    return at_least.where(~graded, np.minimum(found * wider, at_least))
 
 
 def interval_over_seeds(values: ArrayLike, errors: ArrayLike) -> tuple[float, float]:

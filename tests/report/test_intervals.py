@@ -1,5 +1,6 @@
 """Intervals and tests against known answers."""
 
+from dataclasses import asdict
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccutils.probes.estimates import estimate
 from ccutils.report.intervals import (
+    Z,
     difference_interval,
     errors_of,
     holm,
@@ -50,9 +53,19 @@ def test_the_interval_holds_the_mean(values: list[float], error: float) -> None:
 
 def test_no_row_is_without_error() -> None:
     rows = pd.DataFrame({"value": [0.0, 0.5], "n": [100, 100], "low": [0.0, 0.3], "high": [0.0, 0.7]})
-    assert errors_of(rows).tolist() == pytest.approx(
+    assert errors_of(rows.assign(probe="quality")).tolist() == pytest.approx(
         [(2 / 104 * 102 / 104 / 104) ** 0.5, 0.4 / 2 / 1.96], rel=1e-3
     )
+
+
+def test_few_graded_scores_are_covered_and_not_taken_for_right_and_wrong_ones() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.beta(2, 10, size=(300, 10))  # such as chrF++ gives, with a mean of 1/6
+    found = [estimate(line, np.ones(10), range(10)) for line in scores]
+    rows = pd.DataFrame([asdict(one) for one in found])
+    half = Z * errors_of(rows.assign(probe="quality"))
+    assert 0.91 < ((rows["value"] - 1 / 6).abs() < half).mean() < 0.98
+    assert half.median() < 0.4 * (Z * errors_of(rows.assign(probe="blind"))).median()
 
 
 def test_a_difference_of_like_runs_holds_zero_in_95_of_100() -> None:
