@@ -29,9 +29,10 @@ def errors_of(rows: pd.DataFrame) -> "pd.Series[float]":
     of_share = np.sqrt(share * (1 - share) / (n + 4))
     found = (rows["high"] - rows["low"]) / (2 * Z)
     graded = rows["probe"].isin(MEANS_OF_SCORES) & ((total - total.round()).abs() > 1e-6) & (n > 1)
-    wider = t.ppf(0.975, np.maximum(n - 1, 1)) / Z * np.sqrt(n / np.maximum(n - 1, 1))
+    freedom = (n - 1).clip(lower=1)
+    wider = t.ppf(0.975, freedom) / Z * np.sqrt(n / freedom)
     at_least = found.clip(lower=of_share)
-    return at_least.where(~graded, np.minimum(found * wider, at_least))
+    return at_least.mask(graded, np.minimum(found * wider, at_least))
 
 
 def interval_over_seeds(values: ArrayLike, errors: ArrayLike) -> tuple[float, float]:
