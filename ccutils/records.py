@@ -114,7 +114,15 @@ class Run:
 
 
 def model_folder(model: str) -> str:
-    """Name the folder of a model: its name without slashes."""
+    """Name the folder of a model's runs: a Hub id without slashes, or the last part of a path.
+
+    A results folder that is moved together with a local model keeps its runs.
+
+    >>> model_folder("org/name"), model_folder("/home/me/models/mine")
+    ('org--name', 'mine')
+    """
+    if Path(model).expanduser().is_absolute() or model.startswith("."):
+        return Path(model).expanduser().resolve().name
     return model.strip("/").replace("/", "--")
 
 

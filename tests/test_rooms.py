@@ -1,10 +1,8 @@
 """The rooms: the core without torch, and every public name where its room says it is."""
 
-import ast
 import importlib
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
 from types import ModuleType
 
@@ -54,25 +52,6 @@ def test_every_module_has_its_tests_or_its_room_says_where_they_are() -> None:
         said = " ".join((path.parent / "__init__.py").read_text(encoding="utf-8").split())
         told = [part for part in said.split(". ") if "tested in" in part or "data classes alone" in part]
         assert any(f"`{name}`" in part for part in told), f"{room}/{name}.py: where is it tested?"
-
-
-def test_a_name_stands_in_one_file() -> None:
-    """Of the top level; a file that can be called has a `main`, and a room its `__all__`."""
-    files = defaultdict(set)
-    for path in sorted((ROOT / "ccutils").rglob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            for target in getattr(node, "targets", [node]):
-                name = getattr(target, "id", getattr(target, "name", ""))
-                if name not in ("", "main", "__getattr__") and not name.startswith("__"):
-                    files[name].add(path.relative_to(ROOT).as_posix())
-    assert not {name: sorted(found) for name, found in files.items() if len(found) > 1}
-
-
-def test_a_test_file_begins_with_a_test() -> None:
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        first = next(i for i, line in enumerate(lines, 1) if line.lstrip().startswith("def test_"))
-        assert first <= 40, f"{path.relative_to(ROOT)}: move helpers behind the tests"
 
 
 WITHOUT_TORCH = """

@@ -61,6 +61,7 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
     """Load the task as the notebooks will, and make the plans that they will make of it."""
     from ccutils.probes.questions import check_questions
     from ccutils.tasks import load_task
+    from ccutils.training.identity import refuse_other_run
     from ccutils.training.plan import check_plan, plan_from
     from ccutils.training.settings import check_group_size
 
@@ -79,6 +80,9 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
     check_questions(task, *asked)
     for other, options in probes.get("elsewhere", {}).items():
         check_questions(load_task(other, seed=profile.seeds[0][0], **options), *asked)
+        for model in profile.models:  # before Snakemake removes what it would make again
+            for seed in (seed for group in profile.seeds for seed in group):
+                refuse_other_run(replace(plan, model=model, seed=seed, results=str(profile.results_folder)))
     check_names(plan)
     for model in profile.models:
         check_on_model(replace(plan, model=model), task, dry_run=dry_run)

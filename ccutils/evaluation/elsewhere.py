@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from ccutils.evaluation.responder import Responder
-from ccutils.evaluation.runs import hash_base, hash_task
+from ccutils.evaluation.runs import hash_task
+from ccutils.models.base import hash_base
 from ccutils.origin import describe_origin
 from ccutils.probes.questions import PLAIN, QuestionSet, make_questions
 from ccutils.probes.scores import measure

@@ -8,16 +8,21 @@ from typing import Any
 import pandas as pd
 
 from ccutils.errors import InputError
-from ccutils.evaluation.responder import Responder, weights_of
-from ccutils.origin import describe_origin, hash_file, hash_texts
+from ccutils.evaluation.responder import Responder
+from ccutils.models.base import hash_base
+from ccutils.origin import describe_origin, hash_texts
 from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import QuestionSet, curve_questions
 from ccutils.probes.scores import measure_judged
 from ccutils.records import Row, Run, read_json, write_rows
 from ccutils.tasks import Task, load_task
+from ccutils.training.identity import changes, describe_run, write_changes
 from ccutils.training.plan import Plan
 from ccutils.training.run import ic_train
 from ccutils.training.saved import checkpoints
+
+TRAINED_WITH = ("p", "epsilon", "quantise", "chat", "data", "extra", "base")
+"""What must be the same in training and probing, beside the task's options and the tiny base's recipe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +84,6 @@ def hash_task(task: Task) -> str:
     return hash_texts([[e.input, e.output, e.group] for e in examples] for examples in sets)
 
 
-def hash_base(path: str) -> str:
-    """Return a hash of a base's weights and config, or, of one of the Hub, its commit."""
-    files = sorted([*Path(path).glob("*.safetensors"), *Path(path).glob("config.json")])
-    return hash_texts([file.name, hash_file(file)] for file in files) if files else str(weights_of(path)[0])
-
-
 def write_judged(run: Run, judged: Mapping[int, pd.DataFrame]) -> None:
     """Write the judged answers of all steps as the run's questions.parquet, whole or not at all.
 
@@ -119,17 +118,15 @@ def find_or_train(plan: Plan) -> dict[int, Path]:
             f"the run in {folder} was stopped before its end: run notebook 03_ic_train again, which goes on "
             "where it stopped."
         )
-    for name in ("p", "epsilon", "quantise", "chat", "recipe", "task_options"):
-        here = plan.known()[name]
-        if trained[name] != here:
-            raise InputError(
-                f"the run in {folder} was trained with {name} = {trained[name]!r}, and here it is {here!r}: "
-                "give the same, or train again with notebook 03_ic_train."
-            )
-    task = load_task(plan.task, seed=plan.seed, **plan.task_options)
-    if trained["data"] != plan.identity(task.pool)["data"]:
+    here = describe_run(plan, load_task(plan.task, seed=plan.seed, **plan.task_options))
+    changed = {
+        name: pair
+        for name, pair in changes(trained, here).items()
+        if name in TRAINED_WITH or name.startswith(("recipe.", "task_options."))
+    }
+    if changed:
         raise InputError(
-            f"the run in {folder} was trained on other data than are there now: train again with notebook "
-            "03_ic_train."
+            f"the run in {folder} was trained with other values: {write_changes(changed)}. Set the same "
+            "values here, or train a new run with notebook 03_ic_train in another `results`."
         )
     return checkpoints(folder)

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Collection
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from ccutils.models.internals import replace_internal
 from ccutils.models.lora import Lora
 from ccutils.models.smollm2 import SMOLLM2, smollm2
 from ccutils.models.tiny import DEFAULT, Recipe, tiny_base
+from ccutils.origin import hash_file, hash_texts
 from ccutils.tasks.base import Task
 
 # Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
@@ -254,6 +256,15 @@ def repeats_kv_heads() -> bool:
     not.
     """
     return torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8
+
+
+@lru_cache(maxsize=8)
+def hash_base(path: str) -> str:
+    """Hash a base's weights and config, or look up the commit of one on the Hub."""
+    files = sorted([*Path(path).glob("*.safetensors"), *Path(path).glob("config.json")])
+    if files:
+        return hash_texts([file.name, hash_file(file)] for file in files)
+    return str(AutoConfig.from_pretrained(path)._commit_hash)
 
 
 def config_of(path: str, layers: int = 0) -> PretrainedConfig:

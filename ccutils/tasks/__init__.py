@@ -11,13 +11,15 @@ tests/tasks/test_text_to_sql.py, `sql_worker` in test_sql.py, `grammar` in test_
 """
 
 import importlib
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example, Task, Template
 from ccutils.tasks.options import check_options
 
-__all__ = ["TASKS", "Example", "Task", "Template", "load_task"]
+__all__ = ["TASKS", "Example", "Task", "Template", "load_task", "option_defaults"]
 
 TASKS = {
     "topics": "synthetic",
@@ -42,9 +44,31 @@ def load_task(name: str, *, seed: int, **options: Any) -> Task:
     >>> len(task.pool), len(task.pool[0].input.split())
     (100, 4)
     """
+    loader = _loader(name)
+    task: Task = loader(seed=seed, **check_options(name.partition("-")[0], loader, options))
+    return task
+
+
+def option_defaults(name: str) -> dict[str, Any]:
+    """List the options of a task that have a default, as JSON writes them.
+
+    Raises InputError for a task that does not exist.
+
+    >>> option_defaults("topics")["pool_size"]
+    1000
+    """
+    defaults = {n: p.default for n, p in inspect.signature(_loader(name)).parameters.items()}
+    return {
+        n: list(v) if isinstance(v, tuple) else v
+        for n, v in defaults.items()
+        if v is not inspect.Parameter.empty
+    }
+
+
+def _loader(name: str) -> Callable[..., Task]:
+    """Import the function that loads a task."""
     name = name.partition("-")[0]
     if name not in TASKS:
         raise InputError(f"task {name!r} does not exist: choose one of {', '.join(TASKS)}.")
-    loader = getattr(importlib.import_module(f"ccutils.tasks.{TASKS[name]}"), name)
-    task: Task = loader(seed=seed, **check_options(name, loader, options))
-    return task
+    loader: Callable[..., Task] = getattr(importlib.import_module(f"ccutils.tasks.{TASKS[name]}"), name)
+    return loader

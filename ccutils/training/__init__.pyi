@@ -10,7 +10,6 @@ from .prepare import PreparedRun as PreparedRun
 from .prepare import predict_memory as predict_memory
 from .prepare import prepare_run as prepare_run
 from .run import ic_train as ic_train
-from .run import stale_results as stale_results
 from .saved import checkpoints as checkpoints
 from .settings import Settings as Settings
 from .timing import predict_seconds as predict_seconds

@@ -4,9 +4,8 @@ Light to import: accelerate's notebook_launcher starts its processes only where 
 has been touched, and transformers, peft and trl all import the latter.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,8 @@ from ccutils.contexts.similarity import check_similarity
 from ccutils.errors import InputError, check_kind, check_kinds, nearest
 from ccutils.models.lora import Lora
 from ccutils.records import Run
-from ccutils.tasks import Example, Task
+from ccutils.tasks import Task
 from ccutils.training.settings import Settings
-
-SAME_RESULT = ("micro_batch", "checkpointing", "keep")
-"""Settings that may change between two tries of a run: they change its memory and disk, not its function."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +105,6 @@ class Plan:
         if self.model == "tiny":  # every seed has a base of its own
             values["recipe"] = {"seed": self.seed, **values["recipe"]}
         return dict(json.loads(json.dumps(values)))
-
-    def identity(self, pool: Sequence[Example]) -> dict[str, Any]:
-        """Return what tells this run from another: the plan and its data, without what only moves the work
-        about.
-        """
-        values = {name: value for name, value in self.known().items() if name != "attention"}
-        values["settings"] = {n: v for n, v in values["settings"].items() if n not in SAME_RESULT}
-        examples = json.dumps([[e.input, e.output] for e in pool])
-        return {**values, "data": hashlib.sha256(examples.encode()).hexdigest()[:16]}
 
 
 def plan_from(parameters: Mapping[str, Any], **run: Any) -> Plan:

@@ -33,6 +33,7 @@ from ccutils.models.unpacked import is_small, unpack
 from ccutils.records import check_results_folder
 from ccutils.tasks import Task, load_task
 from ccutils.training.dataset import Survey, TrainingSet
+from ccutils.training.identity import refuse_other_run
 from ccutils.training.memory import Prediction, predict
 from ccutils.training.plan import Plan, check_plan
 from ccutils.training.settings import check_group_size
@@ -58,6 +59,7 @@ def prepare_run(plan: Plan) -> PreparedRun:
     task = load_task(plan.task, seed=plan.seed, **plan.task_options)
     check_plan(plan, task)
     check_training(plan)
+    refuse_other_run(plan)
     path = model_path(plan.model, task, plan.cache, make_recipe(plan.recipe, plan.seed))
     check_model_takes(config_of(path), plan.lora, kernel_of(plan))
     tokenizer = load_tokenizer(path)

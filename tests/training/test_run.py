@@ -15,10 +15,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ccutils.errors import InputError
 from ccutils.models.base import load_adapter, load_base
+from ccutils.training.identity import changes
 from ccutils.training.launch import main
 from ccutils.training.plan import Plan
 from ccutils.training.prepare import make_model, predict_memory, prepare_run
-from ccutils.training.run import ic_train, stale_results
+from ccutils.training.run import ic_train
 from ccutils.training.saved import checkpoints, mark_whole
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -68,11 +69,25 @@ def test_nothing_holds_a_model_that_is_trained(tmp_path: Path, monkeypatch: pyte
     assert [model() for model in made] == [None]
 
 
-def test_another_plan_starts_anew(tmp_path: Path) -> None:
-    ic_train(make_plan(tmp_path, steps=2, n_checkpoints=1))
-    changed = make_plan(tmp_path, steps=3, n_checkpoints=1)
-    assert ic_train(changed)["checkpoints"] == [3]
-    assert list(checkpoints(changed.run.folder)) == [3]
+def test_a_run_with_other_values_is_refused_and_kept(plan: Plan) -> None:
+    before = kept(plan.run.folder)
+    with pytest.raises(
+        InputError,
+        match=r"p was 0\.5 and is now 0\.4; n_checkpoints was 2 and is now 1; steps was 20 and is now 3",
+    ) as caught:
+        ic_train(make_plan(Path(plan.results), steps=3, n_checkpoints=1, p=0.4))
+    assert f"{plan.results}-2" in str(caught.value)
+    assert kept(plan.run.folder) == before
+
+
+def test_a_run_without_its_plan_file_is_refused_and_kept(plan: Plan, tmp_path: Path) -> None:
+    moved = shutil.copytree(plan.results, tmp_path / "copy")
+    copy = replace(plan, results=str(moved))
+    (copy.run.folder / "plan.json").unlink()
+    before = kept(copy.run.folder)
+    with pytest.raises(InputError, match=r"plan\.json"):
+        ic_train(copy)
+    assert kept(copy.run.folder) == before
 
 
 def test_the_adapter_loads_and_merges_with_plain_libraries(plan: Plan, tmp_path: Path) -> None:
@@ -121,48 +136,27 @@ def kept(folder: Path) -> dict[str, int]:
     ],
 )
 def test_what_is_refused_leaves_a_finished_run_as_it_is(
-    plan: Plan, changes: dict[str, object], words: str
+    plan: Plan, changes: dict[str, object], words: str, tmp_path: Path
 ) -> None:
     before = kept(plan.run.folder)
     mistyped = make_plan(Path(plan.results), **{"steps": 20, "n_checkpoints": 2, **changes})
     assert mistyped.run.folder == plan.run.folder
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError):
         ic_train(mistyped)
+    assert kept(plan.run.folder) == before
+    with pytest.raises(InputError) as caught:
+        ic_train(replace(mistyped, results=str(tmp_path)))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert kept(plan.run.folder) == before
 
 
-def test_memory_that_does_not_hold_a_plan_leaves_a_finished_run_as_it_is(
-    plan: Plan, monkeypatch: pytest.MonkeyPatch
+def test_memory_that_does_not_hold_a_plan_is_refused_before_training(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = kept(plan.run.folder)
     monkeypatch.setattr("ccutils.training.run.available_bytes", lambda: 1000)
     with pytest.raises(InputError, match="training needs about"):
-        ic_train(replace(plan, rank=4))
-    assert kept(plan.run.folder) == before
-
-
-def test_a_changed_parameter_tells_which_results_are_stale(plan: Plan) -> None:
-    ic_train(plan)
-    assert stale_results(plan) == "" == stale_results(replace(plan, seed=plan.seed + 1))
-    assert stale_results(replace(plan, settings=replace(plan.settings, keep=2))) == ""  # same weights
-    told = stale_results(replace(plan, k=plan.k + 1))
-    assert f"(k was {plan.k} and is {plan.k + 1})" in told and "(04)" not in told
-    rows = plan.run.folder / "probes.parquet"
-    rows.touch()
-    assert "its answers and scores (04)" in stale_results(replace(plan, k=plan.k + 1))
-    rows.unlink()
-
-
-def test_a_run_that_gives_way_to_another_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plan = make_plan(tmp_path, steps=2, n_checkpoints=1)
-    ic_train(plan)
-    assert "removing" not in capsys.readouterr().out
-    ic_train(make_plan(tmp_path, steps=3, n_checkpoints=1, p=0.4))
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("removing")]
-    why = "p was 0.5 and is 0.4; steps was 2 and is 3"
-    assert lines == [f"removing the run in {plan.run.folder}, since this is another: {why}"]
+        ic_train(replace(plan, results=str(tmp_path)))
+    assert not list(tmp_path.rglob("checkpoint-*"))
 
 
 def test_a_finished_run_without_its_done_file_is_finished_again_from_its_last_checkpoint(
@@ -187,10 +181,9 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_made(tmp_pat
 
 
 def test_targets_may_be_written_in_each_way_that_people_know(tmp_path: Path) -> None:
-    pool = prepare_run(make_plan(tmp_path)).task.pool
     ways = ["v_proj,q_proj", "q_proj, v_proj", ["q_proj", "v_proj"]]
     plans = [make_plan(tmp_path, targets=way) for way in ways]
-    assert all(plan.identity(pool) == plans[0].identity(pool) for plan in plans)
+    assert not any(changes(plan.known(), plans[0].known()) for plan in plans)
     for targets in (ways[0], r".*\.[qv]_proj"):
         plan = make_plan(tmp_path, targets=targets)
         model = make_model(plan, prepare_run(plan).path)
@@ -236,14 +229,6 @@ def test_a_bug_is_not_told_as_bad_input(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("ccutils.training.run.ic_train", lambda plan: len(plan))
     with pytest.raises(TypeError):
         main(["{}"])
-
-
-def test_other_data_make_another_run_and_more_memory_does_not(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path)
-    pool = prepare_run(plan).task.pool
-    assert plan.identity(pool) == make_plan(tmp_path / "elsewhere", micro_batch=2, keep=3).identity(pool)
-    assert plan.identity(pool) != plan.identity(pool[1:])
-    assert plan.identity(pool) != make_plan(tmp_path, p=0.4).identity(pool)
 
 
 def test_shared_contexts_are_predicted_as_the_sequences_that_are_read(tmp_path: Path) -> None:
