@@ -1,5 +1,6 @@
 """What a task is: labelled examples in four sets, a score, and what the probes need to know of it."""
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -94,3 +95,15 @@ class Task:
     frames: bool = True
     vocabulary: Sequence[str] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+def label_key(label: str) -> str:
+    """Normalise a label for comparison: Unicode NFC, and each run of white space as one space.
+
+    No-break spaces count as white space; case counts. Labels with the same key are one class in relevance,
+    splits and scores. Prompts show labels as they are written.
+
+    >>> label_key("very\u00a0 good") == label_key("very good")
+    True
+    """
+    return " ".join(unicodedata.normalize("NFC", label).split())
