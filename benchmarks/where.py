@@ -26,13 +26,13 @@ ANSWER, TARGETS = 5, 8  # tokens of an answer, prompts of a step
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train three steps, profile the last, and print two tables."""
-    from ccutils.models.smollm2 import smollm2
+    from ccutils.packaged import find_model
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--prompt", type=int, default=96, help="mean tokens of a prompt (96)")
-    prompt, folder = parser.parse_args(arguments).prompt, smollm2()
+    prompt, folder = parser.parse_args(arguments).prompt, find_model("smollm2")
     # Tokens are drawn from the first of the model's vocabulary; its other sizes are its own.
     setting = Setting(vocabulary=40_000, prompt=prompt, answer=ANSWER, k=4, targets=TARGETS, steps=2)
     with tempfile.TemporaryDirectory() as out:

@@ -8,12 +8,12 @@ import yaml
 
 from ccutils.chain.job import list_gpus
 from ccutils.chain.profiles import PROFILES
-from ccutils.models.smollm2 import SMOLLM2
+from ccutils.packaged import LANGUAGE_MODELS
 
 SETTINGS = PROFILES / "t4.yaml"
 """Where a real model's training settings come from, each with its reason."""
 ON_A_CPU = PROFILES / "smollm2.yaml"
-"""Where those of SmolLM2 come from, which needs no GPU; its strategies and seeds, too."""
+"""Settings, strategies and seeds of models in LANGUAGE_MODELS, which need no GPU."""
 HEADER = """\
 # The training parameters are those of profiles/{name}, where each has its reason: they are for its
 # model, data and machine. gpu: false computes on the CPU, GPU or not; true refuses to run without a GPU.
@@ -25,7 +25,7 @@ def absolute(path: str) -> str:
     is.
     """
     found = Path(path).expanduser()
-    return str(found.resolve()) if path not in ("", "tiny", SMOLLM2.name) and found.exists() else path
+    return str(found.resolve()) if path not in ("", "tiny", *LANGUAGE_MODELS) and found.exists() else path
 
 
 def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mapping[str, Any]) -> str:
@@ -33,9 +33,10 @@ def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mappin
 
     For any model but `tiny` its parameters go on with those of SETTINGS that `parameters` does not name: the
     notebooks' own defaults are for the tiny base. It asks for a GPU where this machine has one, or where the
-    model is a Hub id. For `smollm2` parameters, strategies and seeds are those of ON_A_CPU, without a GPU.
+    model is a Hub id. For LANGUAGE_MODELS its parameters, strategies and seeds are those of
+    ON_A_CPU, without a GPU.
     """
-    tiny, on_cpu = model == "tiny", model == SMOLLM2.name
+    tiny, on_cpu = model == "tiny", model in LANGUAGE_MODELS
     source = ON_A_CPU if on_cpu else SETTINGS
     known = {} if tiny else yaml.safe_load(source.read_text(encoding="utf-8"))
     profile = {

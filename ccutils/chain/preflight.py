@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ccutils.chain.job import list_gpus, print_line
 from ccutils.chain.profiles import Profile, declared_parameters
 from ccutils.errors import InputError
+from ccutils.packaged import LANGUAGE_MODELS, find_model, packaged_folder
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -40,15 +41,13 @@ def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
 
 def check_model_at_hand(model: str, *, dry_run: bool = False) -> None:
     """Check a model's directory, or ask the Hub for it unless only planning; "tiny" always is there, and
-    "smollm2" is fetched now.
+    a model of LANGUAGE_MODELS is fetched now.
     """
     if model == "tiny":
         return
-    if model == "smollm2":
-        from ccutils.models.smollm2 import smollm2  # here: help is answered before anything is installed
-
+    if model in LANGUAGE_MODELS:
         if not dry_run:
-            smollm2()
+            find_model(model)
         return
     from ccutils.models import base  # here, since it takes seconds to import
 
@@ -108,9 +107,9 @@ def check_names(plan: "Plan") -> None:
 def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None:
     """Raise InputError for what a model cannot have: window, chat form, LoRA's targets, attention.
 
-    Of a model that is at hand: a directory, smollm2 once it is fetched, or the tiny base where something is
-    not as it always is. One of the Hub is checked by the first notebooks. To a dry run it is nothing what
-    attention this machine has.
+    Of a model that is at hand: a directory, a model of LANGUAGE_MODELS once it is fetched, or the tiny base
+    where something is not as it always is. One of the Hub is checked by the first notebooks. To a dry run it
+    is nothing what attention this machine has.
     """
     if plan.model == "tiny":
         if (plan.window, plan.chat, plan.targets, plan.attention) == (0, False, "all-linear", "auto"):
@@ -129,9 +128,7 @@ def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None
 
 def local_folder(model: str) -> Path:
     """Return where a model's directory is on this machine, if it is."""
-    from ccutils.models.smollm2 import smollm2_folder
-
-    return smollm2_folder() if model == "smollm2" else Path(model).expanduser()
+    return packaged_folder(model) if model in LANGUAGE_MODELS else Path(model).expanduser()
 
 
 def at_hand(plan: "Plan", task: "Task") -> tuple["PreTrainedTokenizerBase", "PretrainedConfig", int]:

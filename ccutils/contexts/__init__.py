@@ -1,8 +1,7 @@
 """Which demonstrations a prompt holds: half of the small core, beside `ccutils.probes`.
 
-Neighbours of each pool example are found (`similarity`, for which `minilm` is a model from the package
-index; `neighbours`), contexts drawn from them by a strategy (`sampler`; `shared` where targets share
-demonstrations) and measured (`profile`), paraphrases of
+Neighbours of each pool example are found (`similarity`; `neighbours`), contexts drawn from them by a
+strategy (`sampler`; `shared` where targets share demonstrations) and measured (`profile`), paraphrases of
 the target made (`paraphrase`, and its `paraphrase_rules`), all epochs of it numbered by place (`epochs`),
 and all of it written as token ids (`prompts`). `your_data` hands that to a trainer of your own. Sampling is
 a pure function of (seed, epoch, target). The strategies are the paper's by name; their details are ours

@@ -20,8 +20,8 @@ from ccutils.tasks.tables import is_utf8
 
 PARAPHRASERS = ("none", "rules", "noise", "model", "file", "task")
 """none: the input itself. rules: see paraphrase_rules. noise: a weak one, words give way to words of other
-inputs. model: a language model: "smollm2", a directory or a Hub id. file: JSON lines with `input` and
-`paraphrase` (or `paraphrases`, a list). task: what the task itself has."""
+inputs. model: a language model: "smollm2", "gemma3-270m", a directory or a Hub id. file: JSON lines
+with `input` and `paraphrase` (or `paraphrases`, a list). task: what the task itself has."""
 LONGEST_RATIO = 3  # a model's paraphrase may be this many times as long as the input
 RULES_VERSION = 2  # of the cache: raise it when the rules change
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
 
-from ccutils.contexts.minilm import minilm
 from ccutils.errors import InputError
+from ccutils.packaged import find_model
 
 BACKENDS = ("bm25", "tfidf", "minilm", "st:<name>")
 """BM25 by bm25s; in FAISS TF-IDF, reduced by SVD, or the vectors of a sentence-transformers model: `minilm`,
@@ -233,7 +233,7 @@ class SentenceTransformer(Dense):
                 f"similarity {name!r} needs sentence-transformers: pip install sentence-transformers."
             ) from error
         self.known: dict[str, NDArray[np.float32]] = {}
-        place = str(minilm()) if name == "minilm" else name.removeprefix("st:")
+        place = str(find_model(name)) if name == "minilm" else name.removeprefix("st:")
         try:
             self.model = sentence_transformers.SentenceTransformer(place)
         except (OSError, ValueError) as error:

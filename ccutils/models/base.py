@@ -32,9 +32,9 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 from ccutils.errors import InputError, nearest, reason
 from ccutils.models.internals import replace_internal
 from ccutils.models.lora import Lora
-from ccutils.models.smollm2 import SMOLLM2, smollm2
 from ccutils.models.tiny import DEFAULT, Recipe, tiny_base
 from ccutils.origin import hash_file, hash_texts
+from ccutils.packaged import LANGUAGE_MODELS, find_model
 from ccutils.tasks.base import Task
 
 # Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
@@ -59,16 +59,17 @@ replace_internal(
 
 
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
-    """Return what `from_pretrained` takes: a directory for "tiny" (trained now if need be) and for "smollm2"
-    (fetched now if need be), a path or a Hub id.
+    """Return what `from_pretrained` takes, a directory or a Hub id.
+
+    "tiny" is trained and a model of LANGUAGE_MODELS fetched if it is not in a cache.
 
     Raises InputError for a directory that does not exist or lacks a config, a tokenizer or safetensors, and
     for a Hub id that is neither on this machine nor to be had now.
     """
     if model == "tiny":
         return str(tiny_base(task, cache, recipe))
-    if model == SMOLLM2.name:
-        return str(smollm2())
+    if model in LANGUAGE_MODELS:
+        return str(find_model(model))
     check_model(model)
     folder = Path(model).expanduser()
     if folder.exists():
@@ -78,15 +79,15 @@ def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) ->
 
 
 def check_model(model: str) -> None:
-    """Raise InputError for a local model that cannot be loaded; "tiny", "smollm2" and Hub ids pass."""
+    """Raise InputError for a local model that cannot be loaded; "tiny", LANGUAGE_MODELS and Hub ids pass."""
     folder = Path(model).expanduser()
     is_hub_id = not folder.exists() and model.count("/") == 1 and model[0] not in "./~"
-    if model in ("tiny", SMOLLM2.name) or is_hub_id:
+    if model in ("tiny", *LANGUAGE_MODELS) or is_hub_id:
         return
     if not folder.is_dir():
         raise InputError(
-            f"model {model!r} is no directory: give an existing one, a Hub id such as org/name, 'tiny' or "
-            f"'{SMOLLM2.name}'."
+            f"model {model!r} is not a directory: use an existing one, a Hub id such as org/name, or one of "
+            f"{', '.join(('tiny', *LANGUAGE_MODELS))}."
         )
     for file, what in (("config.json", "config"), ("tokenizer_config.json", "tokenizer")):
         if not (folder / file).exists():

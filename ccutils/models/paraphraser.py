@@ -7,7 +7,7 @@ from tqdm.auto import tqdm
 
 from ccutils.contexts.paraphrase import Paraphraser
 from ccutils.errors import InputError, reason
-from ccutils.models.smollm2 import SMOLLM2, smollm2
+from ccutils.packaged import LANGUAGE_MODELS, find_model
 from ccutils.tasks.base import Example
 
 REQUEST = "Say the following in other words, in one line. Keep names, numbers and all of its meaning.\n\n"
@@ -16,13 +16,13 @@ REQUEST = "Say the following in other words, in one line. Keep names, numbers an
 def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int = 16) -> dict[str, list[str]]:
     """Ask a causal language model for paraphrases, by input: sampled, the first line of each answer.
 
-    The model is `how.source`: "smollm2", a directory, or a Hub id. Raises InputError where it cannot
-    be loaded.
+    The model is `how.source`: a name in LANGUAGE_MODELS, a directory, or a Hub id. Raises InputError
+    where it cannot be loaded.
     """
     import torch  # here: it takes seconds, and most paraphrases are made without
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = str(smollm2()) if how.source == SMOLLM2.name else how.source
+    path = str(find_model(how.source)) if how.source in LANGUAGE_MODELS else how.source
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
         model = AutoModelForCausalLM.from_pretrained(path, dtype="auto").eval()

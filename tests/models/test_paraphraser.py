@@ -32,7 +32,7 @@ def test_a_chat_model_is_asked_in_its_own_form(small_model):
 
 
 def test_smollm2_is_a_paraphraser_by_its_name(tmp_path, small_model, monkeypatch):
-    monkeypatch.setattr(module, "smollm2", lambda: small_model)
+    monkeypatch.setattr(module, "find_model", lambda name: small_model)
     made = paraphrase([SHOW], Paraphraser("model", source="smollm2"), tmp_path, write=write_paraphrases)
     assert made.kinds[SHOW.input] == "model"
 

