@@ -42,7 +42,7 @@ def test_what_is_fine_passes():
         ({"tasks": {"topic": {}}}, "task 'topic' does not exist: choose one of topics"),
         ({"tasks": {"topics": {"task_options": {"size": 3}}}}, "no option 'size': it has n_topics"),
         ({"tasks": {"mtop": {"task_options": {"path": "./none"}}}}, "path './none' holds neither"),
-        ({"models": ["./none"]}, "model './none' is no directory"),
+        ({"models": ["./none"]}, "model './none'"),
         ({"parameters": {"k": 0}}, "k is 0: it must be a whole number of at least 1"),
         ({"parameters": {"rank": 0}}, "rank is 0: it must be a whole number of at least 1"),
         ({"parameters": {"alpha": 0}}, "alpha is 0: it must be a whole number of at least 1"),

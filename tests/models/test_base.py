@@ -51,12 +51,12 @@ class TestPath:
     @pytest.mark.parametrize("model", ["models/none/here", "./none", "/none", "none", "~/none", "../a/b"])
     def test_a_directory_that_does_not_exist(self, task, model, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(InputError, match="is no directory: give an existing one, a Hub id"):
+        with pytest.raises(InputError, match="Hub id"):
             model_path(model, task, tmp_path)
 
     def test_a_file(self, tmp_path):
         (tmp_path / "weights").touch()
-        with pytest.raises(InputError, match="is no directory"):
+        with pytest.raises(InputError, match="not a directory"):
             check_model(str(tmp_path / "weights"))
 
     @pytest.mark.parametrize(
