@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ccutils.probes.questions import PLAIN, RETRIEVED, Question, QuestionSet
-from ccutils.tasks.base import Wrong
+from ccutils.tasks.base import Wrong, label_key
 from ccutils.tasks.sequences import plain_wrong
 
 OTHERS = 3
@@ -81,7 +81,7 @@ def _copies(
             if grade == 0:
                 following = [*order[turn + 1 :], *order[:turn]]
                 # A context never holds its own target's label: of those targets it would be no fair chance.
-                fair = (o for o in following if asked[o].target.output.split() != answers[i].split())
+                fair = (o for o in following if label_key(asked[o].target.output) != label_key(answers[i]))
                 others = list(islice(fair, OTHERS))
                 judged = [wrong(answers[i], question.target, asked[o].context)[1] for o in others if share]
                 chance = float(np.mean(judged)) if judged else (np.nan if share else 0.0)

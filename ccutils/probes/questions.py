@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ccutils.contexts.neighbours import Index, fold
 from ccutils.errors import InputError, check_count, check_kind
 from ccutils.streams import Stream
-from ccutils.tasks.base import Example, Task
+from ccutils.tasks.base import Example, Task, label_key
 
 PLAIN, CHANGED, NEIGHBOUR, EMPTY = "plain", "changed", "neighbour", "empty"
 RETRIEVED = "retrieved"
@@ -238,7 +238,8 @@ def _irrelevant(around: _Around, k: int, rng: np.random.Generator) -> list[int]:
         for row in (rng.permutation(len(rows)) + rows.start).tolist():
             if len(found) == k:
                 return found
-            own = around.duplicate(row) or around.examples[row].output == around.target.output
+            same = label_key(around.examples[row].output) == label_key(around.target.output)
+            own = around.duplicate(row) or same
             if not own and not around.tells(row):
                 found.append(row)
     return found

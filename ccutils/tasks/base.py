@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled example.
+    """One labelled example; line breaks in input and output become spaces.
 
     `group` is what the OOD split holds out (topic, domain, document, database). `extra` carries what a
     prompt or a metric needs beside input and output, such as a database's id and schema.
@@ -20,6 +20,10 @@ class Example:
     output: str
     group: str = ""
     extra: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input", one_line(self.input))
+        object.__setattr__(self, "output", one_line(self.output))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,16 @@ class Task:
     frames: bool = True
     vocabulary: Sequence[str] = ()
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+def one_line(text: str) -> str:
+    """Replace line breaks by single spaces: in a prompt, a line break would end an answer.
+
+    >>> one_line("rain = weather\n\nsnow")
+    'rain = weather snow'
+    """
+    lines = text.splitlines()
+    return text if lines == [text] else " ".join(line.strip() for line in lines if line.strip())
 
 
 def label_key(label: str) -> str:

@@ -1,7 +1,7 @@
 """Any file of input and output pairs, by column names."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +10,22 @@ import numpy as np
 from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
-from ccutils.tasks.base import Example, Task, Template
+from ccutils.tasks.base import Example, Task, Template, label_key
 from ccutils.tasks.files import Record, Report, read_records, require
 from ccutils.tasks.hub import is_hub_id, read_hub
 from ccutils.tasks.relabel import INVENTED, change_output
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.splits import check_filled, check_sizes, common_words, divide, hold_out, keep_apart, take
+from ccutils.tasks.splits import (
+    check_filled,
+    check_sizes,
+    common_words,
+    divide,
+    hold_out,
+    is_classification,
+    keep_apart,
+    merge_labels,
+    take,
+)
 
 TEXT_METRICS = {"exact": metrics.text_match, "chrf": metrics.chrf, "bleu": metrics.bleu}
 
@@ -52,9 +62,8 @@ def jsonl(
     tests = _examples(_read(test_path, "test", columns), columns, report) if test_path else []
     report.warn("")
     report.check([*rows, *tests], path)
-    rule = f"by column {group_column!r}"
-    if group_column is None:
-        rows, tests, rule = _group_by_output(rows, tests)
+    spelling = merge_labels([e.output for e in [*rows, *tests]])
+    rows, tests, rule = _group(rows, tests, group_column, spelling)
     fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.JSONL])
     groups = Counter(e.group for e in [*rows, *tests])
     held = hold_out(groups, 0.2, fixed, cause=report.cause()) if rule else set()
@@ -67,7 +76,7 @@ def jsonl(
     sets, dropped = keep_apart(
         {"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": id_pool}
     )
-    outputs = sorted({e.output for e in sets["pool"]})
+    outputs = sorted({spelling[e.output] for e in sets["pool"]})
 
     def score(answers: Sequence[str], examples: Sequence[Example]) -> metrics.Scores:
         return judge(answers, [e.output for e in examples])
@@ -82,7 +91,7 @@ def jsonl(
         change_labels=lambda target, relevant, irrelevant, rng: change_output(
             target, relevant, irrelevant, outputs, rng
         ),
-        relevant=lambda target, e: target.output == e.output,
+        relevant=lambda target, e: label_key(target.output) == label_key(e.output),
         language=language,
         wrong=wrong_by(score),
         vocabulary=[*INVENTED, *common_words(t for e in [*rows, *tests] for t in (e.output, e.input))],
@@ -133,10 +142,16 @@ def _examples(records: Sequence[Record], columns: Sequence[str], report: Report)
     return examples
 
 
-def _group_by_output(rows: list[Example], tests: list[Example]) -> tuple[list[Example], list[Example], str]:
-    """Return outputs as groups where there are at most half as many as rows; else no groups."""
-    outputs = {e.output for e in [*rows, *tests]}
-    if 2 <= len(outputs) <= (len(rows) + len(tests)) / 2:
-        by_output = ([replace(e, group=e.output) for e in part] for part in (rows, tests))
+def _group(
+    rows: list[Example], tests: list[Example], column: str | None, spelling: Mapping[str, str]
+) -> tuple[list[Example], list[Example], str]:
+    """Group rows by the column, else by output where outputs repeat; also return the rule in words."""
+    every = [*rows, *tests]
+    if column is not None:
+        groups = merge_labels([e.group for e in every])
+        by_column = ([replace(e, group=groups[e.group]) for e in part] for part in (rows, tests))
+        return *by_column, f"by column {column!r}"  # type: ignore[return-value]
+    if is_classification(set(spelling.values()), len(every)):
+        by_output = ([replace(e, group=spelling[e.output]) for e in part] for part in (rows, tests))
         return *by_output, "of equal output"  # type: ignore[return-value]
     return rows, tests, ""

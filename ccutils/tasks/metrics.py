@@ -10,14 +10,15 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from ccutils.errors import InputError, reason
+from ccutils.tasks.base import label_key
 from ccutils.tasks.brackets import Node, ParseError, blank, parse_form, same, slots
 
 Scores = NDArray[np.float64]
 
 
 def text_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """Return 1 where the texts are equal, white space aside."""
-    return _each(lambda a, r: float(a.split() == r.split()), answers, references)
+    """Return 1 where the texts have the same `label_key`."""
+    return _each(lambda a, r: float(label_key(a) == label_key(r)), answers, references)
 
 
 def parse_match(answers: Sequence[str], references: Sequence[str]) -> Scores:

@@ -9,13 +9,13 @@ import numpy as np
 from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
-from ccutils.tasks.base import Example, Score, Task, Template
+from ccutils.tasks.base import Example, Score, Task, Template, label_key
 from ccutils.tasks.brackets import ParseError, labels, parse_form
 from ccutils.tasks.files import Record, Report, here, read_lines, read_records
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.relabel import change_output, change_parse
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.splits import check_filled, check_sizes, common_words, keep_apart, take
+from ccutils.tasks.splits import check_filled, check_sizes, common_words, keep_apart, merge_labels, take
 
 PARSE_TEMPLATES = {
     "parse": Template(
@@ -76,8 +76,9 @@ def mtop(
     raw = {split: read_split(path, language, split) for split in ("train", "dev", "test")}
     domains = domains_of_intents([record for records in raw.values() for record in records])
     known_domains = set(domains.values())
+    held = {label_key(domain) for domain in ood_domains}
     for domain in ood_domains:
-        if domain not in known_domains:
+        if label_key(domain) not in known_domains:
             raise InputError(
                 f"ood_domains has {domain!r}, which {path} lacks: it has {', '.join(sorted(known_domains))}."
             )
@@ -92,7 +93,7 @@ def mtop(
     report.check([e for part in read.values() for e in part], path)
 
     def part(split: str, ood: bool) -> list[Example]:
-        return [e for e in read[split] if (e.group in ood_domains) == ood]
+        return [e for e in read[split] if (e.group in held) == ood]
 
     sets, dropped = keep_apart(
         {
@@ -104,7 +105,7 @@ def mtop(
     )
     fixed, rng = np.random.default_rng(TEST_SEED), np.random.default_rng([seed, Stream.MTOP])
     pool = take(sets["pool"], pool_size, rng)
-    intents = sorted({e.extra["intent"] for e in sets["pool"]})
+    intents = sorted(set(merge_labels([e.extra["intent"] for e in sets["pool"]]).values()))
     names = sorted({label for e in sets["pool"] for label in labels(parse_form(e.extra["parse"]))})
     answers = sorted({e.output for part in read.values() for e in part}) if answer == "intent" else names
     score = _score(answer, metric)
@@ -124,7 +125,7 @@ def mtop(
                 target, relevant, irrelevant, intents, rng
             )
         ),
-        relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
+        relevant=lambda target, e: label_key(target.extra["intent"]) == label_key(e.extra["intent"]),
         language=language,
         template=PARSE_TEMPLATES[answer],
         max_new_tokens=160 if answer == "parse" else 16,
@@ -201,7 +202,8 @@ def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
     """
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
-        intent, domain = field(record, "intent").removeprefix("IN:"), field(record, "domain")
+        intent = label_key(field(record, "intent")).removeprefix("IN:")
+        domain = label_key(field(record, "domain"))
         if intent and domain:
             seen[intent][domain] += 1
     if not seen:
@@ -242,7 +244,7 @@ def parse_example(
         report.set_aside(record, f"not a logical form: {error}")
         return None
     intent = tree.label.removeprefix("IN:")
-    domain = field(record, "domain") or domains.get(intent, "")
+    domain = label_key(field(record, "domain")) or domains.get(label_key(intent), "")
     if not domain:
         report.set_aside(record, "no row names the domain of its intent")
         return None

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ccutils.errors import InputError
-from ccutils.tasks.base import Example
+from ccutils.tasks.base import Example, label_key
 from ccutils.tasks.brackets import ANY, labels, parse_form, rename_labels
 
 INVENTED = ("zorvax", "quimbel", "drathok", "vexlim", "borqua", "yintrop", "gluvash", "pelzorn", "krimvat")
@@ -24,8 +24,8 @@ def change_output(
 
     Where a context holds all outputs of the pool, as it may with few classes, the new one is invented.
     """
-    taken = {e.output for e in (target, *relevant, *irrelevant)}
-    free = [output for output in outputs if output not in taken]
+    taken = {label_key(e.output) for e in (target, *relevant, *irrelevant)}
+    free = [output for output in outputs if label_key(output) not in taken]
     free = free or [word for word in INVENTED if word not in taken]
     new = str(rng.choice(free))
     return [replace(e, output=new) for e in relevant], new

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
-from ccutils.tasks.base import Example, Score, Wrong
+from ccutils.tasks.base import Example, Score, Wrong, label_key
 
 NEAR_COPY = 0.9
 """From this share of equal words on, one answer nearly equals another."""
@@ -11,7 +11,7 @@ NEAR_COPY = 0.9
 
 def near(one: str, other: str) -> bool:
     """Tell whether twice the matching words (in order) are at least NEAR_COPY of both texts' words."""
-    matcher = SequenceMatcher(None, one.split(), other.split(), autojunk=False)
+    matcher = SequenceMatcher(None, label_key(one).split(), label_key(other).split(), autojunk=False)
     return (
         matcher.real_quick_ratio() >= NEAR_COPY
         and matcher.quick_ratio() >= NEAR_COPY
@@ -35,7 +35,7 @@ def wrong_by(score: Score) -> Wrong:
 
 
 def plain_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> tuple[float, float]:
-    """Return wrong or right as a whole; a copy where it equals a demonstration's label, white space aside."""
-    given = answer.split()
-    wrong = given != target.output.split()
-    return float(wrong), float(wrong and any(given == e.output.split() for e in irrelevant))
+    """Return wrong or right as a whole; a copy where it is a demonstration's label (see `label_key`)."""
+    given = label_key(answer)
+    wrong = given != label_key(target.output)
+    return float(wrong), float(wrong and any(given == label_key(e.output) for e in irrelevant))

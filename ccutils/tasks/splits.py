@@ -4,12 +4,12 @@ import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from ccutils.errors import InputError
-from ccutils.tasks.base import Example
+from ccutils.tasks.base import Example, label_key
 
 SENTENCE_MARKS = r"[.,;:!?…。、।\"“”„«»]"
 AT_EDGES = re.compile(
@@ -64,7 +64,7 @@ def keep_apart(
             first = seen.setdefault((place(example), normalise(example.input)), example)
             if first is example:
                 kept[name].append(example)
-            elif first.output.split() != example.output.split():
+            elif label_key(first.output) != label_key(example.output):
                 others.append(f"{example.input[:60]!r} ({example.output[:40]}; kept: {first.output[:40]})")
     dropped = {f"near_duplicates_dropped_{n}": len(sets[n]) - len(kept[n]) for n in sets}
     if others:
@@ -76,6 +76,36 @@ def keep_apart(
             stacklevel=3,
         )
     return kept, dropped
+
+
+def merge_labels(labels: Sequence[str]) -> dict[str, str]:
+    """Map each label to the most frequent spelling of its class; labels with the same `label_key` are one.
+
+    Where labels repeat (a classification), warn of spellings merged, and of labels that differ in case alone.
+    """
+    spellings: dict[str, list[str]] = {}
+    for label, _ in Counter(labels).most_common():
+        spellings.setdefault(label_key(label), []).append(label)
+    if is_classification(spellings, len(labels)):
+        cases: dict[str, list[str]] = {}
+        for label in spellings:
+            cases.setdefault(label.casefold(), []).append(label)
+        warn_of_labels("merged (they differ in white space or Unicode form)", spellings.values(), ascii)
+        warn_of_labels("kept apart although they differ in case alone", cases.values(), repr)
+    return {label: alike[0] for alike in spellings.values() for label in alike}
+
+
+def is_classification(classes: Collection[str], n: int) -> bool:
+    """Check whether the outputs of n rows repeat enough to be classes: at least two rows a class."""
+    return 2 <= len(classes) <= n / 2
+
+
+def warn_of_labels(what: str, groups: Iterable[Sequence[str]], show: Callable[[str], str]) -> None:
+    """Warn of each group of two labels or more; `show` writes a label."""
+    several = [" and ".join(map(show, labels)) for labels in groups if len(labels) > 1]
+    if several:
+        more = " ..." if len(several) > 5 else ""
+        warnings.warn(f"Labels {what}: {'; '.join(several[:5])}{more}", stacklevel=4)
 
 
 def take(examples: Sequence[Example], size: int, rng: np.random.Generator) -> list[Example]:

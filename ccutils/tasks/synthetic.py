@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ccutils.errors import InputError, check_count
 from ccutils.streams import Stream
-from ccutils.tasks.base import Example, Paraphrase, RedrawLabels, Task, Template
+from ccutils.tasks.base import Example, Paraphrase, RedrawLabels, Task, Template, label_key
 from ccutils.tasks.brackets import ANY
+from ccutils.tasks.metrics import text_match
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 TEMPLATE = Template(question="{input} =", answer=" {output}", separator="\n")
@@ -244,9 +245,8 @@ def words_of(example: Example) -> frozenset[str]:
 
 
 def exact_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Return 1 where the answer is the example's output, white space aside. Shape (n,)."""
-    pairs = zip(answers, examples, strict=True)
-    return np.array([float(a.split() == e.output.split()) for a, e in pairs], dtype=np.float64)
+    """Return 1 where the answer and the example's output have the same `label_key`. Shape (n,)."""
+    return text_match(answers, [e.output for e in examples])
 
 
 def gloss_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
@@ -288,8 +288,8 @@ def change_topic(
 
     Raises InputError where none is left.
     """
-    taken = {target.output} | {e.output for e in irrelevant}
-    free = [label for label in labels if label not in taken]
+    taken = {label_key(e.output) for e in (target, *irrelevant)}
+    free = [label for label in labels if label_key(label) not in taken]
     if not free:
         raise InputError(f"all {len(labels)} labels are in the context: lower k or raise n_topics.")
     new = str(rng.choice(free))

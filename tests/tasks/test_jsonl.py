@@ -1,13 +1,17 @@
 """A user's own file of inputs and outputs."""
 
 import json
+import unicodedata
+import warnings
 
 import pandas as pd
 import pytest
 
 from ccutils.errors import InputError
+from ccutils.probes.judged import judge_answers
+from ccutils.probes.questions import CHANGED, PLAIN, make_questions
 from ccutils.tasks import load_task
-from ccutils.tasks.base import Example
+from ccutils.tasks.base import Example, label_key
 from ccutils.tasks.jsonl import jsonl
 
 
@@ -156,3 +160,71 @@ def test_options_that_fit():
         load_task("mtop", seed=0, ood_domains="people")
     with pytest.raises(InputError, match="an entry is False but must be a text"):
         load_task("mtop", seed=0, ood_domains=[False])
+
+
+SPELLINGS = {  # one class each, however it is written
+    "very good": ["very good", "very\u00a0good", "very  good"],
+    "so": ["so", "so"],
+    "caf\u00e9": ["caf\u00e9", "cafe\u0301"],
+    "bad": ["bad", "bad"],
+    "na\u00efve": ["nai\u0308ve", "na\u00efve"],
+    "none": ["none", "none"],
+}
+
+
+def spelt(n=120):
+    names = list(SPELLINGS)
+    return [
+        {"text": f"word{i} text {names[i % 6][:3]}", "label": forms[i // 6 % len(forms)]}
+        for i in range(n)
+        for forms in [SPELLINGS[names[i % 6]]]
+    ]
+
+
+def test_spellings_of_one_label_are_one_class_in_split_relevance_and_score(tmp_path):
+    with pytest.warns(UserWarning, match="merged") as told:
+        task = jsonl(seed=0, path=write(tmp_path, spelt()), **columns())
+    merged = "".join(str(w.message) for w in told)
+    assert all(name in merged for name in ("'very\\xa0good'", "'cafe\\u0301'")) and "bad" not in merged
+    parts = {name: {label_key(e.output) for e in getattr(task, name)} for name in ("pool", "ood_pool")}
+    assert not parts["pool"] & parts["ood_pool"] and set.union(*parts.values()) == set(SPELLINGS)
+    known = {form for forms in SPELLINGS.values() for form in forms}
+    assert {e.output for e in [*task.pool, *task.ood_pool]} <= known, "labels stay as they are written"
+    assert len({e.output for e in task.pool}) > len(parts["pool"])
+    nbsp, double = Example("", "very\u00a0good"), Example("", "very  good")
+    assert task.relevant(nbsp, double) and task.score(["very good"], [nbsp]).tolist() == [1]
+    composed = Example("", "caf\u00e9")
+    assert task.relevant(composed, Example("", "cafe\u0301"))
+    assert task.score(["cafe\u0301"], [composed]).tolist() == [1]
+
+
+@pytest.mark.filterwarnings("ignore:Labels merged")
+def test_no_context_without_anything_relevant_holds_a_spelling_of_the_answer(tmp_path):
+    task = jsonl(seed=0, path=write(tmp_path, spelt()), **columns())
+    questions = make_questions(task, 2, seed=0, n_targets=20)
+    for q in questions.questions:
+        if q.kind == PLAIN and q.grade == 0:
+            assert label_key(q.target.output) not in {label_key(e.output) for e in q.context}
+        if q.kind == CHANGED:
+            assert label_key(q.expected.output) != label_key(q.target.output)
+    rewritten = [
+        unicodedata.normalize("NFD", q.expected.output).replace(" ", "\u00a0") for q in questions.questions
+    ]
+    judged = judge_answers(questions, rewritten)
+    assert (judged["score"] == 1).all() and not judged["copied"][judged["kind"] == PLAIN].any()
+
+
+def test_labels_that_differ_in_case_alone_are_classes_and_told(tmp_path):
+    content = [{"text": f"word{i}", "label": ("Yes", "yes", "no")[i % 3]} for i in range(60)]
+    with pytest.warns(UserWarning, match="case alone: 'Yes' and 'yes'"):
+        task = jsonl(seed=0, path=write(tmp_path, content), **columns())
+    assert not task.relevant(Example("", "Yes"), Example("", "yes"))
+
+
+def test_free_texts_are_neither_merged_nor_told(tmp_path):
+    outputs = ["SELECT  a", "SELECT a", "select a", *(f"SELECT {i}" for i in range(40))]
+    content = [{"text": f"question {i}", "label": output} for i, output in enumerate(outputs)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task = jsonl(seed=0, path=write(tmp_path, content), **columns())
+    assert {e.output for e in [*task.pool, *task.id_test]} == set(outputs)

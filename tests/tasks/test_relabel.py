@@ -44,3 +44,10 @@ def test_too_few_free_names_is_told():
     target, relevant = request("[IN:A ]"), [request("[IN:A [SL:B x ] ]")]
     with pytest.raises(InputError, match="1 labels of a context must be renamed and only 0"):
         change_parse(target, relevant, [], ["IN:A", "IN:C", "SL:B"], np.random.default_rng(0))
+
+
+def test_a_changed_label_is_no_other_spelling_of_one_in_the_context():
+    target, other = Example("a", "very good"), [Example("b", "caf\u00e9")]
+    outputs = ["very\u00a0good", "very  good", "cafe\u0301", "bad"]
+    for seed in range(8):
+        assert change_output(target, [target], other, outputs, np.random.default_rng(seed))[1] == "bad"

@@ -4,7 +4,7 @@ import pytest
 
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example
-from ccutils.tasks.sequences import near, wrong_by
+from ccutils.tasks.sequences import near, plain_wrong, wrong_by
 
 TEN = "one two three four five six seven eight nine ten"
 
@@ -45,3 +45,10 @@ def test_graded_scores_are_wrong_by_degrees():
     wrong = wrong_by(lambda a, e: metrics.chrf(a, [x.output for x in e]))
     share, copied = wrong("ab", Example("q", "ac"), [Example("r", "ab")])
     assert share == copied == pytest.approx(5 / 6)
+
+
+def test_a_copy_in_another_spelling_is_a_copy():
+    target, shown = Example("", "bad"), [Example("", "tr\u00e8s bon")]
+    assert plain_wrong("tre\u0300s\u00a0bon", target, shown) == (1, 1)
+    assert plain_wrong("tre\u0300s\u00a0bon", shown[0], shown) == (0, 0)
+    assert near("tre\u0300s\u00a0bon", "tr\u00e8s bon")
