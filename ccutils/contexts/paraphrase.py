@@ -194,7 +194,7 @@ def usable(text: str, original: str, phrases: list[str]) -> bool:
     return (
         bool(text.encode("utf-8", "ignore").strip())
         and is_utf8(text)
-        and "\n" not in text
+        and len(text.splitlines()) == 1
         and text.split() != original.split()
         and len(text) <= LONGEST_RATIO * len(original) + 20
         and keeps(text, phrases)

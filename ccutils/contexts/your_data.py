@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
@@ -13,7 +14,9 @@ from ccutils.contexts.prompts import Prompter, feature
 from ccutils.contexts.sampler import ContextSampler, Strategy
 from ccutils.errors import InputError, check_count, nearest
 from ccutils.tasks.base import Example, Template
-from ccutils.tasks.tables import check_header, check_utf8
+from ccutils.tasks.files import Record, named_rows, read_records, without_headers
+from ccutils.tasks.splits import merge_labels
+from ccutils.tasks.tables import check_header
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -153,35 +156,44 @@ def write_row(
     return {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]}
 
 
-def read_examples(rows: Any, input_column: str, output_column: str) -> list[Example]:
-    """Read examples out of dicts, a frame or a Dataset; examples are returned as they are.
+def read_file(path: Path, input_column: str, output_column: str) -> list[Example]:
+    """Read examples from a file. Raises InputError as `read_examples` does, with the line."""
+    records = read_records(path, (input_column, output_column))
+    examples = [record.example(input_column, output_column) for record in records]
+    merge_labels([e.output for e in examples])
+    return examples
 
-    Raises InputError, with the row's number, for a missing column or a value without text.
+
+def read_examples(rows: Any, input_column: str, output_column: str) -> list[Example]:
+    """Read examples from dicts, a frame, or a Dataset (classes by name); examples are returned as they are.
+
+    Rows are checked as those of files are. Raises InputError, with the row's number, for a missing column, a
+    value without text, and a number, which may stand for a label whose name is unknown.
     """
-    records: Any = rows
     if hasattr(rows, "itertuples"):
         check_header([str(column) for column in rows.columns], "the frame")
-        records = rows.to_dict("records")
+        rows = rows.to_dict("records")
+    given, records = list(named_rows(rows)), []
+    for number, row in enumerate(given):
+        place = f"row {number} of the examples"
+        values = {input_column: row.input, output_column: row.output} if isinstance(row, Example) else row
+        if not isinstance(values, Mapping):
+            raise InputError(f"{place} is {row!r}: it must be a mapping of column to value.")
+        records.append(Record.of(values, place))
     found = []
-    for number, row in enumerate(records):
-        if isinstance(row, Example):
-            found.append(row)
-            continue
-        if not isinstance(row, Mapping):
-            raise InputError(
-                f"row {number} of the examples is {row!r}: it must be a mapping of column to value."
-            )
+    for record in without_headers(records):
         for column in (input_column, output_column):
-            if column not in row:
-                known = ", ".join(map(str, row))
-                raise InputError(f"row {number} of the examples has no column {column!r}: it has {known}.")
-            if not isinstance(row[column], str) or not row[column].strip():
+            if column not in record.values:
+                known = ", ".join(record.values)
+                raise InputError(f"{record.place} has no column {column!r}: it has {known}.")
+            value = record.values[column]
+            if not isinstance(value, str):
                 raise InputError(
-                    f"row {number} of the examples has {row[column]!r} in column {column!r}: it must be a "
-                    "text, leave the row out or write numbers as text."
+                    f"{record.place} has {value!r} in column {column!r}: it must be a text, leave the row "
+                    "out or write numbers as text."
                 )
-            check_utf8(row[column], f"row {number} of the examples, column {column!r}")
-        taken = (input_column, output_column)
-        extra = {str(n): v for n, v in row.items() if n not in taken and isinstance(v, str)}
-        found.append(Example(row[input_column].strip(), row[output_column].strip(), extra=extra))
+        found.append(record.example(input_column, output_column))
+    if all(isinstance(row, Example) for row in given):
+        return given
+    merge_labels([e.output for e in found])
     return found

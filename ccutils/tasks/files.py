@@ -9,13 +9,17 @@ from datetime import date, time
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
+from string import whitespace
 from typing import Any
 
 from ccutils.errors import InputError, no_such_file, reason
-from ccutils.tasks.parquet import parquet_rows
+from ccutils.tasks.base import Example, one_line
+from ccutils.tasks.parquet import class_names, parquet_rows, with_class_names
 from ccutils.tasks.tables import check_header, comma_rows, is_utf8, tab_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+BLANKS = f"{whitespace}\u00a0\ufeff"
+"""Stripped from column names; the last is a byte order mark, which joined files have in the middle."""
 
 
 class MissingColumnError(InputError):
@@ -33,17 +37,35 @@ class Record:
     values: Mapping[str, Any]
     place: str
 
-    def text(self, *columns: str) -> str:
-        """Return the first of `columns` that holds text, stripped; '' where none does.
+    @classmethod
+    def of(cls, values: Mapping[Any, Any], place: str) -> "Record":
+        """Make a record of a row in memory, by its `column_names`."""
+        return cls(dict(zip(column_names(values), values.values(), strict=True)), place)
 
-        Line breaks become spaces: in prompts a line break ends an answer.
-        """
+    def text(self, *columns: str) -> str:
+        """Return the first of `columns` that holds text, stripped, on one line; '' where none does."""
         for column in columns:
-            value = as_text(self.values.get(column))
-            if value.strip():
-                lines = (line.strip() for line in value.strip().splitlines())
-                return " ".join(line for line in lines if line)
+            value = as_text(self.values.get(column)).strip()
+            if value:
+                return one_line(value)
         return ""
+
+    def fault(self, *columns: str) -> str:
+        """Name the first reason not to use the texts of `columns`; '' for none."""
+        empty = next((column for column in columns if not self.text(column)), None)
+        return unusable(*map(self.text, columns)) if empty is None else self.lacks(empty)
+
+    def example(self, input_column: str, output_column: str) -> Example:
+        """Make an example, the other columns as its `extra`. Raises InputError for a row with a fault."""
+        why = self.fault(input_column, output_column)
+        if why:
+            raise InputError(f"{self.place}: {why}; mend or leave out the row.")
+        extra = {n: self.text(n) for n in self.values if n not in (input_column, output_column)}
+        return Example(self.text(input_column), self.text(output_column), extra=extra)
+
+    def is_header(self) -> bool:
+        """Check whether every value is its column's name, as where files with headers were joined."""
+        return len(self.values) > 1 and all(str(v).strip(BLANKS) == n for n, v in self.values.items())
 
     def lacks(self, column: str) -> str:
         """Say why a column has no text, for a reason to set the row aside."""
@@ -53,6 +75,39 @@ class Record:
             if isinstance(value, kind):
                 return f"{name} in column {column!r}, where a text should be"
         return f"no text in column {column!r}"
+
+
+def column_names(names: Iterable[Any]) -> list[str]:
+    """Strip BLANKS around names, unless two would become equal.
+
+    >>> column_names(["text ", "label", " label"])
+    ['text', 'label', ' label']
+    """
+    given = [str(name) for name in names]
+    times = Counter(name.strip(BLANKS) for name in given)
+    return [short if times[short := name.strip(BLANKS)] == 1 else name for name in given]
+
+
+def unusable(*texts: str) -> str:
+    """Name what is wrong with texts that no later step can use; '' for nothing.
+
+    JSON can hold halves of characters, such as "\\ud83d" alone, which end a later step, and NUL, at which
+    other programs take a text for ended.
+    """
+    if any("\0" in text for text in texts):
+        return "text with a NUL character"
+    return "" if all(map(is_utf8, texts)) else "text that is not UTF-8"
+
+
+def without_headers(records: Iterable[Record]) -> list[Record]:
+    """Drop rows that repeat the header, and warn where they are."""
+    every = list(records)
+    headers = [short_place(record.place) for record in every if record.is_header()]
+    if not headers:
+        return every
+    more = " ..." if len(headers) > 5 else ""
+    warnings.warn(f"Dropped rows that repeat the header: {'; '.join(headers[:5])}{more}", stacklevel=3)
+    return [record for record in every if not record.is_header()]
 
 
 def as_text(value: Any) -> str:
@@ -80,18 +135,11 @@ class Report:
         self.aside.append((reason, record.place))
 
     def usable(self, record: Record, *texts: str) -> bool:
-        """Tell whether the texts can be written as UTF-8; if not, the record is set aside.
-
-        JSON can hold halves of characters, such as "\\ud83d" alone, which end a later step, and NUL, at which
-        other programs take a text for ended.
-        """
-        if any("\0" in text for text in texts):
-            self.set_aside(record, "text with a NUL character")
-            return False
-        if not all(map(is_utf8, texts)):
-            self.set_aside(record, "text that is not UTF-8")
-            return False
-        return True
+        """Set the record aside if its texts are `unusable`; return whether they can be used."""
+        why = unusable(*texts)
+        if why:
+            self.set_aside(record, why)
+        return not why
 
     def cause(self) -> str:
         """Return the commonest reason for setting rows aside, where it first arose, and how often; '' for
@@ -162,7 +210,7 @@ def read_records(path: Path, required: Sequence[str] = ()) -> list[Record]:
     if suffix not in SUFFIXES:
         raise InputError(f"{path} ends in {path.suffix!r}: rows are read from {', '.join(SUFFIXES)} files.")
     reader = {".jsonl": _json_lines, ".json": _json_list, ".parquet": _parquet}.get(suffix, _table)
-    records = list(reader(path))
+    records = without_headers(reader(path))
     if not records:
         raise InputError(f"{path} is empty: it must hold at least one row.")
     require(records, required, str(path))
@@ -238,7 +286,7 @@ def _as_record(values: Any, place: str) -> Record:
         raise InputError(f"{place}: not a JSON object with columns; mend it.")
     if isinstance(values, _Repeating):
         raise InputError(f"{place}: the name {values.name!r} stands twice; take one out.")
-    return Record(values, place)
+    return Record.of(values, place)
 
 
 def _json_lines(path: Path) -> Iterator[Record]:
@@ -277,6 +325,7 @@ def _table(path: Path) -> Iterator[Record]:
     read = tab_rows if path.suffix.lower() == ".tsv" else comma_rows
     (_, header), *rows = read(lines, str(path)) or [(1, [])]
     check_header(header, str(path))
+    header = column_names(header)
     for number, row in rows:
         if len(row) > len(header):
             raise InputError(f"{path}, line {number}: {len(row)} cells but {len(header)} columns; mend it.")
@@ -291,5 +340,13 @@ def records_of(
     rows: Iterable[Mapping[Any, Any]], source: str, numbers: Iterable[int] | None = None
 ) -> Iterator[Record]:
     """Return records of rows already in memory (a frame's, a Hub set's), numbered from 1 unless told."""
-    for number, row in zip(numbers if numbers is not None else count(1), rows, strict=False):
-        yield Record({str(column): value for column, value in row.items()}, f"{source}, row {number}")
+    for number, row in zip(numbers if numbers is not None else count(1), named_rows(rows), strict=False):
+        yield Record.of(row, f"{source}, row {number}")
+
+
+def named_rows(rows: Any) -> Iterator[Any]:
+    """Yield rows, those of a Hugging Face Dataset with the names of its classes instead of their numbers."""
+    features = getattr(rows, "features", None)
+    names = class_names(features.to_dict()) if features else {}
+    for row in rows.with_format(None) if features else rows:
+        yield with_class_names(row, names) if names else row

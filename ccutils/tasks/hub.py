@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from ccutils.errors import InputError, reason
-from ccutils.tasks.files import Record, is_file_name, records_of
+from ccutils.tasks.files import Record, is_file_name, records_of, without_headers
 
 T = TypeVar("T")
 
@@ -33,9 +33,9 @@ def read_hub(name: str, split: str, config: str | None = None, most: int | None 
     rows = _get(lambda: datasets.load_dataset(name, config, split=split), name, what)
     source = f"{name} ({split})"
     if most is None or len(rows) <= most:
-        return list(records_of(rows, source))
+        return without_headers(records_of(rows, source))
     chosen = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
-    return list(records_of(rows.select(chosen), source, (int(i) + 1 for i in chosen)))
+    return without_headers(records_of(rows.select(chosen), source, (int(i) + 1 for i in chosen)))
 
 
 def hub_splits(name: str, config: str | None = None) -> list[str]:

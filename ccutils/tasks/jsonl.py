@@ -133,11 +133,11 @@ def _examples(records: Sequence[Record], columns: Sequence[str], report: Report)
     examples = []
     report.read += len(records)
     for record in records:
-        values = [record.text(column) for column in columns]
-        empty = [column for column, value in zip(columns, values, strict=True) if not value]
-        if empty:
-            report.set_aside(record, record.lacks(empty[0]))
-        elif report.usable(record, *values):
+        why = record.fault(*columns)
+        if why:
+            report.set_aside(record, why)
+        else:
+            values = [record.text(column) for column in columns]
             examples.append(Example(values[0], values[1], values[2] if len(values) > 2 else ""))
     return examples
 

@@ -93,12 +93,6 @@ def check_header(header: Sequence[str], source: str) -> None:
             raise InputError(f"{source} names column {name!r} twice: rename one or take it out.")
 
 
-def check_utf8(text: str, where: str) -> None:
-    """Raise InputError for a text with half of a character, which no file can hold."""
-    if not is_utf8(text):
-        raise InputError(f"{where}: text that is not UTF-8, {text[:40]!r}; mend it.")
-
-
 def is_utf8(text: str) -> bool:
     """Tell whether a text can be written as UTF-8: JSON can hold halves of characters.
 

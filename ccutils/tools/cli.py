@@ -10,12 +10,12 @@ import click
 
 import ccutils
 from ccutils.contexts.neighbours import Index
-from ccutils.contexts.your_data import FORMATS, ContrastiveContexts
+from ccutils.contexts.your_data import FORMATS, ContrastiveContexts, read_file
 from ccutils.errors import InputError
 from ccutils.records import STRATEGIES
-from ccutils.tasks.files import MissingColumnError
+from ccutils.tasks.files import MissingColumnError, unusable
 from ccutils.tools.endpoint import APIS, Endpoint, EndpointError
-from ccutils.tools.export import read_rows_as_text, write_export
+from ccutils.tools.export import write_export
 from ccutils.tools.probe import Asking, check_up, questions_of, told_beforehand
 
 BAD_INPUT, GAVE_UP = 2, 3
@@ -85,9 +85,9 @@ def export(
     Train on the file for one epoch, without shuffling: it holds the epochs. The loss should be on the answer
     alone. The same values give the same bytes.
     """
-    rows = read_rows_as_text(data, input_column, output_column)
-    made = ContrastiveContexts(rows, input_column=input_column, output_column=output_column, **values)
-    click.echo(f"{write_export(made, epochs, form, output)} rows of {len(rows)} examples: {output}")
+    examples = read_file(data, input_column, output_column)
+    rows = write_export(ContrastiveContexts(examples, **values), epochs, form, output)
+    click.echo(f"{rows} rows of {len(examples)} examples: {output}")
 
 
 @commands.command(epilog=CODES)
@@ -186,13 +186,13 @@ def askings(
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 def neighbours(data: Path, text: str, input_column: str, output_column: str, k: int, similarity: str) -> None:
     """Print the examples of DATA that are most similar to TEXT: similarity, input, output."""
-    if not text.strip():
-        raise InputError("TEXT is empty: write the text whose neighbours are to be found.")
-    rows = read_rows_as_text(data, input_column, output_column)
-    found = Index([row[input_column] for row in rows], similarity).search([text], min(k, len(rows)))
+    if not text.strip() or unusable(text):
+        raise InputError("TEXT is empty or not UTF-8: write the text whose neighbours are to be found.")
+    examples = read_file(data, input_column, output_column)
+    found = Index([e.input for e in examples], similarity).search([text], min(k, len(examples)))
     click.echo(f"similarity\t{input_column}\t{output_column}")
     for row, score in zip(found.rows[0].tolist(), found.scores[0].tolist(), strict=True):
-        click.echo(f"{score:.3f}\t{rows[row][input_column]}\t{rows[row][output_column]}")
+        click.echo(f"{score:.3f}\t{examples[row].input}\t{examples[row].output}")
 
 
 def main() -> None:

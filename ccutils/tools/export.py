@@ -2,29 +2,12 @@
 
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from ccutils.contexts.your_data import ContrastiveContexts
 from ccutils.errors import InputError
-from ccutils.tasks.files import read_records
-
-
-def read_rows_as_text(path: Path, input_column: str, output_column: str) -> list[Mapping[str, Any]]:
-    """Read the rows of a data file, values as text.
-
-    Raises InputError, with the line, for a row without text in one of the two columns.
-    """
-    rows: list[Mapping[str, Any]] = []
-    for record in read_records(path, (input_column, output_column)):
-        for column in (input_column, output_column):
-            if not record.text(column):
-                raise InputError(f"{record.place}: no text in column {column!r}; mend or leave out the row.")
-        rows.append({name: record.text(name) for name in record.values})
-    return rows
 
 
 def write_export(made: ContrastiveContexts, epochs: int, form: str, path: Path) -> int:

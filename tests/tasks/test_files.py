@@ -321,3 +321,53 @@ def test_repeats_with_another_label_are_told():
     assert len(kept["pool"]) == 1
     assert dropped == {"near_duplicates_dropped_pool": 2, "of_them_with_another_output": 1}
     assert len(keep_apart({"pool": rows}, lambda e: e.output)[0]["pool"]) == 2
+
+
+@pytest.mark.parametrize("bom", ["", "\ufeff"])
+@pytest.mark.parametrize(("name", "sep"), [("x.csv", ","), ("x.tsv", "\t")])
+def test_a_header_repeated_in_the_middle_is_dropped_and_told(tmp_path, name, sep, bom):
+    part = f"input{sep} label\nrain{sep}weather\ninput{sep}music\n"
+    path = write(tmp_path, name, f"{part}{bom}{part}{bom}{part}")
+    with pytest.warns(UserWarning, match=f"{name}, line 4; {name}, line 7") as told:
+        assert cells(path) == [("rain", "weather"), ("input", "music")] * 3
+    assert len(told) == 1 and str(tmp_path) not in str(told[0].message)
+
+
+def test_a_header_among_json_lines_is_dropped_and_told(tmp_path):
+    rows = [{"a": "x", "b": "y"}, {"a": "a", "b": "b"}, {"a": "a", "b": "y"}]
+    path = write(tmp_path, "x.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.warns(UserWarning, match="line 2"):
+        assert cells(path) == [("x", "y"), ("a", "y")]
+
+
+def test_blanks_around_column_names_are_no_part_of_them(tmp_path):
+    names = [" input", "out\u00a0put\u00a0", "label\t"]
+    plain = ["input", "out\u00a0put", "label"]
+    row = dict(zip(names, "xyz", strict=True))
+    write(tmp_path, "x.csv", ",".join(names) + "\nx,y,z\n")
+    write(tmp_path, "x.tsv", '" input"\t"out\u00a0put\u00a0"\t"label "\nx\ty\tz\n')
+    write(tmp_path, "x.jsonl", json.dumps(row) + "\n")
+    pd.DataFrame([row]).to_parquet(tmp_path / "x.parquet")
+    for suffix in ("csv", "tsv", "jsonl", "parquet"):
+        (record,) = read_records(tmp_path / f"x.{suffix}", plain)
+        assert [record.text(name) for name in plain] == ["x", "y", "z"], suffix
+    (record,) = read_records(write(tmp_path, "two.csv", "text, label,label,,\nx,y,z,,\n"))
+    assert [record.text(name) for name in ("text", " label", "label")] == ["x", "y", "z"]
+
+
+def test_parquet_of_datasets_has_the_names_of_classes(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    label = datasets.ClassLabel(names=["neg", "pos"])
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "n": datasets.Value("int64"), "label": label}
+    )
+    columns = {"text": list("abcd"), "n": [1, 0, 1, 0], "label": [1, 0, -1, None]}
+    datasets.Dataset.from_dict(columns, features=features).to_parquet(tmp_path / "x.parquet")
+    records = read_records(tmp_path / "x.parquet")
+    assert [r.text("label") for r in records] == ["pos", "neg", "", ""]
+    assert [r.text("n") for r in records] == ["1", "0", "1", "0"]
+    table = parquet.read_table(tmp_path / "x.parquet")
+    parquet.write_table(table.drop_columns(["label"]), tmp_path / "less.parquet")
+    parquet.write_table(table.replace_schema_metadata({"huggingface": "broken"}), tmp_path / "broken.parquet")
+    assert read_records(tmp_path / "less.parquet")[0].text("text") == "a"
+    assert read_records(tmp_path / "broken.parquet")[0].text("label") == "1"

@@ -81,3 +81,17 @@ def test_of_a_large_hub_set_some_rows_are_drawn(monkeypatch):
     assert drawn == again and len({r.values["n"] for r in drawn}) == 10
     assert all(r.place == f"a/b (train), row {r.values['n'] + 1}" for r in drawn)
     assert len(read_hub("a/b", "train")) == 1000
+
+
+def test_classes_of_a_hub_set_are_read_by_name(monkeypatch):
+    names = [f"label {i}" for i in range(3)]
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)}
+    )
+    columns = {"text": [f"word{i}" for i in range(90)], "label": [i % 3 for i in range(90)]}
+    rows = datasets.Dataset.from_dict(columns, features=features)
+    monkeypatch.setattr("ccutils.tasks.hub.unreachable", lambda name: None)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config, *, split: rows)
+    assert {r.text("label") for r in read_hub("a/b", "train", most=10)} <= set(names)
+    task = load_task("jsonl", seed=0, path="a/b", input_column="text", output_column="label")
+    assert {e.output for e in [*task.pool, *task.ood_pool]} == set(names)
