@@ -78,6 +78,13 @@ def check_count(where: str, value: Any) -> None:
         raise InputError(f"{where} is {value!r}: it must be a whole number of at least 1.")
 
 
+def check_choices(**options: tuple[str, Iterable[str]]) -> None:
+    """Raise InputError for a value that is not among those known, naming the parameter."""
+    for name, (value, known) in options.items():
+        if value not in known:
+            raise InputError(f"{name} is {value!r}: choose one of {', '.join(known)}.")
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the end of a sentence that refuses `name`: the nearest known names, or all of them.
 

@@ -15,8 +15,7 @@ from ccutils.contexts.paraphrase_rules import keeps, needed, rewrite
 from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Paraphrase, Task
-from ccutils.tasks.files import here, read_records, require
-from ccutils.tasks.tables import is_utf8
+from ccutils.tasks.files import here, read_records, require, unusable
 
 PARAPHRASERS = ("none", "rules", "noise", "model", "file", "task")
 """none: the input itself. rules: see paraphrase_rules. noise: a weak one, words give way to words of other
@@ -193,7 +192,7 @@ def usable(text: str, original: str, phrases: list[str]) -> bool:
     """Tell whether an offered text is one line, not the input itself, not too long, and keeps the phrases."""
     return (
         bool(text.encode("utf-8", "ignore").strip())
-        and is_utf8(text)
+        and not unusable(text)
         and len(text.splitlines()) == 1
         and text.split() != original.split()
         and len(text) <= LONGEST_RATIO * len(original) + 20

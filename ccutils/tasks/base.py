@@ -104,7 +104,7 @@ class Task:
 def one_line(text: str) -> str:
     """Replace line breaks by single spaces: in a prompt, a line break would end an answer.
 
-    >>> one_line("rain = weather\n\nsnow")
+    >>> one_line("rain = weather\\n\\nsnow")
     'rain = weather snow'
     """
     lines = text.splitlines()

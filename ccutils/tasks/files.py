@@ -15,7 +15,7 @@ from typing import Any
 from ccutils.errors import InputError, no_such_file, reason
 from ccutils.tasks.base import Example, one_line
 from ccutils.tasks.parquet import class_names, parquet_rows, with_class_names
-from ccutils.tasks.tables import check_header, comma_rows, is_utf8, tab_rows
+from ccutils.tasks.tables import check_header, table_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 BLANKS = f"{whitespace}\u00a0\ufeff"
@@ -96,7 +96,8 @@ def unusable(*texts: str) -> str:
     """
     if any("\0" in text for text in texts):
         return "text with a NUL character"
-    return "" if all(map(is_utf8, texts)) else "text that is not UTF-8"
+    whole = all(text.encode("utf-8", "ignore").decode() == text for text in texts)
+    return "" if whole else "text that is not UTF-8"
 
 
 def without_headers(records: Iterable[Record]) -> list[Record]:
@@ -322,8 +323,8 @@ def _table(path: Path) -> Iterator[Record]:
     for number, line in enumerate(lines, 1):
         if "\0" in line:
             raise InputError(f"{path}, line {number}: a NUL byte; is it a text file?")
-    read = tab_rows if path.suffix.lower() == ".tsv" else comma_rows
-    (_, header), *rows = read(lines, str(path)) or [(1, [])]
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    (_, header), *rows = table_rows(lines, delimiter, str(path)) or [(1, [])]
     check_header(header, str(path))
     header = column_names(header)
     for number, row in rows:

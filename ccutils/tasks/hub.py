@@ -32,10 +32,11 @@ def read_hub(name: str, split: str, config: str | None = None, most: int | None 
     what = f"data set {name!r}, split {split!r},"
     rows = _get(lambda: datasets.load_dataset(name, config, split=split), name, what)
     source = f"{name} ({split})"
-    if most is None or len(rows) <= most:
-        return without_headers(records_of(rows, source))
-    chosen = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
-    return without_headers(records_of(rows.select(chosen), source, (int(i) + 1 for i in chosen)))
+    numbers = range(1, len(rows) + 1)
+    if most is not None and len(rows) > most:
+        chosen = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
+        rows, numbers = rows.select(chosen), (chosen + 1).tolist()
+    return without_headers(records_of(rows, source, numbers))
 
 
 def hub_splits(name: str, config: str | None = None) -> list[str]:

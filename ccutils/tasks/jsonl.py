@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ccutils.errors import InputError
+from ccutils.errors import check_choices
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template, label_key
@@ -53,8 +53,7 @@ def jsonl(
     files.
     """
     check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
-    if metric not in TEXT_METRICS:
-        raise InputError(f"metric is {metric!r}: choose one of {', '.join(TEXT_METRICS)}.")
+    check_choices(metric=(metric, TEXT_METRICS))
     judge = TEXT_METRICS[metric]
     report = Report()
     columns = (input_column, output_column, *([group_column] if group_column else []))

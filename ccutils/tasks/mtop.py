@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_choices
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Score, Task, Template, label_key
@@ -65,13 +65,11 @@ def mtop(
     sets alone. Raises InputError for unknown options and unreadable data.
     """
     check_sizes(pool_size=pool_size, n_test=n_test)
-    for name, value, known in (
-        ("answer", answer, list(PARSE_TEMPLATES)),
-        ("metric", metric, list(PARSE_SCORES)),
-        ("test_split", test_split, ["test", "dev"]),
-    ):
-        if value not in known:
-            raise InputError(f"{name} is {value!r}: choose one of {', '.join(known)}.")
+    check_choices(
+        answer=(answer, PARSE_TEMPLATES),
+        metric=(metric, PARSE_SCORES),
+        test_split=(test_split, ["test", "dev"]),
+    )
     report = Report()
     raw = {split: read_split(path, language, split) for split in ("train", "dev", "test")}
     domains = domains_of_intents([record for records in raw.values() for record in records])

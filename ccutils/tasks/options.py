@@ -4,12 +4,9 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
-from ccutils.errors import InputError
-
-WORDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+from ccutils.errors import KIND_NAMES, InputError, from_text
 
 
 def check_options(task: str, loader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,13 +37,11 @@ def check_value(where: str, value: Any, hint: Any) -> Any:
         if isinstance(value, str) or not isinstance(value, Sequence):
             raise InputError(f"{where} is {value!r} but must be a list of texts, such as [one, two].")
         return [check_value(f"{where}: an entry", item, str) for item in value]
-    if hint is float and isinstance(value, str):
-        with suppress(ValueError):
-            value = float(value)
+    value = from_text(value, hint())
     fits = isinstance(value, (int, float) if hint is float else hint)
     if not fits or (isinstance(value, bool) and hint is not bool):
         more = ", in quotes if YAML takes it for something else" if hint is str else ""
-        raise InputError(f"{where} is {value!r} but must be {WORDS[hint]}{more}.")
+        raise InputError(f"{where} is {value!r} but must be {KIND_NAMES[hint]}{more}.")
     if value == "":
         raise InputError(f"{where} is empty: name something, or leave the option out.")
     return value

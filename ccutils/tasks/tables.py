@@ -3,8 +3,8 @@
 import csv
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
-from itertools import count
 
 from ccutils.errors import InputError
 
@@ -16,26 +16,18 @@ Rows = list[tuple[int, list[str]]]
 """Each row's cells, and the line that it begins in."""
 
 
-def comma_rows(lines: Sequence[str], source: str) -> Rows:
-    """Return rows of CSV, whose cells may be quoted and then hold line breaks.
+def table_rows(lines: Sequence[str], delimiter: str, source: str) -> Rows:
+    """Return rows of CSV, whose cells may be quoted and then hold line breaks, or of TSV.
 
-    Raises InputError for quotes that do not close; warns of a cell that has swallowed what look like rows.
+    Most programs write TSV without quoting, and then a quote is a sign like any other. It is taken as quoted
+    only where all of it reads so and something shows it: a quoted header, doubled quotes, or lines that have
+    the header's number of cells in no other way. A line of an unquoted file is a row, whatever quotes it
+    holds. Raises InputError for quotes that do not close; warns of a cell that has swallowed what look like
+    rows.
     """
-    rows = quoted_rows(lines, ",", source)
-    warn_of_swallowed(rows, lines, ",", source)
-    return rows
-
-
-def tab_rows(lines: Sequence[str], source: str) -> Rows:
-    """Return rows of TSV. Most programs write it without quoting, and then a quote is a sign like any other.
-
-    It is taken as quoted only where all of it reads so and something shows it: a quoted header, doubled
-    quotes, or lines that have the header's number of cells in no other way. A line of an unquoted file is a
-    row, whatever quotes it holds.
-    """
-    if lines and lines[0].startswith('"'):
-        rows = quoted_rows(lines, "\t", source)
-        warn_of_swallowed(rows, lines, "\t", source)
+    if delimiter == "," or (lines and lines[0].startswith('"')):
+        rows = quoted_rows(lines, delimiter, source)
+        warn_of_swallowed(rows, lines, delimiter, source)
         return rows
     plain = [(number, line.split("\t")) for number, line in enumerate(lines, 1) if line]
     if not any('"' in line for line in lines):
@@ -88,15 +80,6 @@ def warn_of_swallowed(rows: Rows, lines: Sequence[str], delimiter: str, source: 
 
 def check_header(header: Sequence[str], source: str) -> None:
     """Raise InputError for a column that is named twice: which of them is meant cannot be known."""
-    for name, at in zip(header, count(1), strict=False):
-        if name and header.index(name) + 1 < at:
-            raise InputError(f"{source} names column {name!r} twice: rename one or take it out.")
-
-
-def is_utf8(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8: JSON can hold halves of characters.
-
-    >>> is_utf8("caf\u00e9"), is_utf8("\\ud83d")
-    (True, False)
-    """
-    return text == text.encode("utf-8", "ignore").decode()
+    twice = next((name for name, times in Counter(header).items() if name and times > 1), None)
+    if twice is not None:
+        raise InputError(f"{source} names column {twice!r} twice: rename one or take it out.")

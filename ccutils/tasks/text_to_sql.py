@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_choices
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.databases import describe, find_databases
@@ -67,13 +67,11 @@ def text_to_sql(
     queries that do not run are set aside. Raises InputError for unknown options and unreadable data.
     """
     check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
-    for option, value, known in (
-        ("schema", schema, ["names", "ddl", "none"]),
-        ("metric", metric, ["execution", "exact"]),
-        ("semantics", semantics, list(SEMANTICS)),
-    ):
-        if value not in known:
-            raise InputError(f"{option} is {value!r}: choose one of {', '.join(known)}.")
+    check_choices(
+        schema=(schema, ["names", "ddl", "none"]),
+        metric=(metric, ["execution", "exact"]),
+        semantics=(semantics, SEMANTICS),
+    )
     if not 0 < ood_share < 1:
         raise InputError(f"ood_share is {ood_share}: it must lie between 0 and 1.")
     report = Report()

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_choices
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Score, Task, Template
@@ -61,14 +61,12 @@ def translation(
     "comet". Raises InputError for unknown options and unreadable or misaligned data.
     """
     check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
-    for option, value, known in (
-        ("source", source, list(LANGUAGES)),
-        ("target", target, [code for code in LANGUAGES if code != source]),
-        ("group", group, ["document", "outlet"]),
-        ("metric", metric, list(TRANSLATION_METRICS)),
-    ):
-        if value not in known:
-            raise InputError(f"{option} is {value!r}: choose one of {', '.join(known)}.")
+    check_choices(
+        source=(source, LANGUAGES),
+        target=(target, [code for code in LANGUAGES if code != source]),
+        group=(group, ["document", "outlet"]),
+        metric=(metric, TRANSLATION_METRICS),
+    )
     if not 0 < ood_share < 1:
         raise InputError(f"ood_share is {ood_share}: it must lie between 0 and 1.")
     report = Report()
