@@ -104,8 +104,8 @@ def warn_of_labels(what: str, groups: Iterable[Sequence[str]], show: Callable[[s
     """Warn of each group of two labels or more; `show` writes a label."""
     several = [" and ".join(map(show, labels)) for labels in groups if len(labels) > 1]
     if several:
-        more = " ..." if len(several) > 5 else ""
-        warnings.warn(f"Labels {what}: {'; '.join(several[:5])}{more}", stacklevel=4)
+        more = " ..." if len(several) > 20 else ""
+        warnings.warn(f"Labels {what}: {'; '.join(several[:20])}{more}", stacklevel=4)
 
 
 def take(examples: Sequence[Example], size: int, rng: np.random.Generator) -> list[Example]:
