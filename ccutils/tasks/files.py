@@ -64,8 +64,9 @@ class Record:
         return Example(self.text(input_column), self.text(output_column), extra=extra)
 
     def is_header(self) -> bool:
-        """Check whether every value is its column's name, as where files with headers were joined."""
-        return len(self.values) > 1 and all(str(v).strip(BLANKS) == n for n, v in self.values.items())
+        """Check whether all values (two or more) are their columns' names, as where files were joined."""
+        texts = {name: as_text(value).strip(BLANKS) for name, value in self.values.items()}
+        return sum(map(bool, texts.values())) > 1 and all(text in ("", name) for name, text in texts.items())
 
     def lacks(self, column: str) -> str:
         """Say why a column has no text, for a reason to set the row aside."""

@@ -15,7 +15,6 @@ from ccutils.errors import InputError, check_count
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Paraphrase, RedrawLabels, Task, Template, label_key
 from ccutils.tasks.brackets import ANY
-from ccutils.tasks.metrics import text_match
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 TEMPLATE = Template(question="{input} =", answer=" {output}", separator="\n")
@@ -246,7 +245,8 @@ def words_of(example: Example) -> frozenset[str]:
 
 def exact_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
     """Return 1 where the answer and the example's output have the same `label_key`. Shape (n,)."""
-    return text_match(answers, [e.output for e in examples])
+    pairs = zip(answers, examples, strict=True)
+    return np.array([float(label_key(a) == label_key(e.output)) for a, e in pairs], dtype=np.float64)
 
 
 def gloss_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:

@@ -188,7 +188,7 @@ def test_rows_are_checked_alike_wherever_they_come_from(tmp_path: Path, text: st
 
 
 def test_a_header_among_rows_in_memory_is_dropped_and_told() -> None:
-    rows = [*ROWS, {"ask": "ask", "label": "label", "note": "note"}]
+    rows = [*ROWS, {"ask": "ask", "label": " label", "note": None}]
     with pytest.warns(UserWarning, match=f"row {len(ROWS)} of the examples"):
         assert len(read_examples(pd.DataFrame(rows), "ask", "label")) == len(ROWS)
 

@@ -1,6 +1,7 @@
 """MTOP: its three forms of files, the split by domain, changed labels."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -71,6 +72,19 @@ def test_a_hub_copy_with_all_languages_in_one_split(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_: ["train", "validation"])
     with pytest.raises(InputError, match="no test split for 'de': it has train, validation"):
         load("tasksource/mtop")
+
+
+def test_spellings_of_a_domain_and_of_an_intent_are_one(tmp_path):
+    def spell(lines):
+        accented = [line.replace("\ttimer\t", "\tz\u00ebit\t").replace("GET_", "G\u00ebT_") for line in lines]
+        return [unicodedata.normalize(("NFC", "NFD")[i // 3 % 2], line) for i, line in enumerate(accented)]
+
+    path = write_original(tmp_path, spell)
+    with pytest.warns(UserWarning, match="merged"):
+        task = mtop(seed=0, path=path, language="de", ood_domains=["ze\u0308it"], answer="intent")
+    assert (len(task.pool), len(task.ood_pool), len(task.id_test), len(task.ood_test)) == (20, 10, 8, 4)
+    alarms = [e for e in task.pool if "alarm" in e.input]
+    assert len({e.output for e in alarms}) == 2 and all(task.relevant(alarms[0], e) for e in alarms)
 
 
 def test_bad_rows_are_set_aside_with_file_and_line(tmp_path):
