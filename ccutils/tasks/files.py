@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
-from itertools import count
 from pathlib import Path
 from string import whitespace
 from typing import Any
@@ -263,18 +262,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def from_json(text: str) -> Any:
-    """Return what a JSON text holds; numbers that Python would change stay as they are written, as text.
+    """Parse a JSON text; numbers that Python would change or refuse stay as they are written, as text.
 
     Raises ValueError (json.JSONDecodeError where there is a place) for text that is no JSON.
     """
-
-    def whole(digits: str) -> int | str:
-        return int(digits) if len(digits) < 4000 else digits  # Python refuses longer ones
-
     try:
         return json.loads(
             text,
-            parse_int=whole,
+            parse_int=lambda digits: int(digits) if len(digits) < 4000 else digits,
             parse_float=str,
             parse_constant=lambda name: None if name == "NaN" else name,
             object_pairs_hook=_object,
@@ -307,10 +302,9 @@ def _json_list(path: Path) -> Iterator[Record]:
     text = "\n".join(read_lines(path))
     try:
         rows = from_json(text) if text.strip() else []
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, line {error.lineno}: broken JSON ({error.msg}); mend the file.") from None
     except ValueError as error:
-        raise InputError(f"{path}: broken JSON ({reason(error)}); mend the file.") from None
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(f"{path}{line}: broken JSON ({reason(error)}); mend the file.") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise InputError(f"{path} is not a JSON list of objects: give such a file, or JSON lines as .jsonl.")
     for number, row in enumerate(rows, 1):
@@ -335,15 +329,8 @@ def _table(path: Path) -> Iterator[Record]:
 
 
 def _parquet(path: Path) -> Iterator[Record]:
-    yield from records_of(parquet_rows(path), str(path))
-
-
-def records_of(
-    rows: Iterable[Mapping[Any, Any]], source: str, numbers: Iterable[int] | None = None
-) -> Iterator[Record]:
-    """Return records of rows already in memory (a frame's, a Hub set's), numbered from 1 unless told."""
-    for number, row in zip(numbers if numbers is not None else count(1), named_rows(rows), strict=False):
-        yield Record.of(row, f"{source}, row {number}")
+    for number, row in enumerate(parquet_rows(path), 1):
+        yield Record.of(row, f"{path}, row {number}")
 
 
 def named_rows(rows: Any) -> Iterator[Any]:

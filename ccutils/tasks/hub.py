@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from ccutils.errors import InputError, reason
-from ccutils.tasks.files import Record, is_file_name, records_of, without_headers
+from ccutils.tasks.files import Record, is_file_name, named_rows, without_headers
 
 T = TypeVar("T")
 
@@ -31,12 +31,12 @@ def read_hub(name: str, split: str, config: str | None = None, most: int | None 
 
     what = f"data set {name!r}, split {split!r},"
     rows = _get(lambda: datasets.load_dataset(name, config, split=split), name, what)
-    source = f"{name} ({split})"
     numbers = range(1, len(rows) + 1)
     if most is not None and len(rows) > most:
         chosen = np.sort(np.random.default_rng(0).choice(len(rows), most, replace=False))
         rows, numbers = rows.select(chosen), (chosen + 1).tolist()
-    return without_headers(records_of(rows, source, numbers))
+    numbered = zip(numbers, named_rows(rows), strict=True)
+    return without_headers(Record.of(row, f"{name} ({split}), row {number}") for number, row in numbered)
 
 
 def hub_splits(name: str, config: str | None = None) -> list[str]:
