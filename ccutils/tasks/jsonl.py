@@ -19,10 +19,9 @@ from ccutils.tasks.splits import (
     check_filled,
     check_sizes,
     common_words,
-    divide,
+    four_sets,
     hold_out,
     is_classification,
-    keep_apart,
     merge_labels,
     take,
 )
@@ -54,7 +53,6 @@ def jsonl(
     """
     check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
     check_choices(metric=(metric, TEXT_METRICS))
-    judge = TEXT_METRICS[metric]
     report = Report()
     columns = (input_column, output_column, *([group_column] if group_column else []))
     rows = _examples(_read(path, "train", columns), columns, report)
@@ -66,20 +64,10 @@ def jsonl(
     fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.JSONL])
     groups = Counter(e.group for e in [*rows, *tests])
     held = hold_out(groups, 0.2, fixed, cause=report.cause()) if rule else set()
-    id_test, id_pool = divide(
-        [e for e in rows if e.group not in held], [e for e in tests if e.group not in held], fixed
-    )
-    ood_test, ood_pool = divide(
-        [e for e in rows if e.group in held], [e for e in tests if e.group in held], fixed
-    )
-    sets, dropped = keep_apart(
-        {"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": id_pool}
-    )
+    sets, dropped = four_sets(rows, tests, held, fixed)
     outputs = sorted({spelling[e.output] for e in sets["pool"]})
 
-    def score(answers: Sequence[str], examples: Sequence[Example]) -> metrics.Scores:
-        return judge(answers, [e.output for e in examples])
-
+    score = metrics.of_outputs(TEXT_METRICS[metric])
     task = Task(
         name="jsonl",
         pool=take(sets["pool"], pool_size, rng),

@@ -10,10 +10,19 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from ccutils.errors import InputError, reason
-from ccutils.tasks.base import label_key
+from ccutils.tasks.base import Score, label_key
 from ccutils.tasks.brackets import Node, ParseError, blank, parse_form, same, slots
 
 Scores = NDArray[np.float64]
+
+
+Metric = Callable[[Sequence[str], Sequence[str]], Scores]
+"""(answers, references) -> scores, shape (n,)."""
+
+
+def of_outputs(metric: Metric) -> Score:
+    """Make a task's score of a metric: the references are the examples' outputs."""
+    return lambda answers, examples: metric(answers, [e.output for e in examples])
 
 
 def text_match(answers: Sequence[str], references: Sequence[str]) -> Scores:

@@ -1,7 +1,7 @@
 """MTOP: a spoken request to its logical form, or to its intent alone, with held-out domains as OOD sets."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from ccutils.errors import InputError, check_choices
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
-from ccutils.tasks.base import Example, Score, Task, Template, label_key
+from ccutils.tasks.base import Example, Task, Template, label_key
 from ccutils.tasks.brackets import ParseError, labels, parse_form
 from ccutils.tasks.files import Record, Report, here, read_lines, read_records
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
@@ -24,7 +24,7 @@ PARSE_TEMPLATES = {
     ),
     "intent": Template(question="{input} =", answer=" {output}", separator="\n"),
 }
-PARSE_SCORES: dict[str, Callable[[Sequence[str], Sequence[str]], metrics.Scores]] = {
+PARSE_SCORES: dict[str, metrics.Metric] = {
     "exact": metrics.parse_match,
     "intent": metrics.intent_match,
     "slot_f1": metrics.slot_f1,
@@ -80,10 +80,10 @@ def mtop(
             raise InputError(
                 f"ood_domains has {domain!r}, which {path} lacks: it has {', '.join(sorted(known_domains))}."
             )
-    read = {
-        split: parse_examples(raw[split], language=language, answer=answer, domains=domains, report=report)
-        for split in ("train", test_split)
-    }
+    read: dict[str, list[Example]] = {}
+    for split in ("train", test_split):
+        made = (parse_example(r, language, answer, domains, report) for r in raw[split])
+        read[split] = [e for e in made if e is not None]
     report.read = sum(len(raw[split]) for split in read)
     report.warn("not a logical form")
     report.warn("locale")
@@ -106,7 +106,7 @@ def mtop(
     intents = sorted(set(merge_labels([e.extra["intent"] for e in sets["pool"]]).values()))
     names = sorted({label for e in sets["pool"] for label in labels(parse_form(e.extra["parse"]))})
     answers = sorted({e.output for part in read.values() for e in part}) if answer == "intent" else names
-    score = _score(answer, metric)
+    score = metrics.of_outputs(PARSE_SCORES[metric] if answer == "parse" else metrics.text_match)
     task = Task(
         name="mtop",
         pool=pool,
@@ -209,19 +209,8 @@ def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
     return {intent: max(sorted(counts), key=counts.__getitem__) for intent, counts in seen.items()}
 
 
-def parse_examples(
-    records: Sequence[Record], *, language: str, answer: str, domains: dict[str, str], report: Report
-) -> list[Example]:
-    """Return the rows that make an example; the report is told of the others."""
-    made = (
-        parse_example(record, language=language, answer=answer, domains=domains, report=report)
-        for record in records
-    )
-    return [e for e in made if e is not None]
-
-
 def parse_example(
-    record: Record, *, language: str, answer: str, domains: dict[str, str], report: Report
+    record: Record, language: str, answer: str, domains: dict[str, str], report: Report
 ) -> Example | None:
     """Return the row as an example, or None after telling the report why not.
 
@@ -248,8 +237,3 @@ def parse_example(
         return None
     output = str(tree) if answer == "parse" else intent
     return Example(utterance, output, domain, {"intent": intent, "parse": str(tree)})
-
-
-def _score(answer: str, metric: str) -> Score:
-    judge = PARSE_SCORES[metric] if answer == "parse" else metrics.text_match
-    return lambda answers, examples: judge(answers, [e.output for e in examples])

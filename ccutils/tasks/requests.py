@@ -75,11 +75,8 @@ def requests(
     pool, ood_pool = some(ranked, "pool", pool_size, rng), some(novel, "pool", OOD_EACH * len(novel), rng)
     outputs = sorted({e.output for e in pool})
     parts = sorted({label for e in pool for label in labels(parse_form(e.extra["parse"]))})
-    judge = metrics.parse_match if answer == "parse" else metrics.text_match
+    score = metrics.of_outputs(metrics.parse_match if answer == "parse" else metrics.text_match)
     by_name = {intent.name: intent for intent in grammar.intents}
-
-    def score(answers: Sequence[str], examples: Sequence[Example]) -> metrics.Scores:
-        return judge(answers, [e.output for e in examples])
 
     return Task(
         name="requests",

@@ -78,6 +78,24 @@ def keep_apart(
     return kept, dropped
 
 
+def four_sets(
+    train: Sequence[Example],
+    test: Sequence[Example],
+    held: Collection[str],
+    rng: np.random.Generator,
+    place: Callable[[Example], str] = lambda e: "",
+) -> tuple[dict[str, list[Example]], dict[str, int]]:
+    """Divide rows into tests and pools, groups `held` out into the OOD ones; see `divide`, `keep_apart`."""
+
+    def tests_and_pool(ood: bool) -> tuple[list[Example], list[Example]]:
+        rows, tests = ([e for e in part if (e.group in held) == ood] for part in (train, test))
+        return divide(rows, tests, rng)
+
+    (id_test, pool), (ood_test, ood_pool) = tests_and_pool(False), tests_and_pool(True)
+    sets = {"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": pool}
+    return keep_apart(sets, place)
+
+
 def merge_labels(labels: Sequence[str]) -> dict[str, str]:
     """Map each label to the most frequent spelling of its class; labels with the same `label_key` are one.
 

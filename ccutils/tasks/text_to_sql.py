@@ -15,7 +15,7 @@ from ccutils.tasks.files import Record, Report, here, is_file_name, read_records
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.metrics import Scores
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.splits import check_filled, check_sizes, common_words, divide, hold_out, keep_apart
+from ccutils.tasks.splits import check_filled, check_sizes, common_words, four_sets, hold_out
 from ccutils.tasks.sql import Query
 from ccutils.tasks.sql_metrics import SEMANTICS, Gold, execution_match, run_golds, sql_text_match
 from ccutils.tasks.sql_names import (
@@ -92,16 +92,8 @@ def text_to_sql(
     groups = Counter(e.group for e in [*rows, *tests])
     new = {e.group for e in tests} - {e.group for e in rows} if rows and not single else set()
     held = new or hold_out(groups, ood_share, fixed, cause=report.cause())
-    id_test, id_pool = divide(
-        [e for e in rows if e.group not in held], [e for e in tests if e.group not in held], fixed
-    )
-    ood_test, ood_pool = divide(
-        [e for e in rows if e.group in held], [e for e in tests if e.group in held], fixed
-    )
-    sets, dropped = keep_apart(
-        {"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": id_pool},
-        place=lambda e: e.extra["db_id"],  # what is asked of two databases is asked twice
-    )
+    # What is asked of two databases is asked twice.
+    sets, dropped = four_sets(rows, tests, held, fixed, place=lambda e: e.extra["db_id"])
     draws = {"id_test": (n_test, fixed), "ood_test": (n_test, fixed), "pool": (pool_size, rng)}
     draws["ood_pool"] = (pool_size, rng)
     golds: dict[Query, Gold] = {}

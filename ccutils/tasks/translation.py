@@ -27,8 +27,8 @@ LANGUAGES = {
 }
 """Code, name in prompts, and code in NTREX's file names: the paper's four targets, and English."""
 TRANSLATION_METRICS: dict[str, Score] = {
-    "chrf": lambda answers, rows: metrics.chrf(answers, [e.output for e in rows]),
-    "bleu": lambda answers, rows: metrics.bleu(answers, [e.output for e in rows]),
+    "chrf": metrics.of_outputs(metrics.chrf),
+    "bleu": metrics.of_outputs(metrics.bleu),
     "comet": lambda answers, rows: metrics.comet(answers, [e.output for e in rows], [e.input for e in rows]),
 }
 LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u0900-\u0dff])"  # Tamil and Hindi write vowels as combining marks
