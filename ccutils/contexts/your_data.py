@@ -159,9 +159,7 @@ def write_row(
 def read_file(path: Path, input_column: str, output_column: str) -> list[Example]:
     """Read examples from a file. Raises InputError as `read_examples` does, with the line."""
     records = read_records(path, (input_column, output_column))
-    examples = [record.example(input_column, output_column) for record in records]
-    merge_labels([e.output for e in examples])
-    return examples
+    return [record.example(input_column, output_column) for record in records]
 
 
 def read_examples(rows: Any, input_column: str, output_column: str) -> list[Example]:
@@ -173,10 +171,12 @@ def read_examples(rows: Any, input_column: str, output_column: str) -> list[Exam
     if hasattr(rows, "itertuples"):
         check_header([str(column) for column in rows.columns], "the frame")
         rows = rows.to_dict("records")
-    given, records = list(named_rows(rows)), []
-    for number, row in enumerate(given):
-        place = f"row {number} of the examples"
-        values = {input_column: row.input, output_column: row.output} if isinstance(row, Example) else row
+    records, given = [], dict[str, Example]()
+    for number, row in enumerate(named_rows(rows)):
+        place, values = f"row {number} of the examples", row
+        if isinstance(row, Example):
+            given[place] = row
+            values = {input_column: row.input, output_column: row.output}
         if not isinstance(values, Mapping):
             raise InputError(f"{place} is {row!r}: it must be a mapping of column to value.")
         records.append(Record.of(values, place))
@@ -192,8 +192,7 @@ def read_examples(rows: Any, input_column: str, output_column: str) -> list[Exam
                     f"{record.place} has {value!r} in column {column!r}: it must be a text, leave the row "
                     "out or write numbers as text."
                 )
-        found.append(record.example(input_column, output_column))
-    if all(isinstance(row, Example) for row in given):
-        return given
+        made = record.example(input_column, output_column)
+        found.append(given.get(record.place, made))
     merge_labels([e.output for e in found])
     return found

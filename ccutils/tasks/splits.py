@@ -108,7 +108,11 @@ def merge_labels(labels: Sequence[str]) -> dict[str, str]:
         cases: dict[str, list[str]] = {}
         for label in spellings:
             cases.setdefault(label.casefold(), []).append(label)
-        warn_of_labels("merged (they differ in white space or Unicode form)", spellings.values(), ascii)
+        warn_of_labels(
+            "counted as one class (they differ in white space or Unicode form alone)",
+            spellings.values(),
+            ascii,
+        )
         warn_of_labels("kept apart although they differ in case alone", cases.values(), repr)
     return {label: alike[0] for alike in spellings.values() for label in alike}
 

@@ -182,7 +182,7 @@ def spelt(n=120):
 
 
 def test_spellings_of_one_label_are_one_class_in_split_relevance_and_score(tmp_path):
-    with pytest.warns(UserWarning, match="merged") as told:
+    with pytest.warns(UserWarning, match="one class") as told:
         task = jsonl(seed=0, path=write(tmp_path, spelt()), **columns())
     merged = "".join(str(w.message) for w in told)
     assert all(name in merged for name in ("'very\\xa0good'", "'cafe\\u0301'")) and "bad" not in merged
@@ -198,7 +198,7 @@ def test_spellings_of_one_label_are_one_class_in_split_relevance_and_score(tmp_p
     assert task.score(["cafe\u0301"], [composed]).tolist() == [1]
 
 
-@pytest.mark.filterwarnings("ignore:Labels merged")
+@pytest.mark.filterwarnings("ignore:Labels counted")
 def test_no_context_without_anything_relevant_holds_a_spelling_of_the_answer(tmp_path):
     task = jsonl(seed=0, path=write(tmp_path, spelt()), **columns())
     questions = make_questions(task, 2, seed=0, n_targets=20)

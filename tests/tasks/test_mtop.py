@@ -80,7 +80,7 @@ def test_spellings_of_a_domain_and_of_an_intent_are_one(tmp_path):
         return [unicodedata.normalize(("NFC", "NFD")[i // 3 % 2], line) for i, line in enumerate(accented)]
 
     path = write_original(tmp_path, spell)
-    with pytest.warns(UserWarning, match="merged"):
+    with pytest.warns(UserWarning, match="one class"):
         task = mtop(seed=0, path=path, language="de", ood_domains=["ze\u0308it"], answer="intent")
     assert (len(task.pool), len(task.ood_pool), len(task.id_test), len(task.ood_test)) == (20, 10, 8, 4)
     alarms = [e for e in task.pool if "alarm" in e.input]
