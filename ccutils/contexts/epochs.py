@@ -18,13 +18,18 @@ class EpochContexts:
     """Contexts by their place in a run: place i is target i % pool of epoch i // pool's order.
 
     A pure function of (seed, place): a run that was interrupted, or is shared by several processes, sees the
-    contexts it would have seen. `redraw_labels`, where a task has it, is done to each context.
+    contexts it would have seen. `redraw_labels`, where a task has it, is done to each context, and then
+    `counterfactual` (ccutils.contexts.counterfactual). With `vary_k` a context keeps m of its k
+    demonstrations, m uniform on 0..k, random ones dropped first: a context that was drawn with a paraphrase
+    or a neighbour has lost it only where m is 0, a share 1 / (k + 1).
     """
 
     pool: Sequence[Example]
     sampler: ContextSampler
     paraphrases: Paraphrases
     redraw_labels: RedrawLabels | None = None
+    counterfactual: RedrawLabels | None = None
+    vary_k: bool = False
 
     @property
     def seed(self) -> int:
@@ -64,10 +69,18 @@ class EpochContexts:
             self._nearness(target, row) if kind == SlotKind.SIMILAR else fixed[kind]
             for row, kind in zip(rows, kinds, strict=True)
         ]
+        if self.vary_k:
+            rng = np.random.default_rng([self.seed, Stream.VARIED_K, epoch, target])
+            nearest_first = sorted(range(len(rows)), key=lambda i: -nearness[i])
+            kept = sorted(nearest_first[: rng.integers(len(rows) + 1)])
+            rows, kinds, nearness = ([x[i] for i in kept] for x in (rows, kinds, nearness))
         shown = [*show_demonstrations(self.pool, rows, kinds, paraphrase), self.pool[target]]
-        if self.redraw_labels:
-            rng = np.random.default_rng([self.seed, Stream.LABELS_REDRAWN, epoch, target])
-            shown = self.redraw_labels(shown, rng)
+        for stream, relabel in (
+            (Stream.LABELS_REDRAWN, self.redraw_labels),
+            (Stream.COUNTERFACTUAL, self.counterfactual),
+        ):
+            if relabel:
+                shown = relabel(shown, np.random.default_rng([self.seed, stream, epoch, target]))
         return shown[-1], shown[:-1], nearness
 
     def _nearness(self, target: int, row: int) -> float:

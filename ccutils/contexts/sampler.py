@@ -88,8 +88,12 @@ VARIES: dict[str, Callable[[str], Any]] = {
     "strength": float,
     "barred": int,
     "targets_per_context": int,
+    "counterfactual": float,
+    "relabel": str,
+    "vary_k": _read_flag,
     "steps": int,
     "learning_rate": float,
+    "schedule": str,
     "quantise": _read_flag,
 }
 """What a variant of a strategy can change of its contexts and its training, and how it is read; `barred` 1

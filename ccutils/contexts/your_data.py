@@ -5,8 +5,10 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tqdm.auto import tqdm
 
+from ccutils.contexts.counterfactual import Counterfactual, check_counterfactual
 from ccutils.contexts.epochs import EpochContexts
 from ccutils.contexts.neighbours import pool_neighbours
 from ccutils.contexts.paraphrase import Paraphraser, Paraphrases, make_rows
@@ -36,7 +38,9 @@ class ContrastiveContexts:
 
     `examples` is a list of dicts, a pandas frame, a Hugging Face Dataset (columns `input_column` and
     `output_column`; other columns of text can be used in `template`), or a sequence of Example. The other
-    values are those of Strategy and of `pool_neighbours`; `paraphraser` is "rules" or "none", or Paraphrases
+    values are those of Strategy and of `pool_neighbours`; `counterfactual` is the share of the contexts with
+    a relevant example (one of the same output) in which its label and the target's are replaced by another
+    (ccutils.contexts.counterfactual); `paraphraser` is "rules" or "none", or Paraphrases
     made elsewhere. Raises InputError for values that cannot be, and for rows without text.
 
     >>> rows = [{"input": f"rain in town {i}", "output": "weather"} for i in range(5)]
@@ -58,6 +62,7 @@ class ContrastiveContexts:
     template: Template = field(default_factory=Template)
     paraphraser: str | Paraphrases = "rules"
     language: str = "en"
+    counterfactual: float = 0.0
     drawn: EpochContexts = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -75,23 +80,31 @@ class ContrastiveContexts:
                 {row["input"]: tuple(row["paraphrases"]) for row in made},
                 {row["input"]: row["kind"] for row in made},
             )
-        object.__setattr__(self, "drawn", EpochContexts(pool, sampler, paraphrases))
+        check_counterfactual(self.counterfactual)
+        relabel = Counterfactual(pool, self.counterfactual) if self.counterfactual else None
+        object.__setattr__(self, "drawn", EpochContexts(pool, sampler, paraphrases, counterfactual=relabel))
 
     def rows(
         self, epochs: int = 1, form: str = "prompt-completion", start: int = 0
     ) -> Iterator[dict[str, Any]]:
         """Yield a row for each target of each epoch, from place `start` on: nothing before it is computed.
 
-        Rows are a function of the values of this object and of their place. Raises InputError for a form that
-        is none of FORMATS.
+        Rows are a function of the values of this object and of their place. With `counterfactual` each has a
+        field of that name: true where labels are wrong on purpose. Raises InputError for a form that is none
+        of FORMATS.
         """
         check_count("epochs", epochs)
         if form not in FORMATS:
             raise InputError(f"format {form!r} does not exist{nearest(form, FORMATS)}")
         prompter = Prompter(None, self.template, window=0)  # texts need no tokenizer
         for places in self._places(epochs, start):
-            for target, demonstrations, _ in self.drawn.contexts(places):
-                yield write_row(prompter, demonstrations, target, form)
+            _, pool_rows = self.drawn.targets(np.array(places))
+            made = self.drawn.contexts(places)
+            for index, (target, demonstrations, _) in zip(pool_rows.tolist(), made, strict=True):
+                row = write_row(prompter, demonstrations, target, form)
+                if self.counterfactual:
+                    row["counterfactual"] = target.output != self.drawn.pool[index].output
+                yield row
 
     def dataset(
         self,

@@ -61,9 +61,18 @@ RedrawLabels = Callable[[Sequence[Example], np.random.Generator], list[Example]]
 equal for all that share one: what only this context can know."""
 
 
+MapLabels = Callable[[str, Callable[[str], str]], str]
+"""(output, change) -> the output with `change` applied to each of its labels."""
+
+
 Paraphrase = Callable[[Example, float, np.random.Generator], str]
 """(example, strength, rng) -> its input in other words, with its label kept; strength from 0 to 1 says how
 much changes, where the task has grades of it."""
+
+
+def whole_label(output: str, change: Callable[[str], str]) -> str:
+    """Apply `change` to an output that is one label, as in classification."""
+    return change(output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,8 @@ class Task:
     `language` and whether they may put `frames` around, such as "please" (not for what is to be translated);
     without `wrong`, `plain_wrong` of ccutils.tasks.sequences is used. `redraw_labels` gives some examples of
     a training context labels that hold in it alone; without it the labels are the pool's.
+    `map_labels` changes the labels in an output, for counterfactual contexts; None where outputs are not
+    labels (parses, SQL, translations).
     `vocabulary` holds words that the tiny base must know although this seed's sets may lack them, so that all
     seeds share one base, and those of changed labels.
     `facts` are recorded with every result: how the split was made, rows read and set aside.
@@ -95,6 +106,7 @@ class Task:
     wrong: Wrong | None = None
     paraphrase: Paraphrase | None = None
     redraw_labels: RedrawLabels | None = None
+    map_labels: MapLabels | None = whole_label
     language: str = "en"
     frames: bool = True
     vocabulary: Sequence[str] = ()

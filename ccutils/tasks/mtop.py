@@ -9,7 +9,7 @@ import numpy as np
 from ccutils.errors import InputError, check_choices
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
-from ccutils.tasks.base import Example, Task, Template, label_key
+from ccutils.tasks.base import Example, Task, Template, label_key, whole_label
 from ccutils.tasks.brackets import ParseError, labels, parse_form
 from ccutils.tasks.files import Record, Report, here, read_lines, read_records
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
@@ -124,6 +124,7 @@ def mtop(
             )
         ),
         relevant=lambda target, e: label_key(target.extra["intent"]) == label_key(e.extra["intent"]),
+        map_labels=None if answer == "parse" else whole_label,
         language=language,
         template=PARSE_TEMPLATES[answer],
         max_new_tokens=160 if answer == "parse" else 16,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
-from ccutils.tasks.base import Example, Task, Template
+from ccutils.tasks.base import Example, Task, Template, whole_label
 from ccutils.tasks.brackets import Node, labels, parse_form, words_below
 from ccutils.tasks.grammar import Grammar, Intent, draw_request, other_wording, read_grammar, short_parse
 from ccutils.tasks.relabel import change_output, change_parse
@@ -94,6 +94,7 @@ def requests(
             )
         ),
         relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
+        map_labels=None if answer == "parse" else whole_label,
         paraphrase=lambda e, strength, rng: other_wording(
             by_name[e.extra["intent"]], fillers(e), e.input, rng
         ),

@@ -166,6 +166,7 @@ def gloss(
         ),
         relevant=lambda target, example: not set(target.input.split()).isdisjoint(example.input.split()),
         wrong=gloss_wrong,
+        map_labels=map_glosses,
         paraphrase=lambda example, strength, rng: example.input,  # no other sentence has this gloss
         template=TEMPLATE,
         max_new_tokens=2 * sentence_words + 1,
@@ -268,6 +269,15 @@ def gloss_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> 
         given[i] if i < len(given) else "" for i, w in enumerate(wanted) if i >= len(given) or given[i] != w
     ]
     return len(wrong) / len(wanted), sum(word in shown for word in wrong) / len(wanted)
+
+
+def map_glosses(output: str, change: Callable[[str], str]) -> str:
+    """Apply `change` to each gloss of an output, and keep the words.
+
+    >>> map_glosses("mada BOPI", str.lower)
+    'mada bopi'
+    """
+    return " ".join(change(word) if i % 2 else word for i, word in enumerate(output.split()))
 
 
 def alike(target: Example, trained: Sequence[str], novel: Sequence[str]) -> Sequence[str]:

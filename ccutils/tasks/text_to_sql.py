@@ -124,6 +124,7 @@ def text_to_sql(
         wrong=wrong_by(score),
         change_labels=change_name,
         relevant=relevant,
+        map_labels=None,
         template=question,
         max_new_tokens=max_new_tokens,
         vocabulary=[*all_labels([*rows, *tests]), *common_words(e.input for e in [*rows, *tests])],

@@ -107,6 +107,7 @@ def translation(
         ),  # one answer at a time, for which COMET is too slow
         change_labels=lambda target, near, other, rng: change_word(target, near, other, invented, rng),
         relevant=lambda target, e: bool(shared(target, e)),
+        map_labels=None,
         language=source,
         frames=False,
         template=Template(

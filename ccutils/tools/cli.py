@@ -65,6 +65,12 @@ def commands() -> None:
 )
 @click.option("--p", default=0.5, show_default=True, help="Probability of the nearest example.")
 @click.option("--epsilon", default=0.1, show_default=True, help="Probability of a paraphrase of the target.")
+@click.option(
+    "--counterfactual",
+    default=0.0,
+    show_default=True,
+    help="Share of the contexts with a relevant example where its label and the answer are replaced.",
+)
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 @click.option("--epochs", default=3, show_default=True, help="Passes over the data, each with new contexts.")
 @click.option(
@@ -83,11 +89,18 @@ def export(
     """Write training rows with contexts in the prompt, for a trainer that reads files.
 
     Train on the file for one epoch, without shuffling: it holds the epochs. The loss should be on the answer
-    alone. The same values give the same bytes.
+    alone. The same values give the same bytes. With --counterfactual some labels are wrong on purpose, so
+    that only the context gives the answer; these rows have "counterfactual": true.
     """
     examples = read_file(data, input_column, output_column)
-    rows = write_export(ContrastiveContexts(examples, **values), epochs, form, output)
-    click.echo(f"{rows} rows of {len(examples)} examples: {output}")
+    contexts = ContrastiveContexts(examples, **values)
+    written, wrong = write_export(contexts, epochs, form, output)
+    click.echo(f"{written} rows of {len(examples)} examples: {output}")
+    if contexts.counterfactual:
+        click.echo(
+            f"counterfactual: {wrong} rows ({wrong / written:.0%}) have wrong labels on purpose; "
+            '"counterfactual": true marks them'
+        )
 
 
 @commands.command(epilog=CODES)

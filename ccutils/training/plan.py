@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ccutils.contexts.counterfactual import Counterfactual, check_counterfactual
 from ccutils.contexts.paraphrase import Paraphraser, choose_paraphraser
 from ccutils.contexts.sampler import Strategy, read_variant, write_variant
 from ccutils.contexts.shared import SHAREABLE
@@ -31,7 +32,10 @@ class Plan:
     `window` 0 is the model's own; `chat` writes prompts in the model's chat template. `paraphraser` is a kind
     of ccutils.contexts.paraphrase; "auto" is the task's own where it has one, else rules.
     `targets_per_context` targets share their random demonstrations (ccutils.models.packing): 0 is independent
-    contexts, 1 the same with the target's own demonstration last. Raises InputError for values of the wrong
+    contexts, 1 the same with the target's own demonstration last. `counterfactual` is the share of the
+    contexts with a relevant example in which its label and the target's are replaced, `relabel` what is
+    replaced (ccutils.contexts.counterfactual); `vary_k` draws the number of demonstrations from 0 to k
+    (ccutils.contexts.epochs). Raises InputError for values of the wrong
     kind or out of range; see also check_plan.
     """
 
@@ -45,6 +49,9 @@ class Plan:
     epsilon: float = 0.1
     barred: int = 0
     targets_per_context: int = 0
+    counterfactual: float = 0.0
+    relabel: str = "relevant"
+    vary_k: bool = False
     similarity: str = "bm25"
     paraphraser: str = "auto"
     paraphrase_strength: float = 0.5
@@ -152,6 +159,14 @@ def check_plan(plan: Plan, task: Task) -> None:
         raise InputError(
             f"barred is {plan.barred} and the strategy {plan.strategy!r}: it is 0, or 1 for random with "
             "targets_per_context 0."
+        )
+    check_counterfactual(plan.counterfactual, plan.relabel)
+    if plan.counterfactual:
+        Counterfactual(task.pool, plan.counterfactual, plan.relabel, task.map_labels)
+    if plan.targets_per_context and (plan.counterfactual or plan.vary_k):
+        raise InputError(
+            f"targets_per_context is {plan.targets_per_context}: counterfactual and vary_k need independent "
+            "contexts. Set targets_per_context to 0."
         )
     if plan.targets_per_context and task.redraw_labels:
         raise InputError(

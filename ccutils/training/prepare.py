@@ -9,6 +9,7 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from ccutils.contexts.barred import BarredSampler
+from ccutils.contexts.counterfactual import Counterfactual
 from ccutils.contexts.neighbours import neighbours_file, pool_neighbours
 from ccutils.contexts.paraphrase import paraphrase_pool
 from ccutils.contexts.prompts import Prompter
@@ -81,7 +82,12 @@ def prepare_run(plan: Plan) -> PreparedRun:
         )
     else:
         sampler = ContextSampler(strategy, near, inputs, plan.seed)
-    prompts = TrainingSet(task.pool, sampler, rewritten, task.redraw_labels, prompter=prompter)
+    relabel = None
+    if plan.counterfactual:
+        relabel = Counterfactual(task.pool, plan.counterfactual, plan.relabel, task.map_labels)
+    prompts = TrainingSet(
+        task.pool, sampler, rewritten, task.redraw_labels, relabel, plan.vary_k, prompter=prompter
+    )
     return PreparedRun(task, path, tokenizer, prompts)
 
 

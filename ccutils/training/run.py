@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from accelerate import PartialState
 
-from ccutils.contexts.dose import measure_dose
+from ccutils.contexts.dose import count_targets
 from ccutils.records import read_json, write_json
 from ccutils.training.identity import claim_folder, describe_run, refuse_other_run
 from ccutils.training.memory import GB, available_bytes, check_fits, compare_memory
@@ -49,14 +49,20 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
         settings=plan.settings,
         folder=folder,
     )
+    steps = list(checkpoints(folder))
+    counts = count_targets(prepared.prompts, prepared.task, [step * plan.settings.batch for step in steps])
     facts = {
         "plan": plan.known(),
-        "dose": measure_dose(prepared.prompts.sampler, prepared.task),
+        "dose": counts[-1]["relevant"] / counts[-1]["targets"],
+        "targets": [
+            {"step": step, **of, "tokens": round(of["targets"] * survey.mean_tokens)}
+            for step, of in zip(steps, counts, strict=True)
+        ],
         "base": (read_json(Path(prepared.path) / "base.json") or {}).get("made", "given"),
         "facts": dict(prepared.task.facts),
         "prompts": asdict(survey),
         "paraphrases": prepared.prompts.paraphrases.shares(),
-        "checkpoints": list(checkpoints(folder)),
+        "checkpoints": steps,
         "curve": [{name: entry[name] for name in ("step", "loss", "learning_rate")} for entry in curve],
         "seconds": spent(folder),
         "memory": {"predicted_gb": memory.total / GB, **compare_memory(memory)},

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from ccutils.errors import InputError, check_count, check_kinds
 
+SCHEDULES = {"linear": "linear", "constant": "constant_with_warmup"}
+"""Schedules of the learning rate, and transformers' names of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -11,7 +14,8 @@ class Settings:
 
     `batch` targets make an optimiser step, `micro_batch` of them at a time (0: all); `warmup` is a share of
     the steps. Checkpoints are spread evenly over the run; the newest `keep` can be resumed from, the older
-    hold the adapter alone. `optimiser` is a name of transformers' `optim`; "auto" is paged 8-bit AdamW on
+    hold the adapter alone. `schedule` is what the learning rate does after warm-up: "linear" (to 0) or
+    "constant". `optimiser` is a name of transformers' `optim`; "auto" is paged 8-bit AdamW on
     a GPU, else AdamW. Raises InputError for values of the wrong kind or out of range.
     """
 
@@ -24,6 +28,7 @@ class Settings:
     optimiser: str = "auto"
     n_checkpoints: int = 5
     keep: int = 1
+    schedule: str = "linear"
 
     def __post_init__(self) -> None:
         check_kinds(self)
@@ -39,6 +44,8 @@ class Settings:
             raise InputError(
                 f"learning_rate is {self.learning_rate} and warmup {self.warmup}: both must lie from 0 to 1."
             )
+        if self.schedule not in SCHEDULES:
+            raise InputError(f"schedule {self.schedule!r} does not exist: choose {' or '.join(SCHEDULES)}.")
 
 
 def check_group_size(group_size: int, micro_batch_size: int) -> None:

@@ -25,7 +25,7 @@ from ccutils.models.internals import replace_internal, warn_lost
 from ccutils.models.packing import FLEX_BLOCK, SharedCollator, share
 from ccutils.training.dataset import TrainingSet
 from ccutils.training.saved import checkpoints, mark_whole, newest, remove_cut_off, spent, strip_older
-from ccutils.training.settings import Settings, check_group_size
+from ccutils.training.settings import SCHEDULES, Settings, check_group_size
 
 # TRL scores every position where there is no Triton, so that shapes stay the same for devices that compile.
 # A CPU does not, and scoring the answers alone halves the time of the tiny model's steps.
@@ -204,7 +204,7 @@ def make_trainer(
         gradient_accumulation_steps=accumulation(settings.batch, micro),
         learning_rate=settings.learning_rate,
         warmup_steps=round(settings.warmup * settings.steps),
-        lr_scheduler_type="linear",
+        lr_scheduler_type=SCHEDULES[settings.schedule],
         optim=optimiser(settings.optimiser),
         gradient_checkpointing=settings.checkpointing,
         bf16=compute_dtype() == torch.bfloat16,
