@@ -38,6 +38,16 @@ def test_export_writes_the_rows_of_the_library_and_the_same_bytes(
     assert [json.loads(line) for line in out[0].read_text().splitlines()] == list(wanted.rows(epochs=2))
 
 
+def test_an_export_of_counterfactual_contexts_says_so_in_its_rows_and_on_the_screen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a.jsonl"
+    assert run(monkeypatch, "export", data, "--k", "3", "--counterfactual", "0.5", "-o", str(out)) == 0
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    wrong = sum(row["counterfactual"] for row in rows)
+    assert 0 < wrong < len(rows) and f"counterfactual: {wrong} rows" in capsys.readouterr().out
+
+
 def test_probe_tells_a_model_that_knows_from_one_that_copies(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,6 +116,7 @@ def test_every_option_says_what_it_is_for() -> None:
         ),
         (["probe", "DATA", "--model", "m", "--group-column", "a"], 2, "name another by --group-column."),
         (["export", "DATA", "--k", "90", "-o", "x"], 2, "k is 90"),
+        (["export", "DATA", "--counterfactual", "2", "-o", "x"], 2, "counterfactual"),
         (["export", "DATA", "--output-column", "label", "-o", "x"], 2, "no column 'label'"),
         (["export", "DATA"], 2, "Missing option"),
         (["probe", "DATA", "--model", "m", "--endpoint", "http://127.0.0.1:9/v1", "--k", "2"], 3, "reached"),

@@ -42,6 +42,19 @@ def test_done_tells_the_run(plan: Plan) -> None:
     assert done["prompts"]["dropped"] == 0
 
 
+def test_done_counts_the_targets_up_to_each_checkpoint(tmp_path: Path) -> None:
+    plan = make_plan(tmp_path, "contrastive,counterfactual=0.5,vary_k=true,schedule=constant")
+    done = ic_train(plan)
+    assert [of["step"] for of in done["targets"]] == done["checkpoints"]
+    last = done["targets"][-1]
+    assert last["targets"] == last["true_label"] + last["relabelled"] == 6 * 8
+    assert 0 < last["relabelled"] < last["relevant"] < last["targets"]
+    assert last["true_label_no_relevant"] == last["targets"] - last["relevant"]
+    assert done["dose"] == last["relevant"] / last["targets"]
+    assert last["tokens"] == round(last["targets"] * done["prompts"]["mean_tokens"])
+    assert done["curve"][-1]["learning_rate"] == plan.settings.learning_rate
+
+
 def test_a_finished_run_is_not_trained_again(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ccutils.training.run.train", lambda *rest: pytest.fail("it trained again"))
     assert ic_train(plan)["checkpoints"] == [10, 20]

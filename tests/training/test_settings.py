@@ -18,6 +18,7 @@ from ccutils.training.settings import Settings
         (Settings, {"learning_rate": float("nan")}, "learning_rate is nan and warmup"),
         (Settings, {"checkpointing": 1}, "checkpointing is 1 but must be true or false"),
         (Settings, {"optimiser": None}, "optimiser is None but must be a text"),
+        (Settings, {"schedule": "cosine"}, "schedule 'cosine'"),
         (Lora, {"rank": 0}, "rank is 0: it must be a whole number of at least 1."),
         (Lora, {"rank": 1.5}, "rank is 1.5 but must be a whole number"),
         (Lora, {"alpha": -1}, "alpha is -1: it must be a whole number of at least 1."),
