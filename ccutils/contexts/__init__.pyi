@@ -26,10 +26,10 @@ from .sampler import SlotKind as SlotKind
 from .sampler import Strategy as Strategy
 from .sampler import read_variant as read_variant
 from .sampler import show_demonstrations as show_demonstrations
+from .sampler import target_order as target_order
 from .sampler import write_variant as write_variant
 from .shared import SHAREABLE as SHAREABLE
 from .shared import SharedSampler as SharedSampler
-from .shared import target_order as target_order
 from .similarity import BACKENDS as BACKENDS
 from .your_data import FORMATS as FORMATS
 from .your_data import ContrastiveContexts as ContrastiveContexts

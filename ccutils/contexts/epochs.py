@@ -7,8 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccutils.contexts.paraphrase import Paraphrases
-from ccutils.contexts.sampler import Contexts, ContextSampler, SlotKind, show_demonstrations
-from ccutils.contexts.shared import target_order
+from ccutils.contexts.sampler import (
+    Contexts,
+    ContextSampler,
+    SlotKind,
+    show_demonstrations,
+    target_order,
+)
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, RedrawLabels
 

@@ -7,6 +7,7 @@ ours where its text is not known to us.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ccutils.contexts.neighbours import Neighbours, duplicate_groups
 from ccutils.errors import InputError, check_count
 from ccutils.records import STRATEGIES
+from ccutils.streams import Stream
 from ccutils.tasks.base import Example
 
 
@@ -279,6 +281,18 @@ def show_demonstrations(
         replace(pool[row], input=paraphrase(row)) if kind == SlotKind.PARAPHRASE else pool[row]
         for row, kind in zip(rows, kinds, strict=True)
     ]
+
+
+@lru_cache(maxsize=4)
+def target_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
+    """Return the order of the pool's targets in an epoch: pool rows, shape (n,).
+
+    >>> sorted(target_order(seed=0, epoch=1, n=4).tolist())
+    [0, 1, 2, 3]
+    """
+    order = np.random.default_rng([seed, Stream.TARGET_ORDER, epoch]).permutation(n)
+    order.flags.writeable = False  # it is handed out again
+    return order
 
 
 def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

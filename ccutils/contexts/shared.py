@@ -8,9 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccutils.contexts.neighbours import Neighbours
-from ccutils.contexts.sampler import Contexts, ContextSampler, SlotKind, Strategy, draw_bits, hash_key
+from ccutils.contexts.sampler import (
+    Contexts,
+    ContextSampler,
+    SlotKind,
+    Strategy,
+    draw_bits,
+    hash_key,
+    target_order,
+)
 from ccutils.errors import InputError, check_count
-from ccutils.streams import Stream
 
 SHAREABLE = ("random", "contrastive")
 
@@ -113,18 +120,6 @@ class SharedSampler(ContextSampler):
             shared.append(row)
             taken = sorted([*taken, row])
         return np.array(shared, dtype=np.int64)
-
-
-@lru_cache(maxsize=4)
-def target_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
-    """Return the order of the pool's targets in an epoch, as ccutils.training.dataset has it: (n,).
-
-    >>> sorted(target_order(seed=0, epoch=1, n=4).tolist())
-    [0, 1, 2, 3]
-    """
-    order = np.random.default_rng([seed, Stream.TARGET_ORDER, epoch]).permutation(n)
-    order.flags.writeable = False  # it is handed out again
-    return order
 
 
 @lru_cache(maxsize=4)

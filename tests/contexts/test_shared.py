@@ -11,8 +11,8 @@ from made_up_pool import made_up_pool
 from scipy.stats import chisquare
 
 from ccutils.contexts.neighbours import pool_neighbours
-from ccutils.contexts.sampler import ContextSampler, SlotKind, Strategy
-from ccutils.contexts.shared import SharedSampler, target_order
+from ccutils.contexts.sampler import ContextSampler, SlotKind, Strategy, target_order
+from ccutils.contexts.shared import SharedSampler
 from ccutils.errors import InputError
 
 
