@@ -1,9 +1,10 @@
 """Which demonstrations a prompt holds: half of the small core, beside `ccutils.probes`.
 
-Neighbours of each pool example are found (`similarity`; `neighbours`), contexts drawn from them by a
-strategy (`sampler`; `shared` where targets share demonstrations) and measured (`profile`), paraphrases of
-the target made (`paraphrase`, and its `paraphrase_rules`), all epochs of it numbered by place (`epochs`),
-and all of it written as token ids (`prompts`). `your_data` hands that to a trainer of your own. Sampling is
+Neighbours of each pool example are found (`similarity`, `neighbours`), contexts sampled from them by a
+strategy (`sampler`; `shared` where targets share demonstrations) and measured (`profile`; `dose` counts
+contexts with a relevant example), paraphrases of the target written (`paraphrase`, `paraphrase_rules`), the
+labels of a share of the contexts replaced (`counterfactual`), all epochs indexed (`epochs`), and all of it
+written as token ids (`prompts`). `your_data` is for a trainer of your own. Sampling is
 a pure function of (seed, epoch, target). The strategies are the paper's by name; their details are ours
 where its text is not known to us. It uses `tasks` and the root alone: no torch, no Snakemake, no notebook,
 no chart. `similarity` is tested in tests/contexts/test_neighbours.py, `paraphrase_rules` in
