@@ -27,7 +27,7 @@ SIZES = {  # of the models' configs: vocabulary, width, width of the MLP, layers
 def test_no_setting_is_left_to_a_default_for_the_tiny_base(profile: Profile) -> None:
     settings = {f.name for f in fields(Settings)}
     ours = {"k", "p", "epsilon", "window", "rank", "alpha", "targets", "attention"}
-    assert (settings - {"warmup"}) | ours <= set(profile.parameters)
+    assert (settings - {"warmup", "schedule"}) | ours <= set(profile.parameters)
     for task in profile.tasks:
         values = profile.values("03_ic_train", task=task)
         Settings(**{name: values[name] for name in settings if name in values})
