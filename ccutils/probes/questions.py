@@ -1,11 +1,12 @@
 """The questions that probes ask: targets of the test sets, each behind contexts made on purpose.
 
-A pure function of (task, seed, k, similarity, n_targets): every strategy, checkpoint and model answers the
-same ones, so that comparisons are paired. See `_contexts` for how contexts are made.
+A pure function of (task, seed, k, similarity, n_targets, kinds): every strategy, checkpoint and model answers
+the same ones, so that comparisons are paired. Which kinds are asked changes no question of another kind. See
+`_contexts`, `_hard`, `_mislabelled` and `_stored` for how contexts are made.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -17,9 +18,18 @@ from ccutils.errors import InputError, check_count, check_kind
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Task, label_key
 
-PLAIN, CHANGED, NEIGHBOUR, EMPTY = "plain", "changed", "neighbour", "empty"
-RETRIEVED = "retrieved"
-KINDS = (PLAIN, CHANGED, NEIGHBOUR, EMPTY, RETRIEVED)
+PLAIN, CHANGED, NEIGHBOUR, EMPTY, RETRIEVED = "plain", "changed", "neighbour", "empty", "retrieved"
+HARD, HARD_CHANGED, MISLABELLED = "hard", "hard_changed", "mislabelled"
+NEAREST_FIRST, NEAREST_LAST = "nearest_first", "nearest_last"
+NOISY = {"noisy_10": 0.1, "noisy_25": 0.25}
+"""Kinds of retrieved contexts with this share of all stored labels wrong."""
+BETWEEN = "between"
+"""Selects PLAIN questions with 2 to k - 1 relevant examples; PLAIN alone selects those with 0, 1 and k."""
+KINDS: tuple[str, ...] = (PLAIN, CHANGED, NEIGHBOUR, EMPTY, RETRIEVED)
+KINDS += (HARD, HARD_CHANGED, MISLABELLED, NEAREST_FIRST, NEAREST_LAST, *NOISY)
+FIRST_KINDS = (PLAIN, BETWEEN, CHANGED, NEIGHBOUR, EMPTY, RETRIEVED)
+"""What was asked before kinds could be selected: results without a record of their kinds have these."""
+DEFAULT_KINDS = (*FIRST_KINDS, HARD, HARD_CHANGED, MISLABELLED)
 NEIGHBOURS = 3  # contexts of each target that hold one neighbour, at ranks spread over the pool
 SETS = ("id", "ood")
 SHOWN = {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)}
@@ -32,12 +42,19 @@ CURVE = {*SHOWN, (EMPTY, 0)}
 class Question:
     """One question: a target of one set behind a context, and the example that its answer is judged by.
 
-    `kind` is PLAIN (true labels), CHANGED (the relevant examples have a changed label, and `expected` the
-    answer that follows it), NEIGHBOUR (nothing relevant but, maybe, one neighbour), EMPTY (no demonstration
-    at all, as a model trained without contexts is used) or RETRIEVED (the k most similar of all labelled
-    examples, as a model is used that goes on adapting). `grade` counts the relevant examples put into the
-    context; of NEIGHBOUR and RETRIEVED it says nothing (0). `similarity` is that of each demonstration to
-    the target, `needed` marks those that the question is about: the last to be dropped.
+    `kind` is one of KINDS:
+    - PLAIN: true labels; CHANGED: the relevant examples have a changed label, and `expected` is the answer
+      that follows it;
+    - HARD, HARD_CHANGED: the same with one relevant example among similar irrelevant ones (see `_hard`);
+    - MISLABELLED: one irrelevant example has a wrong label (`wrong_label`), with nothing relevant (grade 0),
+      or beside the changed relevant example of HARD_CHANGED (grade 1);
+    - NEIGHBOUR: nothing relevant but, maybe, one neighbour; EMPTY: no demonstration at all;
+    - RETRIEVED: the k most similar of all labelled examples in random order; NEAREST_FIRST, NEAREST_LAST: the
+      same in order of similarity; NOISY: as RETRIEVED, with a share of all stored labels wrong (ID only).
+
+    `grade` is the number of relevant examples put into the context, 0 for kinds that do not control it.
+    `similarity` is that of each demonstration to the target, `needed` marks those that the question is about:
+    the last to be dropped.
     """
 
     set: str
@@ -48,6 +65,7 @@ class Question:
     context: tuple[Example, ...]  # (k,) in the order of the prompt; EMPTY has none
     similarity: tuple[float, ...]  # (k,) in [0, 1]
     needed: tuple[bool, ...]  # (k,)
+    wrong_label: str = ""
 
     @property
     def irrelevant(self) -> tuple[Example, ...]:
@@ -71,11 +89,22 @@ class QuestionSet:
 
 
 @dataclass(frozen=True, slots=True)
+class _LeftOut:
+    """A question that a target cannot be asked."""
+
+    kind: str
+    grade: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Around:
     """One target and all labelled examples around it: the pool's first, then the OOD pool's."""
 
     task: Task
+    seed: int
     set: str
+    row: int  # of the target in its test set
     target: Example
     examples: Sequence[Example]
     folded: Sequence[str]
@@ -91,25 +120,57 @@ class _Around:
         """Tell whether the row's input is the target's own but for case and spaces."""
         return self.folded[row] == fold(self.target.input)
 
+    def shown(self, rows: Sequence[int]) -> list[Example]:
+        """Return the examples of rows."""
+        return [self.examples[row] for row in rows]
+
+    def stored(self, row: int, share: float) -> Example:
+        """Return the row's example, its label wrong if the row is among this share of all rows.
+
+        Which labels are wrong, and what they are, is a function of seed and row; shares are nested.
+        """
+        rng, own = np.random.default_rng([self.seed, Stream.STORED_LABELS, row]), self.examples[row]
+        if rng.random() >= share:
+            return own
+        try:
+            return self.task.change_labels(own, [own], [], rng)[0][0]
+        except InputError:
+            return own
+
+    def has_label(self, row: int) -> bool:
+        """Tell whether the row's label is the target's."""
+        return label_key(self.examples[row].output) == label_key(self.target.output)
+
+    def rng(self, stream: Stream) -> np.random.Generator:
+        """Make the generator of this target's draws of one kind."""
+        return np.random.default_rng([self.seed, stream, SETS.index(self.set), self.row])
+
     def tells(self, row: int) -> bool:
         """Tell whether the row tells something of the target's answer."""
         return self.task.relevant(self.target, self.examples[row])
 
 
 def make_questions(
-    task: Task, k: int, *, seed: int, n_targets: int = 100, similarity: str = "bm25"
+    task: Task,
+    k: int,
+    *,
+    seed: int,
+    n_targets: int = 100,
+    similarity: str = "bm25",
+    kinds: Collection[str] = (),
 ) -> QuestionSet:
     """Make the questions about at most `n_targets` targets of each test set, with k demonstrations each.
 
-    Similarity is measured by one index over pool and OOD pool together, so that it means the same in both
-    sets. Raises InputError for k or n_targets out of range.
+    `kinds` are of KINDS or BETWEEN; none: DEFAULT_KINDS. Similarity is measured by one index over pool and
+    OOD pool together, so that it means the same in both sets. Raises InputError for k or n_targets out of
+    range, and for an unknown kind.
 
     >>> from ccutils.tasks import load_task
     >>> questions = make_questions(load_task("topics", seed=0), k=2, seed=0, n_targets=1)
     >>> [(q.kind, q.grade) for q in questions.questions if q.set == "id"][:3]
     [('plain', 0), ('plain', 1), ('changed', 1)]
     """
-    check_questions(task, k, n_targets)
+    check_questions(task, k, n_targets, kinds)
     examples = [*task.pool, *task.ood_pool]
     folded = [fold(e.input) for e in examples]
     index = Index([e.input for e in examples], similarity)
@@ -119,14 +180,23 @@ def make_questions(
             np.random.default_rng([seed, Stream.QUESTION_TARGETS, number]).permutation(len(test))[:n_targets]
         )
         for row, order, scores in _ranked(index, [test[row].input for row in chosen], chosen.tolist()):
-            around = _Around(task, name, test[row], examples, folded, order, scores)
-            rng = np.random.default_rng([seed, Stream.QUESTION_CONTEXTS, number, row])
-            questions += _contexts(around, k, rng, left_out)
+            around = _Around(task, seed, name, row, test[row], examples, folded, order, scores)
+            for made in _contexts(around, k):
+                between = made.kind == PLAIN and made.grade not in {0, 1, k}
+                if (BETWEEN if between else made.kind) not in (kinds or DEFAULT_KINDS):
+                    continue
+                if isinstance(made, Question):
+                    questions.append(made)
+                else:
+                    left_out[f"{name}, {made.what}"] += 1
     return QuestionSet(task, seed, k, tuple(questions), dict(left_out))
 
 
-def check_questions(task: Task, k: int, n_targets: int) -> None:
-    """Raise InputError for k or n_targets out of range."""
+def check_questions(task: Task, k: int, n_targets: int, kinds: Collection[str] = ()) -> None:
+    """Raise InputError for k or n_targets out of range and for an unknown kind."""
+    for kind in kinds:
+        if kind not in (*KINDS, BETWEEN):
+            raise InputError(f"kinds has {kind!r}: choose from {', '.join((*KINDS, BETWEEN))}.")
     check_kind("n_targets", n_targets, 100)
     for name, value in (("k", k), ("n_targets", n_targets)):
         check_count(name, value)
@@ -168,9 +238,7 @@ def _ranked(
         yield from zip(names[start : start + 32], found.rows, scores, strict=True)
 
 
-def _contexts(
-    around: _Around, k: int, rng: np.random.Generator, left_out: Counter[str]
-) -> Iterator[Question]:
+def _contexts(around: _Around, k: int) -> Iterator[Question | _LeftOut]:
     """Return the contexts of one target, which differ in as few slots as their purpose allows.
 
     Each slot has an irrelevant example, and a random order of the slots says which give way: at grade g the
@@ -178,19 +246,9 @@ def _contexts(
     relevant example is as likely in one slot as in another, and contexts of one target share their first
     demonstrations until they differ. A NEIGHBOUR takes the first of those slots.
     """
-    task, target = around.task, around.target
+    task, target, rng = around.task, around.target, around.rng(Stream.QUESTION_CONTEXTS)
     relevant, irrelevant = _relevant(around), _irrelevant(around, k, rng)
-    slots = rng.permutation(k)
-
-    def question(
-        kind: str, grade: int, rows: Sequence[int], shown: Sequence[Example], expected: Example
-    ) -> Question:
-        placed = np.argsort(slots).tolist()  # slot -> its place in `rows`
-        found = tuple(float(around.scores[rows[i]]) for i in placed)
-        needed = tuple(i < max(grade, kind == NEIGHBOUR) for i in placed)
-        return Question(
-            around.set, kind, grade, target, expected, tuple(shown[i] for i in placed), found, needed
-        )
+    slots = rng.permutation(k).tolist()
 
     def filled(first: Sequence[int]) -> list[int]:
         """Return rows in the order of `slots`: these, then irrelevant ones, each always in its own slot."""
@@ -199,25 +257,126 @@ def _contexts(
     for grade in range(k + 1):
         rows = filled(relevant[:grade])
         if len(relevant) < grade or len(rows) < k:
-            left_out[f"{around.set}, {grade} relevant"] += 1
+            yield _LeftOut(PLAIN, grade, f"{grade} relevant")
             continue
         shown = [around.examples[row] for row in rows]
-        yield question(PLAIN, grade, rows, shown, target)
+        yield _question(around, PLAIN, grade, rows, shown, slots)
         if grade in {1, k}:
             try:
                 changed, answer = task.change_labels(target, shown[:grade], shown[grade:], rng)
             except InputError:  # no label is free, or none can be changed
-                left_out[f"{around.set}, {grade} relevant, label changed"] += 1
+                yield _LeftOut(CHANGED, grade, f"{grade} relevant, label changed")
                 continue
-            yield question(CHANGED, grade, rows, [*changed, *shown[grade:]], replace(target, output=answer))
+            shown = [*changed, *shown[grade:]]
+            yield replace(
+                _question(around, CHANGED, grade, rows, shown, slots), expected=replace(target, output=answer)
+            )
     for row in _neighbours(around, irrelevant, rng):
         rows = filled([row])
         if len(rows) == k:
-            yield question(NEIGHBOUR, 0, rows, [around.examples[r] for r in rows], target)
+            yield _question(around, NEIGHBOUR, 0, rows, around.shown(rows), slots, needed=1)
     yield Question(around.set, EMPTY, 0, target, target, (), (), ())
     nearest = [row for row in around.order.tolist() if not around.duplicate(row)][:k]
     if len(nearest) == k:
-        yield question(RETRIEVED, 0, nearest, [around.examples[row] for row in nearest], target)
+        yield from _stored(around, nearest, slots)
+    if len(rows := filled([])) == k:
+        yield _mislabelled(around, 0, rows, around.shown(rows), slots, around.rng(Stream.MISLABELLED))
+    yield from _hard(around, k, relevant)
+
+
+def _question(
+    around: _Around,
+    kind: str,
+    grade: int,
+    rows: Sequence[int],
+    shown: Sequence[Example],
+    slots: Sequence[int],
+    *,
+    needed: int | None = None,
+) -> Question:
+    """Put the examples `shown`, one for each row, into their slots.
+
+    The first `needed` of them (by default `grade`) are what the question is about.
+    """
+    placed = np.argsort(slots).tolist()  # slot -> its place in `rows`
+    similarity = tuple(float(around.scores[rows[i]]) for i in placed)
+    about = tuple(i < (grade if needed is None else needed) for i in placed)
+    context = tuple(shown[i] for i in placed)
+    return Question(around.set, kind, grade, around.target, around.target, context, similarity, about)
+
+
+def _hard(around: _Around, k: int, relevant: Sequence[int]) -> Iterator[Question | _LeftOut]:
+    """Put one relevant example among similar irrelevant ones, so that similarity does not tell which.
+
+    Its rank by similarity among the k is drawn uniformly: the relevant example is the most similar one with
+    enough irrelevant ones above it, and the irrelevant ones are the most similar that leave it that rank.
+    Beside the k - 1 most similar irrelevant ones the nearest relevant example would be the most similar in
+    0.7 to 0.8 of the questions. Where irrelevant examples share no word with the target, as in `topics`, it
+    always is. The same with a changed label, and with a wrong label on one irrelevant example besides.
+    """
+    rng, target = around.rng(Stream.HARD_NEGATIVES), around.target
+    taken, own = {*relevant}, around.rows(around.set)
+    irrelevant = [
+        row
+        for row in around.order.tolist()
+        if row in own and row not in taken and not around.duplicate(row) and not around.has_label(row)
+    ]
+    above = np.searchsorted(
+        -around.scores[irrelevant], -around.scores[list(relevant)]
+    )  # of each relevant one
+    similar = [(row, n) for row, n in zip(relevant, above.tolist(), strict=True) if around.scores[row] > 0]
+    for rank in range(int(rng.integers(k)), -1, -1):
+        row, n = next(((row, n) for row, n in similar if n >= rank), (-1, 0))
+        rows = [row, *irrelevant[:rank], *irrelevant[n : n + k - 1 - rank]]
+        if row >= 0 and len(rows) == k:
+            break
+    else:
+        yield _LeftOut(HARD, 1, "hard negatives")
+        return
+    rows, slots = [row, *rng.permutation(rows[1:]).tolist()], rng.permutation(k).tolist()
+    shown = around.shown(rows)
+    yield _question(around, HARD, 1, rows, shown, slots)
+    try:
+        changed, answer = around.task.change_labels(target, shown[:1], shown[1:], rng)
+    except InputError:
+        yield _LeftOut(HARD_CHANGED, 1, "hard negatives, label changed")
+        return
+    shown, expected = [*changed, *shown[1:]], replace(target, output=answer)
+    yield replace(_question(around, HARD_CHANGED, 1, rows, shown, slots), expected=expected)
+    if k > 1:
+        made = _mislabelled(around, 1, rows, shown, slots, rng)
+        yield replace(made, expected=expected) if isinstance(made, Question) else made
+
+
+def _mislabelled(
+    around: _Around,
+    grade: int,
+    rows: Sequence[int],
+    shown: Sequence[Example],
+    slots: Sequence[int],
+    rng: np.random.Generator,
+) -> Question | _LeftOut:
+    """Give the irrelevant example behind the `grade` relevant ones a label that is neither its own nor the
+    target's nor shown.
+    """
+    before, one, after = shown[:grade], shown[grade], shown[grade + 1 :]
+    try:
+        [wrong], _ = around.task.change_labels(one, [one], [*before, *after, around.target], rng)
+    except InputError:
+        return _LeftOut(MISLABELLED, grade, f"{grade} relevant, one mislabelled")
+    made = _question(around, MISLABELLED, grade, rows, [*before, wrong, *after], slots, needed=grade + 1)
+    return replace(made, wrong_label=wrong.output)
+
+
+def _stored(around: _Around, nearest: Sequence[int], slots: Sequence[int]) -> Iterator[Question]:
+    """Show the k most similar of all labelled examples: shuffled, in order, and with some labels wrong."""
+    shown, k = around.shown(nearest), len(nearest)
+    yield _question(around, RETRIEVED, 0, nearest, shown, slots)
+    yield _question(around, NEAREST_FIRST, 0, nearest, shown, range(k))
+    yield _question(around, NEAREST_LAST, 0, nearest, shown, range(k)[::-1])
+    for kind, share in NOISY.items() if around.set == "id" else ():
+        noisy = [around.stored(row, share) for row in nearest]
+        yield _question(around, kind, 0, nearest, noisy, slots)
 
 
 def _relevant(around: _Around) -> list[int]:

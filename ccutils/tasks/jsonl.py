@@ -13,7 +13,7 @@ from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template, label_key
 from ccutils.tasks.files import Record, Report, read_records, require
 from ccutils.tasks.hub import is_hub_id, read_hub
-from ccutils.tasks.relabel import INVENTED, change_output
+from ccutils.tasks.relabel import INVENTED, change_as_familiar, change_output
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import (
     check_filled,
@@ -65,19 +65,18 @@ def jsonl(
     groups = Counter(e.group for e in [*rows, *tests])
     held = hold_out(groups, 0.2, fixed, cause=report.cause()) if rule else set()
     sets, dropped = four_sets(rows, tests, held, fixed)
-    outputs = sorted({spelling[e.output] for e in sets["pool"]})
+    pool = take(sets["pool"], pool_size, rng)
+    ood_pool = take(sets["ood_pool"], len(sets["ood_pool"]), rng)
 
     score = metrics.of_outputs(TEXT_METRICS[metric])
     task = Task(
         name="jsonl",
-        pool=take(sets["pool"], pool_size, rng),
+        pool=pool,
         id_test=take(sets["id_test"], n_test, fixed),
         ood_test=take(sets["ood_test"], n_test, fixed),
-        ood_pool=take(sets["ood_pool"], len(sets["ood_pool"]), rng),
+        ood_pool=ood_pool,
         score=score,
-        change_labels=lambda target, relevant, irrelevant, rng: change_output(
-            target, relevant, irrelevant, outputs, rng
-        ),
+        change_labels=change_as_familiar(pool, ood_pool, change_output),
         relevant=lambda target, e: label_key(target.output) == label_key(e.output),
         language=language,
         wrong=wrong_by(score),

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from ccutils.tasks.base import Example, Task, Template, label_key, whole_label
 from ccutils.tasks.brackets import ParseError, labels, parse_form
 from ccutils.tasks.files import Record, Report, here, read_lines, read_records
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
-from ccutils.tasks.relabel import change_output, change_parse
+from ccutils.tasks.relabel import change_as_familiar, change_output, change_parse, parse_labels
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import check_filled, check_sizes, common_words, keep_apart, merge_labels, take
+from ccutils.tasks.synthetic import pseudo_words
 
 PARSE_TEMPLATES = {
     "parse": Template(
@@ -50,6 +52,7 @@ def mtop(
     path: str = "WillHeld/mtop",
     language: str = "en",
     answer: str = "parse",
+    label_names: str = "own",
     metric: str = "exact",
     ood_domains: Sequence[str] = ("people", "timer"),
     pool_size: int = 1000,
@@ -59,14 +62,16 @@ def mtop(
     """Load MTOP in one of its languages (the paper uses es, de and fr).
 
     `path` is a folder with the original train.txt, eval.txt, test.txt (or one folder of these a language), a
-    folder with train.jsonl, dev.jsonl, test.jsonl, or a Hub id. `answer` is "parse" or "intent"; `metric`
-    judges parses: "exact", "intent" or "slot_f1". `test_split` is "test", or "dev" to choose settings on. The
-    pool has `pool_size` train utterances, redrawn with each seed; requests of `ood_domains` are in the OOD
-    sets alone. Raises InputError for unknown options and unreadable data.
+    folder with train.jsonl, dev.jsonl, test.jsonl, or a Hub id. `answer` is "parse" or "intent"; intents have
+    their "own" `label_names`, or "invented" ones, the same for every seed, unrelated to what they mean.
+    `metric` judges parses: "exact", "intent" or "slot_f1". `test_split` is "test", or "dev" to choose
+    settings on. The pool has `pool_size` train utterances, redrawn with each seed; requests of `ood_domains`
+    are in the OOD sets alone. Raises InputError for unknown options and unreadable data.
     """
     check_sizes(pool_size=pool_size, n_test=n_test)
     check_choices(
         answer=(answer, PARSE_TEMPLATES),
+        label_names=(label_names, ["own", *(["invented"] if answer == "intent" else [])]),
         metric=(metric, PARSE_SCORES),
         test_split=(test_split, ["test", "dev"]),
     )
@@ -84,6 +89,10 @@ def mtop(
     for split in ("train", test_split):
         made = (parse_example(r, language, answer, domains, report) for r in raw[split])
         read[split] = [e for e in made if e is not None]
+    if label_names == "invented":
+        intents = sorted({*domains, *(e.extra["intent"] for part in read.values() for e in part)})
+        invented = dict(zip(intents, pseudo_words(len(intents)), strict=True))
+        read = {split: [replace(e, output=invented[e.output]) for e in part] for split, part in read.items()}
     report.read = sum(len(raw[split]) for split in read)
     report.warn("not a logical form")
     report.warn("locale")
@@ -103,7 +112,8 @@ def mtop(
     )
     fixed, rng = np.random.default_rng(TEST_SEED), np.random.default_rng([seed, Stream.MTOP])
     pool = take(sets["pool"], pool_size, rng)
-    intents = sorted(set(merge_labels([e.extra["intent"] for e in sets["pool"]]).values()))
+    ood_pool = take(sets["ood_pool"], len(sets["ood_pool"]), rng)
+    merge_labels([e.extra["intent"] for e in sets["pool"]])
     names = sorted({label for e in sets["pool"] for label in labels(parse_form(e.extra["parse"]))})
     answers = sorted({e.output for part in read.values() for e in part}) if answer == "intent" else names
     score = metrics.of_outputs(PARSE_SCORES[metric] if answer == "parse" else metrics.text_match)
@@ -112,16 +122,14 @@ def mtop(
         pool=pool,
         id_test=take(sets["id_test"], n_test, fixed),
         ood_test=take(sets["ood_test"], n_test, fixed),
-        ood_pool=take(sets["ood_pool"], len(sets["ood_pool"]), rng),
+        ood_pool=ood_pool,
         score=score,
         wrong=wrong_by(score),
         vocabulary=[*answers, *common_words(e.input for part in read.values() for e in part)],
         change_labels=(
-            (lambda target, relevant, irrelevant, rng: change_parse(target, relevant, irrelevant, names, rng))
+            change_as_familiar(pool, ood_pool, change_parse, parse_labels)
             if answer == "parse"
-            else lambda target, relevant, irrelevant, rng: change_output(
-                target, relevant, irrelevant, intents, rng
-            )
+            else change_as_familiar(pool, ood_pool, change_output)
         ),
         relevant=lambda target, e: label_key(target.extra["intent"]) == label_key(e.extra["intent"]),
         map_labels=None if answer == "parse" else whole_label,

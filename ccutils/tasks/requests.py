@@ -15,9 +15,9 @@ from ccutils.errors import InputError
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template, whole_label
-from ccutils.tasks.brackets import Node, labels, parse_form, words_below
+from ccutils.tasks.brackets import Node, parse_form, words_below
 from ccutils.tasks.grammar import Grammar, Intent, draw_request, other_wording, read_grammar, short_parse
-from ccutils.tasks.relabel import change_output, change_parse
+from ccutils.tasks.relabel import change_as_familiar, change_output, change_parse, parse_labels
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import check_sizes, common_words, normalise
 from ccutils.tasks.synthetic import pseudo_words, zipf_law
@@ -73,8 +73,6 @@ def requests(
     at = slice(n_test) if test_split == "test" else slice(n_test, 2 * n_test)
     id_test, ood_test = (some(of, "test", 2 * n_test, fixed)[at] for of in (ranked, novel))
     pool, ood_pool = some(ranked, "pool", pool_size, rng), some(novel, "pool", OOD_EACH * len(novel), rng)
-    outputs = sorted({e.output for e in pool})
-    parts = sorted({label for e in pool for label in labels(parse_form(e.extra["parse"]))})
     score = metrics.of_outputs(metrics.parse_match if answer == "parse" else metrics.text_match)
     by_name = {intent.name: intent for intent in grammar.intents}
 
@@ -87,11 +85,9 @@ def requests(
         score=score,
         wrong=wrong_by(score),
         change_labels=(
-            (lambda target, relevant, irrelevant, rng: change_parse(target, relevant, irrelevant, parts, rng))
+            change_as_familiar(pool, ood_pool, change_parse, parse_labels)
             if answer == "parse"
-            else lambda target, relevant, irrelevant, rng: change_output(
-                target, relevant, irrelevant, outputs, rng
-            )
+            else change_as_familiar(pool, ood_pool, change_output)
         ),
         relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
         map_labels=None if answer == "parse" else whole_label,
