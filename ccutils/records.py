@@ -64,8 +64,8 @@ PROBES: Mapping[str, str] = {
     "targets compared across similarities",
     "iwl": "IWL-score: quality with a context that holds nothing relevant",
     "icl": "ICL-score, override: how often the answer follows a relevant example whose label was changed",
-    "icl_known": "the same, of targets that the weights answer rightly with nothing relevant at hand",
-    "icl_unknown": "the same, of targets that they do not",
+    "icl_known": "the same, of targets that the weights answer rightly with nothing relevant; older results",
+    "icl_unknown": "the same, of targets that they do not; older results",
     "copy": "Copy-score: of the wrong answers with nothing relevant at hand, the share that repeats a label "
     "of the context",
     "copy_rate": "the same, of all answers",
@@ -73,9 +73,26 @@ PROBES: Mapping[str, str] = {
     "copy_excess": "Copy-score minus that chance level, from -1 to 1",
     "blind": "blind copying: with one relevant example at hand, the share of answers that are wrong and the "
     "label of an irrelevant one",
+    "gain": "quality with one relevant example minus quality with none, of the same targets, from -1 to 1",
+    "gate": "share of answers that are a label in the context, with `grade` relevant examples among k",
+    "choice": "share of those that are the relevant example's label, with one relevant example",
+    "intrusion": "share of answers neither right nor a label in the context, with one relevant example",
+    "hard": "quality with one relevant example among similar irrelevant ones (hard negatives)",
+    "hard_choice": "choice with hard negatives",
+    "hard_changed": "override with hard negatives: how often the answer follows the changed label",
+    "mislabelled": "with a wrong label on one irrelevant example: IWL-score (grade 0), or override with hard "
+    "negatives (grade 1)",
+    "mislabelled_followed": "share of the same answers that are that wrong label",
+    "nearest_first": "as `retrieved`, with the most similar example first",
+    "nearest_last": "as `retrieved`, with the most similar example last",
+    "noisy_10": "as `retrieved`, with 10% of all stored labels wrong",
+    "noisy_25": "as `retrieved`, with 25% of all stored labels wrong",
     "unjudged": "share of the answers that could not be judged; there is a row only where there are some",
 }
-"""What is measured; ICL-score, novel, is `quality` on the OOD set with one relevant example."""
+"""What is measured. ICL-score, novel, is `quality` on the OOD set with one relevant example; `gain` there is
+novel minus zero relevant. Headlines that no simple rule solves: `iwl` (ID), `hard` (OOD) and `mislabelled`
+with grade 1 (tests/probes/test_baselines.py). With all k relevant, copying any label is right. Gate, choice,
+intrusion and `mislabelled_followed` are measured only where labels repeat (ccutils.probes.judged)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ccutils.probes.questions import PLAIN, RETRIEVED, Question, QuestionSet
-from ccutils.tasks.base import Wrong, label_key
+from ccutils.tasks.base import Task, Wrong, label_key
 from ccutils.tasks.sequences import plain_wrong
 
 OTHERS = 3
 """Contexts of other targets by which a wrong answer's chance of being a copy is judged."""
-KNOWN_FROM = 0.5
-"""From this score on, with nothing relevant at hand, the weights know a target."""
 
 
 def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFrame:
     """Judge each answer to `questions`, in their order: a line each.
 
-    Columns: set, kind, grade; target, a number within the set, the same for every model that is asked;
-    similarity of the most similar demonstration (NaN without); expected and answer; score, NaN where it
-    cannot be judged; known, whether the weights know the target (NaN where it was not asked). For plain
+    Columns: set, kind, grade; target (see `number_targets`); similarity of the most similar demonstration
+    (NaN without); expected and answer; score, NaN where it cannot be judged. Where labels repeat (see
+    `labels_repeat`; else NaN): in_context, whether the answer is a label of the context (NaN without one);
+    chosen_relevant, whether it is that of the relevant examples (NaN without); followed, whether it is the
+    label of the mislabelled demonstration (NaN without). For plain
     contexts with none or one relevant example: wrong, and copied, the share that is wrong and a label of an
     irrelevant demonstration. With none: chance, the same share for contexts of other targets. For retrieved
     contexts: nearest, the score that the label of the most similar demonstration has as an answer. Else NaN.
@@ -34,24 +34,53 @@ def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFram
             "set": [question.set for question in asked],
             "kind": [question.kind for question in asked],
             "grade": np.array([question.grade for question in asked], dtype=np.int16),
-            "target": np.array(number_targets(asked), dtype=np.int32),
+            "target": np.array(number_targets(questions), dtype=np.int32),
             "similarity": [max(question.similarity, default=np.nan) for question in asked],
             "expected": [question.expected.output for question in asked],
             "answer": list(answers),
             "score": np.asarray(scores, dtype=np.float64),
         }
     )
-    without = table[(table["kind"] == PLAIN) & (table["grade"] == 0) & table["score"].notna()]
-    scored = without.drop_duplicates("target").set_index("target")["score"]
-    table["known"] = table["target"].map((scored >= KNOWN_FROM).astype(float))
     wrong = questions.task.wrong or plain_wrong
-    return table.assign(nearest=_nearest(questions)).join(_copies(asked, answers, table, wrong))
+    table = table.assign(nearest=_nearest(questions)).join(_copies(asked, answers, table, wrong))
+    return table.join(_labels(questions, answers))
 
 
-def number_targets(asked: Sequence[Question]) -> list[int]:
-    """Number the targets of questions in the order of their first."""
-    numbers: dict[tuple[str, str], int] = {}
-    return [numbers.setdefault((q.set, q.target.input), len(numbers)) for q in asked]
+def number_targets(questions: QuestionSet) -> list[int]:
+    """Number each question's target by its index in the ID test set, followed by the OOD test set.
+
+    So the number depends on the task alone, not on which questions are asked. Targets with the same input
+    have the first one's number.
+    """
+    task, numbers = questions.task, dict[tuple[str, str], int]()
+    tests = [*(("id", e) for e in task.id_test), *(("ood", e) for e in task.ood_test)]
+    for row, (name, e) in enumerate(tests):
+        numbers.setdefault((name, e.input), row)
+    return [numbers[q.set, q.target.input] for q in questions.questions]
+
+
+def labels_repeat(task: Task) -> bool:
+    """Tell whether the pool has at most half as many labels as examples, so that an answer can be a label in
+    the context.
+
+    Of translations, glosses, SQL and most parses no two examples share one: gate and choice are not defined.
+    """
+    return len({label_key(e.output) for e in task.pool}) <= len(task.pool) / 2
+
+
+def _labels(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFrame:
+    """Compare answers with labels: the columns in_context, chosen_relevant and followed."""
+    names, rows = ("in_context", "chosen_relevant", "followed"), []
+    for q, answer in zip(questions.questions, map(label_key, answers), strict=True):
+        shown = answer in {label_key(e.output) for e in q.context}
+        relevant = shown and answer == label_key(q.expected.output)
+        followed = answer == label_key(q.wrong_label)
+        asked = (bool(q.context), q.grade > 0, bool(q.wrong_label))
+        rows.append(
+            [float(x) if a else np.nan for x, a in zip((shown, relevant, followed), asked, strict=True)]
+        )
+    table = pd.DataFrame(rows, columns=names, dtype=np.float64)
+    return table if labels_repeat(questions.task) else table * np.nan
 
 
 def _nearest(questions: QuestionSet) -> NDArray[np.float64]:

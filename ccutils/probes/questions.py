@@ -316,11 +316,9 @@ def _hard(around: _Around, k: int, relevant: Sequence[int]) -> Iterator[Question
     """
     rng, target = around.rng(Stream.HARD_NEGATIVES), around.target
     taken, own = {*relevant}, around.rows(around.set)
-    irrelevant = [
-        row
-        for row in around.order.tolist()
-        if row in own and row not in taken and not around.duplicate(row) and not around.has_label(row)
-    ]
+    free = [r for r in own if r not in taken and not around.duplicate(r) and not around.has_label(r)]
+    drawn = rng.permutation(np.array(free, dtype=np.int64))  # ties are broken at random, not by row
+    irrelevant = drawn[np.argsort(-around.scores[drawn], kind="stable")].tolist()
     above = np.searchsorted(
         -around.scores[irrelevant], -around.scores[list(relevant)]
     )  # of each relevant one

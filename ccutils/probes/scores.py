@@ -12,9 +12,22 @@ import pandas as pd
 
 from ccutils.probes.estimates import Estimate, estimate
 from ccutils.probes.judged import judge_answers
-from ccutils.probes.questions import CHANGED, EMPTY, KINDS, NEIGHBOUR, PLAIN, RETRIEVED, SETS, QuestionSet
+from ccutils.probes.questions import (
+    CHANGED,
+    HARD,
+    KINDS,
+    MISLABELLED,
+    NEIGHBOUR,
+    PLAIN,
+    RETRIEVED,
+    SETS,
+    QuestionSet,
+)
 from ccutils.probes.same_targets import quality_by_bin
 from ccutils.records import Row, Run
+
+SCORE_OF = {PLAIN: "quality", CHANGED: "icl"}
+"""The probe that is the mean score of a kind of questions, where it has another name than the kind."""
 
 
 def measure(questions: QuestionSet, answers: Sequence[str], run: Run, step: int) -> list[Row]:
@@ -25,19 +38,16 @@ def measure(questions: QuestionSet, answers: Sequence[str], run: Run, step: int)
 def measure_judged(judged: pd.DataFrame, run: Run, step: int) -> list[Row]:
     """Measure every probe by judged answers; without questions a probe has no row.
 
-    quality: plain contexts by grade. empty: no context. retrieved: the k most similar examples as context;
-    nearest_label: what the label of the first of them scores as an answer, without any model. iwl: plain
-    contexts of grade 0. icl: contexts with changed labels by grade, scored against the answer that follows;
-    icl_known and icl_unknown: those of grade 1 by whether the weights know the target. similarity: see
-    ccutils.probes.same_targets. copy, copy_rate, copy_chance and copy_excess: grade 0, see `judge_answers`; n
-    of all but copy_rate is the number of answers that are wrong at all. blind: grade 1. An answer that cannot
-    be judged is left out; where there are such answers, unjudged is their share of all those asked for.
+    PROBES says what each is. An answer that cannot be judged is left out; where there are such answers,
+    unjudged is their share of all those asked for. n of copy, copy_chance and copy_excess is the number of
+    answers that are wrong at all, n of choice and hard_choice the number that are a label in the context.
+    similarity: see ccutils.probes.same_targets.
     """
     rows = []
     for name in SETS:
         asked = judged[judged["set"] == name]
         of_set = asked[asked["score"].notna()]
-        for probe, grade, found in [*_unjudged(asked), *_estimates(of_set)]:
+        for probe, grade, found in [*_unjudged(asked), *_estimates(of_set), *_by_label(of_set)]:
             key = (run.task, run.model, run.strategy, run.seed, step, name, probe, float(grade))
             rows.append(Row(*key, found.value, found.n, found.low, found.high, run.variant, run.base))
     return rows
@@ -53,37 +63,54 @@ def _unjudged(asked: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
 def _estimates(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
     """Yield probe, grade and estimate of each row of one set."""
 
-    def mean(chosen: pd.DataFrame, column: str = "score", over: str = "") -> Estimate:
-        wholes = chosen[over].to_numpy(float) if over else np.ones(len(chosen))
-        return estimate(chosen[column].to_numpy(float), wholes, chosen["target"].tolist())
-
     of_kind = {kind: judged[judged["kind"] == kind] for kind in KINDS}
-    plain, changed = of_kind[PLAIN], of_kind[CHANGED]
-    for grade in sorted(set(plain["grade"])):
-        yield "quality", grade, mean(plain[plain["grade"] == grade])
-    for grade in sorted(set(changed["grade"])):
-        yield "icl", grade, mean(changed[changed["grade"] == grade])
-    for known, chosen in changed[changed["grade"] == 1].groupby("known"):
-        yield ("icl_known" if known else "icl_unknown"), 1, mean(chosen)
-    if len(of_kind[EMPTY]):
-        yield "empty", 0, mean(of_kind[EMPTY])
+    for kind, grade, asked in _groups(judged[judged["kind"] != NEIGHBOUR]):
+        yield SCORE_OF.get(kind, kind), grade, _mean(asked)
     if len(retrieved := of_kind[RETRIEVED]):
-        yield "retrieved", 0, mean(retrieved)
-        yield "nearest_label", 0, mean(retrieved[retrieved["nearest"].notna()], "nearest")
+        yield "nearest_label", 0, _mean(retrieved[retrieved["nearest"].notna()], "nearest")
+    plain = of_kind[PLAIN]
     without, one = plain[plain["grade"] == 0], plain[plain["grade"] == 1]
     if len(of_kind[NEIGHBOUR]):
         for middle, found in quality_by_bin(pd.concat([without, of_kind[NEIGHBOUR]])):
             yield "similarity", middle, found
     if len(without):
-        yield "iwl", 0, mean(without)
-        yield "copy", 0, mean(without, "copied", "wrong")
-        yield "copy_rate", 0, mean(without, "copied")
+        yield "iwl", 0, _mean(without)
+        yield "copy", 0, _mean(without, "copied", "wrong")
+        yield "copy_rate", 0, _mean(without, "copied")
         other = without[without["chance"].notna()]  # all, but where a set has one target
-        yield "copy_chance", 0, mean(other, "chance", "wrong")
-        yield (
-            "copy_excess",
-            0,
-            mean(other.assign(excess=other["copied"] - other["chance"]), "excess", "wrong"),
-        )
+        yield "copy_chance", 0, _mean(other, "chance", "wrong")
+        excess = other.assign(excess=other["copied"] - other["chance"])
+        yield "copy_excess", 0, _mean(excess, "excess", "wrong")
     if len(one):
-        yield "blind", 1, mean(one, "copied")
+        yield "blind", 1, _mean(one, "copied")
+    paired = one.merge(without.drop_duplicates("target"), on="target", suffixes=("", "_without"))
+    if len(paired):
+        yield "gain", 1, _mean(paired.assign(gain=paired["score"] - paired["score_without"]), "gain")
+
+
+def _by_label(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
+    """Yield what compares answers with the labels of the context: of one set, where labels repeat."""
+    for kind, grade, asked in _groups(judged[judged["in_context"].notna()]):
+        if kind == PLAIN:
+            yield "gate", grade, _mean(asked, "in_context")
+        if (kind, grade) in {(PLAIN, 1), (HARD, 1)}:
+            probe = "choice" if kind == PLAIN else "hard_choice"
+            yield probe, 1, _mean(asked, "chosen_relevant", "in_context")
+        if (kind, grade) == (PLAIN, 1):
+            neither = asked.assign(neither=(asked["in_context"] == 0) & (asked["score"] == 0))
+            yield "intrusion", 1, _mean(neither, "neither")
+        if kind == MISLABELLED:
+            yield "mislabelled_followed", grade, _mean(asked, "followed")
+
+
+def _groups(judged: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
+    """Yield kind, grade and judged answers of each kind of questions."""
+    for _, asked in judged.groupby(["kind", "grade"]):
+        kind, grade = asked.iloc[0][["kind", "grade"]]
+        yield str(kind), float(grade), asked
+
+
+def _mean(asked: pd.DataFrame, column: str = "score", over: str = "") -> Estimate:
+    """Return the mean of a column, or its sum over another column's, with its interval."""
+    wholes = asked[over].to_numpy(float) if over else np.ones(len(asked))
+    return estimate(asked[column].to_numpy(float), wholes, asked["target"].tolist())

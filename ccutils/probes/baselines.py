@@ -1,0 +1,83 @@
+"""Baselines without a language model: rules and a linear classifier that answer the probes' questions."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from ccutils.contexts.similarity import words
+from ccutils.errors import InputError
+from ccutils.probes.questions import PLAIN, QuestionSet
+
+
+def majority_label(questions: QuestionSet) -> list[str]:
+    """Answer every question with the pool's most frequent label."""
+    [(label, _)] = Counter(e.output for e in questions.task.pool).most_common(1)
+    return [label] * len(questions.questions)
+
+
+def nearest_shown(questions: QuestionSet) -> list[str]:
+    """Answer with the label of the most similar demonstration; without one, with nothing."""
+    return [q.context[int(np.argmax(q.similarity))].output if q.context else "" for q in questions.questions]
+
+
+def tfidf_classifier(questions: QuestionSet) -> list[str]:
+    """Answer by logistic regression on TF-IDF vectors of the pool's inputs; contexts are not used.
+
+    Raises InputError where scikit-learn is missing, and for a pool with a single label.
+    """
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+    except ImportError as error:
+        raise InputError(
+            "the TF-IDF classifier needs scikit-learn: pip install 'contrastive-context[tfidf]'."
+        ) from error
+    pool = questions.task.pool
+    if len({e.output for e in pool}) < 2:
+        raise InputError(
+            f"a classifier needs two labels or more, and the pool of {questions.task.name} has one."
+        )
+    model = make_pipeline(
+        TfidfVectorizer(analyzer=words, sublinear_tf=True), LogisticRegression(C=10, max_iter=1000)
+    )
+    model.fit([e.input for e in pool], [e.output for e in pool])
+    return [str(label) for label in model.predict([q.target.input for q in questions.questions])]
+
+
+def gated(questions: QuestionSet, otherwise: Sequence[str], threshold: float) -> list[str]:
+    """Answer with the label of the most similar demonstration if its similarity is above the threshold, else
+    with `otherwise`: the classifier's answers, or those of a model that does not use its context.
+    """
+    return [
+        copied if max(q.similarity, default=-1.0) > threshold else known
+        for q, copied, known in zip(questions.questions, nearest_shown(questions), otherwise, strict=True)
+    ]
+
+
+def choose_threshold(validation: QuestionSet, otherwise: Sequence[str]) -> float:
+    """Choose the threshold of `gated`, in [-1, 1], on questions that no result is reported of.
+
+    It maximises the mean of knowledge (ID, nothing relevant) and novel (OOD, one relevant example; ID where a
+    task has no OOD questions). `otherwise` are answers to `validation`. Of equals the lowest is taken.
+    """
+    asked = validation.questions
+    name = "ood" if any(q.set == "ood" for q in asked) else "id"
+    parts = [
+        [i for i, q in enumerate(asked) if (q.kind, q.set, q.grade) == (PLAIN, *part)]
+        for part in (("id", 0), (name, 1))
+    ]
+    if not all(parts):
+        raise InputError("no threshold without plain questions with none and one relevant example: ask more.")
+    expected = [q.expected for q in asked]
+    copying, knowing = (
+        validation.task.score(answers, expected) for answers in (nearest_shown(validation), otherwise)
+    )
+    best = np.array([max(q.similarity, default=-1.0) for q in asked])
+
+    def quality(threshold: float) -> float:
+        right = np.where(best > threshold, copying, knowing)
+        return float(np.mean([right[part].mean() for part in parts]))
+
+    return float(max(sorted({-1.0, *best[np.concatenate(parts)]}), key=quality))
