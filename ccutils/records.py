@@ -1,5 +1,6 @@
 """Where results lie, and the one shape that every measured number has."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -173,15 +174,20 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def read_answers(path: Path) -> dict[int, str]:
-    """Return answers by place, of a file that may end in the middle of a line or not be there."""
+def hash_prompt(prompt: Any) -> str:
+    """Return the key of a prompt (token ids, text or messages) in a file of answers."""
+    return hashlib.sha256(json.dumps(prompt).encode()).hexdigest()[:32]
+
+
+def read_answers(path: Path) -> dict[str, str]:
+    """Read answers by `hash_prompt`, of a file that may end in the middle of a line or not exist."""
     found = {}
     for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else ():
         try:
-            place, text = json.loads(line)
+            key, text = json.loads(line)
         except ValueError:
             continue
-        found[int(place)] = str(text)
+        found[str(key)] = str(text)
     return found
 
 

@@ -75,7 +75,7 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
         check_plan(plan, task)
         settings = plan.settings
         check_group_size(plan.targets_per_context or 1, settings.micro_batch or settings.batch)
-    asked = (probes.get("k", plan.k), probes.get("n_targets", 1))
+    asked = (probes.get("k", plan.k), probes.get("n_targets", 1), probes.get("kinds", []))
     check_questions(task, *asked)
     for other, options in probes.get("elsewhere", {}).items():
         check_questions(load_task(other, seed=profile.seeds[0][0], **options), *asked)

@@ -47,7 +47,9 @@ def ask_elsewhere(
     rows, hashes, last = list[Row](), {}, max(checkpoints)
     for name, options in tasks.items():
         task = load_task(name, seed=run.seed, **options)
-        made = make_questions(task, k, seed=run.seed, n_targets=n_targets, similarity=similarity)
+        made = make_questions(
+            task, k, seed=run.seed, n_targets=n_targets, similarity=similarity, kinds=[PLAIN]
+        )
         questions, hashes[name] = few_shot_questions(made), hash_task(task)
         prompts = responder.prompts(questions)
         for step, adapter in ((0, None), (last, checkpoints[last])):

@@ -4,25 +4,25 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from tqdm import tqdm
-from transformers import AutoConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ccutils.contexts.prompts import Prompt, Prompter
 from ccutils.errors import InputError
-from ccutils.models.base import context_length, load_adapter, load_base, load_tokenizer
+from ccutils.models.base import context_length, hash_base, load_adapter, load_base, load_tokenizer
 from ccutils.models.generation import answer_each
 from ccutils.models.unpacked import is_small
 from ccutils.probes.questions import Question, QuestionSet
-from ccutils.records import read_answers
+from ccutils.records import hash_prompt, read_answers, read_json
 from ccutils.tasks.brackets import ANY
 
-ANSWERS_VERSION = 1  # of how answers are made; part of the key of kept ones
+ANSWERS_VERSION = 2  # of how answers are made; part of the key of kept ones
 UNJUDGED = re.compile(rf"(?<!\S)\[?{re.escape(ANY)}(?!\S)")  # a gloss or a label that any answer may have
 
 
@@ -64,38 +64,38 @@ class Responder:
     ) -> list[str]:
         """Return answers of the base, or of the base with an adapter, kept in files of `folder` or the cache.
 
-        A file is named by a hash of everything an answer depends on, so that kept answers are never those of
-        other questions or weights. What an interrupted call has written is not computed again.
+        A file is named by a hash of what answers depend on beside the prompt, and maps the hash of a prompt
+        to its answer. So other weights share no file, and of questions that are added or reordered only the
+        new ones are asked. What an interrupted call has written is not computed again.
         """
-        key = self._key(prompts, max_new_tokens, adapter)
+        keys = [hash_prompt(prompt.ids) for prompt in prompts]
+        key = self._key(max_new_tokens, adapter)
         path = (self.cache if adapter is None else folder) / f"answers-{name}-{key}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):  # runs of several strategies may ask the base at once
             known = read_answers(path)
-            missing = [i for i in range(len(prompts)) if i not in known]
+            missing = {key: prompt.ids for key, prompt in zip(keys, prompts, strict=True) if key not in known}
             if missing:
                 self._ask(
-                    prompts,
-                    missing=missing,
+                    missing,
                     max_new_tokens=max_new_tokens,
                     adapter=adapter,
                     path=path,
                     name=name,
                 )
                 known = read_answers(path)
-        return [known[i] for i in range(len(prompts))]
+        return [known[key] for key in keys]
 
     def _ask(
         self,
-        prompts: Sequence[Prompt],
+        missing: Mapping[str, list[int]],
         *,
-        missing: Sequence[int],
         max_new_tokens: int,
         adapter: Path | None,
         path: Path,
         name: str,
     ) -> None:
-        """Append what is missing to the file of answers, a JSON line [place, answer] each."""
+        """Append the answers to the missing prompts to the file, a JSON line [key, answer] each."""
         if self.base is None:
             self.base = load_base(self.path, quantise=self.quantise)
             self.small = is_small(self.base)  # adapters are merged into copies of such a base
@@ -105,7 +105,7 @@ class Responder:
         if adapter is not None:
             model = load_adapter(copy.deepcopy(model) if self.small else model, adapter)
             model = model.merge_and_unload() if self.small else model
-        ids = [prompts[i].ids for i in missing]
+        keys, ids = list(missing), list(missing.values())
         try:
             with (
                 path.open("a", encoding="utf-8") as file,
@@ -113,18 +113,20 @@ class Responder:
             ):
                 file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
                 for i, text in answer_each(model, self.tokenizer, ids, max_new_tokens=max_new_tokens):
-                    file.write(json.dumps([missing[i], text]) + "\n")
+                    file.write(json.dumps([keys[i], text]) + "\n")
                     file.flush()
                     bar.update()
         finally:  # stopped half-way, the same responder can be asked again
             if adapter is not None and not self.small:
                 self.base = model.unload()
 
-    def _key(self, prompts: Sequence[Prompt], max_new_tokens: int, adapter: Path | None) -> str:
-        facts = [ANSWERS_VERSION, self.path, weights_of(self.path), self.quantise, max_new_tokens]
-        digest = hashlib.sha256(json.dumps([*facts, [prompt.ids for prompt in prompts]]).encode())
+    def _key(self, max_new_tokens: int, adapter: Path | None) -> str:
+        facts = [ANSWERS_VERSION, hash_base(self.path), self.quantise, max_new_tokens]
+        digest = hashlib.sha256(json.dumps(facts).encode())
         if adapter is not None:
-            digest.update((adapter / "adapter_config.json").read_bytes())
+            config = read_json(adapter / "adapter_config.json")
+            config.pop("base_model_name_or_path", None)  # a path, which does not matter
+            digest.update(json.dumps(config, sort_keys=True).encode())
             digest.update((adapter / "adapter_model.safetensors").read_bytes())
         return digest.hexdigest()[:16]
 
@@ -161,13 +163,3 @@ def importance(question: Question) -> list[float]:
     last.
     """
     return [near + needed for near, needed in zip(question.similarity, question.needed, strict=True)]
-
-
-def weights_of(path: str) -> list[Any]:
-    """Return what tells a model's weights from others of the same name: files with times, or the Hub's
-    commit.
-    """
-    files = sorted(Path(path).glob("*.safetensors"))
-    if files:
-        return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-    return [AutoConfig.from_pretrained(path)._commit_hash]

@@ -2,6 +2,11 @@ from .arrivals import Arrival as Arrival
 from .arrivals import answer_arrivals as answer_arrivals
 from .arrivals import find_arrivals as find_arrivals
 from .arrivals import show_arrivals as show_arrivals
+from .baselines import choose_threshold as choose_threshold
+from .baselines import gated as gated
+from .baselines import majority_label as majority_label
+from .baselines import nearest_shown as nearest_shown
+from .baselines import tfidf_classifier as tfidf_classifier
 from .estimates import Estimate as Estimate
 from .estimates import estimate as estimate
 from .judged import judge_answers as judge_answers
@@ -9,6 +14,7 @@ from .live_pool import Answer as Answer
 from .live_pool import LivePool as LivePool
 from .live_pool import answer_with_neighbours as answer_with_neighbours
 from .questions import CHANGED as CHANGED
+from .questions import DEFAULT_KINDS as DEFAULT_KINDS
 from .questions import EMPTY as EMPTY
 from .questions import NEIGHBOUR as NEIGHBOUR
 from .questions import PLAIN as PLAIN

@@ -106,6 +106,7 @@ class _Around:
     set: str
     row: int  # of the target in its test set
     target: Example
+    own_fold: str  # of the target's input
     examples: Sequence[Example]
     folded: Sequence[str]
     order: NDArray[np.int32]  # (n,) rows, most similar first
@@ -118,7 +119,7 @@ class _Around:
 
     def duplicate(self, row: int) -> bool:
         """Tell whether the row's input is the target's own but for case and spaces."""
-        return self.folded[row] == fold(self.target.input)
+        return self.folded[row] == self.own_fold
 
     def shown(self, rows: Sequence[int]) -> list[Example]:
         """Return the examples of rows."""
@@ -180,7 +181,9 @@ def make_questions(
             np.random.default_rng([seed, Stream.QUESTION_TARGETS, number]).permutation(len(test))[:n_targets]
         )
         for row, order, scores in _ranked(index, [test[row].input for row in chosen], chosen.tolist()):
-            around = _Around(task, seed, name, row, test[row], examples, folded, order, scores)
+            around = _Around(
+                task, seed, name, row, test[row], fold(test[row].input), examples, folded, order, scores
+            )
             for made in _contexts(around, k):
                 between = made.kind == PLAIN and made.grade not in {0, 1, k}
                 if (BETWEEN if between else made.kind) not in (kinds or DEFAULT_KINDS):

@@ -18,13 +18,14 @@ from ccutils.contexts import Prompter
 from ccutils.errors import InputError
 from ccutils.probes import CHANGED, Question, QuestionSet, make_questions
 from ccutils.probes.judged import number_targets
+from ccutils.probes.questions import FIRST_KINDS, HARD_CHANGED, MISLABELLED
 from ccutils.records import ORDER, read_answers, read_json
 from ccutils.tasks import Example, Task, load_task
 
 RIGHT, COPIED, OTHER, UNJUDGED_ANSWER = "r", "c", "o", "?"
 """What an answer is, as one letter."""
 HALF = 0.5  # of a score, or of a copied share: from here on the whole answer counts as right, or as copied
-SAME_QUESTIONS = ("task", "model", "seed", "k", "similarity", "n_targets", "task_options")
+SAME_QUESTIONS = ("task", "model", "seed", "k", "similarity", "n_targets", "task_options", "kinds")
 """Parameters of probing on which the questions depend; of runs that share them the answers stand together."""
 QUESTION_KEY = ["set", "kind", "grade", "target", "turn"]
 NOT_KEPT = -1  # in the place of an answer's number
@@ -124,7 +125,12 @@ def remake_questions(key: Mapping[str, Any], asked: pd.DataFrame) -> tuple[Quest
     try:
         task = load_task(str(key["task"]), seed=key["seed"], **(key["task_options"] or {}))
         made = make_questions(
-            task, key["k"], seed=key["seed"], n_targets=key["n_targets"], similarity=key["similarity"]
+            task,
+            key["k"],
+            seed=key["seed"],
+            n_targets=key["n_targets"],
+            similarity=key["similarity"],
+            kinds=FIRST_KINDS if key["kinds"] is None else key["kinds"],
         )
     except (InputError, OSError) as error:
         return None, f"The prompts cannot be shown, since the task's data cannot be read: {error}"
@@ -133,10 +139,11 @@ def remake_questions(key: Mapping[str, Any], asked: pd.DataFrame) -> tuple[Quest
             "set": [q.set for q in made.questions],
             "kind": [q.kind for q in made.questions],
             "grade": [q.grade for q in made.questions],
-            "target": number_targets(made.questions),
+            "target": number_targets(made),
         }
     )
     best = [max(q.similarity, default=np.nan) for q in made.questions]
+    lines, asked = _dense(lines), _dense(asked)
     same = len(lines) == len(asked) and (
         (numbered(lines)[QUESTION_KEY].to_numpy() == asked[QUESTION_KEY].to_numpy()).all()
         and np.allclose(best, asked["similarity"], atol=1e-4, equal_nan=True)
@@ -152,6 +159,11 @@ def remake_questions(key: Mapping[str, Any], asked: pd.DataFrame) -> tuple[Quest
     )
 
 
+def _dense(table: pd.DataFrame) -> pd.DataFrame:
+    """Number the targets in the order of their first question, as older versions did."""
+    return table.assign(target=pd.factorize(table["target"])[0])
+
+
 def _written(asked: pd.DataFrame, made: QuestionSet | None, texts: Numbered) -> dict[str, Any]:
     """Return a block's questions: set, kind, grade, target (a number), best (similarity of the most similar
     demonstration) and expected (a text); of those made again, also target's own output, and by slot the
@@ -160,6 +172,7 @@ def _written(asked: pd.DataFrame, made: QuestionSet | None, texts: Numbered) -> 
     `examples` are pairs of a question and its answer as the prompt writes them; `targets` the place of each
     target among them, and its input alone.
     """
+    asked = _dense(asked)
     best = asked["similarity"].astype(float)
     columns: dict[str, Any] = {name: asked[name].tolist() for name in ("set", "kind", "grade", "target")}
     columns["best"] = [None if np.isnan(b) else round(b, 4) for b in best]
@@ -198,7 +211,7 @@ def _marks(task: Task, question: Question) -> str:
     """
     marks = []
     for example, needed in zip(question.context, question.needed, strict=True):
-        if needed and question.kind == CHANGED:
+        if needed and question.kind in (CHANGED, HARD_CHANGED, MISLABELLED):
             marks.append("c")
         elif task.relevant(question.target, example) or (needed and question.grade):
             marks.append("r")
@@ -269,8 +282,9 @@ def find_texts(
     recorded, found = table["score"].to_numpy(float), set[tuple[str, ...]]()
     for path in sorted(folder.glob(f"answers-step-{step}-*.jsonl")):
         known = read_answers(path)
-        if sorted(known) == list(range(len(questions))):
-            answers = [known[i] for i in range(len(questions))]
+        places = [str(i) for i in range(len(questions))]
+        if known.keys() == set(places):
+            answers = [known[place] for place in places]
             scores = task.score(answers, [question.expected for question in questions])
             if np.allclose(scores, recorded, atol=1e-5, equal_nan=True):
                 found.add(tuple(answers))

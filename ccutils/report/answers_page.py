@@ -29,6 +29,16 @@ SHOWN_KINDS: Mapping[str, tuple[str, int | None]] = {
     "copy_chance": ("plain", 0),
     "copy_excess": ("plain", 0),
     "blind": ("plain", 1),
+    "gain": ("plain", 1),
+    "gate": ("plain", None),
+    "choice": ("plain", 1),
+    "intrusion": ("plain", 1),
+    "hard": ("hard", 1),
+    "hard_choice": ("hard", 1),
+    "hard_changed": ("hard_changed", 1),
+    "mislabelled": ("mislabelled", None),
+    "mislabelled_followed": ("mislabelled", None),
+    **{kind: (kind, 0) for kind in ("nearest_first", "nearest_last", "noisy_10", "noisy_25")},
 }
 """Which questions a probe is measured by: their kind ("bins": of none relevant or one neighbour), and their
 number of relevant examples; None is the row's own grade."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from ccutils.errors import InputError
 from ccutils.tasks.base import ChangeLabels, Example, label_key
 from ccutils.tasks.brackets import ANY, labels, parse_form, rename_labels
 
+_key = cache(label_key)  # asked of a whole pool for every changed label
 INVENTED = ("zorvax", "quimbel", "drathok", "vexlim", "borqua", "yintrop", "gluvash", "pelzorn", "krimvat")
 """Words that no language has, for changed labels."""
 
@@ -52,7 +54,7 @@ def change_output(
     classes, the new one is invented.
     """
     taken = {label_key(e.output) for e in (target, *relevant, *irrelevant)}
-    free = [output for output in outputs if label_key(output) not in taken]
+    free = [output for output in outputs if _key(output) not in taken]
     free = free or [word for word in INVENTED if word not in taken]
     new = str(rng.choice(free))
     return [replace(e, output=new) for e in relevant], new

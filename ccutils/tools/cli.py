@@ -12,6 +12,7 @@ import ccutils
 from ccutils.contexts.neighbours import Index
 from ccutils.contexts.your_data import FORMATS, ContrastiveContexts, read_file
 from ccutils.errors import InputError
+from ccutils.probes.questions import BETWEEN, KINDS
 from ccutils.records import STRATEGIES
 from ccutils.tasks.files import MissingColumnError, unusable
 from ccutils.tools.endpoint import APIS, Endpoint, EndpointError
@@ -123,6 +124,7 @@ def export(
 @click.option("--quantise", is_flag=True, help="Load the model in NF4.")
 @click.option("--k", default=8, show_default=True, help="Demonstrations in a context.")
 @click.option("--targets", default=100, show_default=True, help="Targets of each set.")
+@click.option("--kinds", multiple=True, type=click.Choice((*KINDS, BETWEEN)), help="Questions; repeatable.")
 @click.option(
     "--metric",
     type=click.Choice(["exact", "chrf", "bleu"]),
@@ -153,7 +155,13 @@ def probe(data: str, output: Path, dry_run: bool, **values: Any) -> None:
     options = {name: values[name] for name in names}
     seed, similarity = values["seed"], values["similarity"]
     questions = questions_of(
-        data, k=values["k"], seed=seed, n_targets=values["targets"], similarity=similarity, **options
+        data,
+        k=values["k"],
+        seed=seed,
+        n_targets=values["targets"],
+        similarity=similarity,
+        kinds=values["kinds"],
+        **options,
     )
     asked = askings(**values)
     for asking in asked:

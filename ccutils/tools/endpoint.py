@@ -5,7 +5,7 @@ Waiting, trying again and what a server says of it (Retry-After) are urllib3's w
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ccutils.contexts.prompts import first_line
 from ccutils.errors import InputError, check_count
-from ccutils.records import read_answers
+from ccutils.records import hash_prompt, read_answers
 
 APIS = ("completions", "chat")
 """completions: the prompt as plain text, what IC-Train trains on; a base model needs it. chat: demonstrations
@@ -64,19 +64,19 @@ class Endpoint:
         Raises InputError where the server refuses what is asked (no such model, no key), EndpointError where
         it cannot be reached or gives up; either way the same call goes on from the answers kept.
         """
-        known = read_answers(path)
-        missing = [i for i in range(len(prompts)) if i not in known]
+        known, keys = read_answers(path), list(map(hash_prompt, prompts))
+        missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
         if missing:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
-                cut = self._ask_all(prompts, missing, max_new_tokens, file)
+                cut = self._ask_all(missing, max_new_tokens, file)
             known = read_answers(path)
         else:
             cut = 0
-        return EndpointAnswers([known[i] for i in range(len(prompts))], len(missing), cut)
+        return EndpointAnswers([known[key] for key in keys], len(missing), cut)
 
-    def _ask_all(self, prompts: Sequence[Asked], missing: Sequence[int], most: int, file: TextIO) -> int:
+    def _ask_all(self, missing: Mapping[str, Asked], most: int, file: TextIO) -> int:
         """Append the missing answers to the file; return how many were cut off at `most` tokens."""
         retry = urllib3.Retry(
             self.retries,
@@ -91,25 +91,26 @@ class Endpoint:
         )
         workers, lock = ThreadPoolExecutor(self.concurrent), Lock()
 
-        def ask(place: int) -> bool:
-            text, finished = self._ask(pool, prompts[place], most)
+        def ask(key: str) -> bool:
+            text, finished = self._ask(pool, missing[key], most)
             with lock:  # here, so that an answer on its way when another request fails is kept, too
-                file.write(json.dumps([place, text]) + "\n")
+                file.write(json.dumps([key, text]) + "\n")
                 file.flush()
             return finished
 
         futures: list[Future[bool]] = []
         try:
             self._check(pool)
-            futures = [workers.submit(ask, place) for place in missing]
+            futures = [workers.submit(ask, key) for key in missing]
             with tqdm(as_completed(futures), total=len(futures), desc=self.model, mininterval=1) as bar:
                 return sum(not future.result() for future in bar)
         except (EndpointError, InputError) as error:
             workers.shutdown(cancel_futures=True)
             came = [f for f in futures if not f.cancelled() and f.exception() is None]
-            done = len(prompts) - len(missing) + len(came)
-            kept = f" {done} of {len(prompts)} answers are kept: the same command goes on from there."
-            raise type(error)(f"{error}{kept if done else ''}") from error
+            kept = (
+                f" {len(came)} of {len(missing)} new answers are kept: the same command goes on from there."
+            )
+            raise type(error)(f"{error}{kept if came else ''}") from error
         finally:
             workers.shutdown(cancel_futures=True)
             pool.clear()

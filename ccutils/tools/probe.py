@@ -41,14 +41,21 @@ class Asking:
 
 
 def questions_of(
-    data: str, *, k: int, seed: int, n_targets: int, similarity: str, **options: Any
+    data: str,
+    *,
+    k: int,
+    seed: int,
+    n_targets: int,
+    similarity: str,
+    kinds: Sequence[str] = (),
+    **options: Any,
 ) -> QuestionSet:
     """Make the questions out of a data file, or of an embedded task by name. Raises InputError as they do."""
     if data in TASKS_BY_NAME:
         task = load_task(data, seed=seed)
     else:
         task = load_task("jsonl", seed=seed, path=data, **options)
-    return make_questions(task, k, seed=seed, n_targets=n_targets, similarity=similarity)
+    return make_questions(task, k, seed=seed, n_targets=n_targets, similarity=similarity, kinds=kinds)
 
 
 def texts_of(questions: QuestionSet, chat: bool) -> list[Asked]:
@@ -75,7 +82,7 @@ def ask_questions(questions: QuestionSet, asking: Asking, folder: Path) -> list[
     most, endpoint = questions.task.max_new_tokens, asking.endpoint
     if endpoint is not None:
         texts = texts_of(questions, asking.chat)
-        facts = [endpoint.url, endpoint.model, endpoint.api, most, texts]
+        facts = [endpoint.url, endpoint.model, endpoint.api, most]
         key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
         found = endpoint.answers(
             texts, max_new_tokens=most, path=folder / f"answers-{file_name(asking.name)}-{key}.jsonl"

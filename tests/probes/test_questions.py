@@ -1,6 +1,6 @@
 """The questions: nothing relevant where nothing should be, paired, changed labels that differ."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,21 @@ from hypothesis import strategies as st
 
 from ccutils.contexts.neighbours import Index, fold
 from ccutils.errors import InputError
+from ccutils.origin import hash_texts
 from ccutils.probes.questions import (
+    BETWEEN,
     CHANGED,
     EMPTY,
+    FIRST_KINDS,
+    HARD,
+    HARD_CHANGED,
     KINDS,
+    MISLABELLED,
+    NEAREST_FIRST,
+    NEAREST_LAST,
     NEIGHBOUR,
     NEIGHBOURS,
+    NOISY,
     PLAIN,
     RETRIEVED,
     Question,
@@ -27,6 +36,7 @@ from ccutils.probes.questions import (
 from ccutils.tasks import Example, Task, load_task
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
+ALL = (*KINDS, BETWEEN)
 SMALL = {
     "topics": {"n_topics": 12, "n_novel": 6, "pool_size": 80, "n_test": 12},
     "gloss": {"n_words": 24, "n_novel": 12, "pool_size": 80, "n_test": 12},
@@ -36,7 +46,9 @@ SMALL = {
 @settings(deadline=None, max_examples=12)
 @given(name=st.sampled_from(list(SMALL)), seed=st.integers(0, 10**6), k=st.integers(1, 7))
 def test_contexts_hold_what_they_should(name: str, seed: int, k: int) -> None:
-    questions = make_questions(load_task(name, seed=seed, **SMALL[name]), k, seed=seed, n_targets=8)
+    questions = make_questions(
+        load_task(name, seed=seed, **SMALL[name]), k, seed=seed, n_targets=8, kinds=ALL
+    )
     assert {question.set for question in questions.questions} == {"id", "ood"}
     check(questions)
 
@@ -53,7 +65,7 @@ REAL = {
 def test_contexts_of_real_tasks(name: str) -> None:
     if not DATA.exists():
         pytest.skip("needs ../shared/data")
-    questions = make_questions(load_task(name, seed=0, **REAL[name]), 4, seed=0, n_targets=15)
+    questions = make_questions(load_task(name, seed=0, **REAL[name]), 4, seed=0, n_targets=15, kinds=ALL)
     check(questions)
     assert {question.kind for question in questions.questions} == set(KINDS)
 
@@ -141,6 +153,94 @@ def test_ood_contexts_are_of_the_ood_pool() -> None:
             assert all((e.group in novel) == (question.set == "ood") for e in question.context)
 
 
+def test_questions_of_the_first_kinds_stay_the_same() -> None:
+    """The hash was made before other kinds existed: results of then and now answer the same questions."""
+    made = make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=30, kinds=FIRST_KINDS)
+    lines = [
+        [q.set, q.kind, q.grade, q.target.input, q.expected.output, [[e.input, e.output] for e in q.context]]
+        for q in made.questions
+    ]
+    assert hash_texts(lines) == "7e8630369913f45aff18b6df7496aaa6"
+
+
+@pytest.mark.parametrize("kinds", [(PLAIN,), (HARD, RETRIEVED), (NEIGHBOUR, MISLABELLED)])
+def test_selected_kinds_are_the_same_questions_as_among_all(kinds: tuple[str, ...]) -> None:
+    task = load_task("topics", seed=0, **SMALL["topics"])
+    some, every = (make_questions(task, 4, seed=0, n_targets=5, kinds=k) for k in (kinds, ALL))
+    chosen = [q for q in every.questions if q.kind in kinds and (q.kind != PLAIN or q.grade in (0, 1, 4))]
+    assert list(some.questions) == chosen != []
+    with pytest.raises(InputError, match="nonsense"):
+        make_questions(task, 4, seed=0, kinds=["nonsense"])
+
+
+def test_hard_negatives_are_similar_and_similarity_does_not_tell_which_is_relevant() -> None:
+    made = make_questions(load_task("requests", seed=0), 4, seed=0, n_targets=200, kinds=[PLAIN, HARD])
+    ranks, best = [], dict[str, list[float]]()
+    for q in made.questions:
+        if q.grade == 1:
+            own = q.similarity[q.needed.index(True)]
+            others = [s for s, needed in zip(q.similarity, q.needed, strict=True) if not needed]
+            best.setdefault(q.kind, []).append(max(others))
+            if q.kind == HARD:
+                ranks.append(sum(s > own for s in others))
+    assert np.mean(best[HARD]) > 2 * np.mean(best[PLAIN])
+    counts = np.bincount(ranks, minlength=4) / len(ranks)
+    assert counts.min() > 0.15 and counts.max() < 0.35
+
+
+@pytest.mark.parametrize("name", ["topics", "requests"])
+def test_a_changed_or_wrong_label_is_all_that_differs_from_the_plain_hard_context(name: str) -> None:
+    task = load_task(name, seed=3, **SMALL.get(name, {}))
+    made = make_questions(task, 4, seed=3, n_targets=8, kinds=ALL)
+    pairs = 0
+    for kinds in by_target(made).values():
+        for before, after in (((PLAIN, 0), (MISLABELLED, 0)), ((HARD, 1), (HARD_CHANGED, 1))):
+            if before in kinds and after in kinds:
+                assert differing(kinds[before][0], kinds[after][0]) == 1
+        if (MISLABELLED, 1) in kinds:
+            changed, both = kinds[HARD_CHANGED, 1][0], kinds[MISLABELLED, 1][0]
+            assert differing(changed, both) == 1 and changed.expected == both.expected
+            labels = [e.output for e in both.context]
+            assert labels.count(both.wrong_label) == 1
+            assert both.wrong_label not in (both.target.output, both.expected.output)
+            pairs += 1
+    assert pairs > 10
+
+
+def differing(one: Question, other: Question) -> int:
+    """Count the slots with another label; the inputs must be the same."""
+    assert [e.input for e in one.context] == [e.input for e in other.context]
+    return sum(a.output != b.output for a, b in zip(one.context, other.context, strict=True))
+
+
+def test_retrieved_contexts_in_order_and_with_wrong_labels() -> None:
+    task = load_task("topics", seed=0)
+    made = make_questions(task, 4, seed=0, n_targets=200, kinds=ALL)
+    wrong = dict.fromkeys(NOISY, 0)
+    for (name, _), kinds in by_target(made).items():
+        plain = kinds[RETRIEVED, 0][0]
+        first, last = kinds[NEAREST_FIRST, 0][0], kinds[NEAREST_LAST, 0][0]
+        assert first.context == last.context[::-1] and list(last.similarity) == sorted(plain.similarity)
+        assert all(((kind, 0) in kinds) == (name == "id") for kind in NOISY)
+        for kind in NOISY if name == "id" else ():
+            wrong[kind] += differing(plain, kinds[kind, 0][0])
+    assert {kind: n / 800 for kind, n in wrong.items()} == pytest.approx(NOISY, abs=0.06)
+
+
+@pytest.mark.parametrize("options", [{}, {"answer": "parse"}])
+def test_changed_labels_of_requests_are_as_familiar_and_frequent_as_the_targets(
+    options: dict[str, str],
+) -> None:
+    task = load_task("requests", seed=0, **options)
+    first = {e.output.split()[0] for e in task.pool}
+    changed = [q for q in make_questions(task, 4, seed=0, n_targets=200).questions if q.kind == CHANGED]
+    drawn = {name: [q.expected.output.split()[0] for q in changed if q.set == name] for name in ("id", "ood")}
+    assert set(drawn["id"]) <= first and not set(drawn["ood"]) & first
+    common = Counter(e.output.split()[0] for e in task.pool).most_common(5)
+    share = sum(n for _, n in common) / len(task.pool)
+    assert np.mean([label in dict(common) for label in drawn["id"]]) > share / 2
+
+
 def tagged(pool: list[Example], ood_pool: list[Example], target: Example) -> Task:
     """A task of one target, in which an example tells something where its group is the target's."""
 
@@ -168,6 +268,10 @@ def test_what_is_missing_is_left_out_and_counted() -> None:
     check(questions)
     assert questions.left_out == {
         "id, 1 relevant, label changed": 1,
+        "id, 0 relevant, one mislabelled": 1,
+        "id, hard negatives, label changed": 1,
+        "ood, 0 relevant, one mislabelled": 1,
+        "ood, hard negatives": 1,
         "id, 2 relevant": 1,
         "id, 3 relevant": 1,
         "ood, 1 relevant": 1,
@@ -222,6 +326,8 @@ def check(questions: QuestionSet) -> None:
                 assert told or e.output != question.target.output
         elif question.kind == NEIGHBOUR:
             assert sum(tells) <= 1
+        elif question.kind == HARD:
+            assert sum(tells) == 1 and question.needed == tuple(tells)
 
 
 def by_target(questions: QuestionSet) -> dict[tuple[str, str], dict[tuple[str, int], list[Question]]]:

@@ -16,7 +16,10 @@ from scipy.stats import bootstrap  # type: ignore[import-untyped]
 from ccutils.probes.estimates import estimate
 from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import (
+    BETWEEN,
     CHANGED,
+    HARD,
+    KINDS,
     NEIGHBOUR,
     PLAIN,
     RETRIEVED,
@@ -45,8 +48,6 @@ class TestKnownModels:
                 [1.0] * len(values(rows, "similarity", name))
             )
             assert values(rows, "empty", name) == {0: 1.0}
-            assert values(rows, "icl_known", name) == {1: 0.0}
-            assert values(rows, "icl_unknown", name) == {}
             assert values(rows, "blind", name) == {1: 0.0}
             assert values(rows, "iwl", name) == {0: 1.0}
             assert values(rows, "icl", name) == {1: 0.0, 4: 0.0}
@@ -65,7 +66,6 @@ class TestKnownModels:
         assert values(rows, "iwl", name) == {0: 0.0}
         assert values(rows, "icl", name) == {1: 1.0, 4: 1.0}
         assert values(rows, "empty", name) == {0: 0.0}
-        assert values(rows, "icl_unknown", name) == {1: 1.0}
         assert values(rows, "copy", name) == {0: 0.0}
         assert rows[name, "copy", 0].n == 40, "all are wrong, none copied"
 
@@ -127,11 +127,16 @@ class TestKnownModels:
 def test_rows_are_sound(topics: QuestionSet, gloss: QuestionSet) -> None:
     for questions in (topics, gloss):
         rows = rows_of(questions, first_label)
-        assert {probe for _, probe, _ in rows} >= set(PROBES) - {"icl_known", "icl_unknown", "unjudged"}
+        labels = {"gate", "choice", "hard_choice", "intrusion", "mislabelled_followed"}
+        left_out = labels if questions is gloss else set()
+        assert {probe for _, probe, _ in rows} == set(PROBES) - {
+            *("icl_known", "icl_unknown", "unjudged"),
+            *left_out,
+        }
         for (_, probe, _), row in rows.items():
-            if probe not in ("similarity", "copy_excess"):  # fitted, a difference: may lie beyond
+            if probe not in ("similarity", "copy_excess", "gain"):  # fitted, a difference: may lie beyond
                 assert 0 <= row.low <= row.value <= row.high <= 1
-            assert row.n > 0
+            assert row.n > 0 or probe in ("choice", "hard_choice")
         for name in ("id", "ood"):
             chosen = [i for i in questions.questions if (i.set, i.kind) == (name, PLAIN)]
             assert rows[name, "quality", 2].n == sum(i.grade == 2 for i in chosen)
@@ -159,6 +164,37 @@ def test_answers_that_cannot_be_judged_are_left_out() -> None:
         for part in (questions, replace(questions, questions=tuple(blank)))
     ]
     assert ns == [len(changed), len(changed) - 2]
+
+
+@pytest.mark.parametrize("name", ["id", "ood"])
+def test_gate_choice_and_what_follows_from_them(topics: QuestionSet, name: str) -> None:
+    """A model that with one relevant example answers in turn: it, an irrelevant one, a label not shown."""
+    turn = itertools.count()
+
+    def behave(q: Question) -> str:
+        if q.grade != 1:
+            return q.target.output
+        relevant = next(e.output for e in q.context if e.output == q.expected.output)
+        return [relevant, next(e.output for e in q.context if e.output != relevant), "none", relevant][
+            next(turn) % 4
+        ]
+
+    rows = rows_of(replace(topics, questions=topics.only(PLAIN).questions), behave)
+    assert values(rows, "gate", name) == {0: 0.0, 1: 0.75, 2: 1.0, 3: 1.0, 4: 1.0}
+    assert rows[name, "choice", 1].value == pytest.approx(2 / 3) and rows[name, "choice", 1].n == 30
+    assert (rows[name, "intrusion", 1].value, rows[name, "blind", 1].value) == (0.25, 0.25)
+    gain = rows[name, "gain", 1]
+    assert (gain.value, gain.n) == (pytest.approx(0.5 - 1), 40) and gain.low < -0.5 < gain.high
+
+
+def test_targets_have_the_same_number_whatever_is_asked(topics: QuestionSet) -> None:
+    task, tables = topics.task, []
+    for n, kinds in ((40, [HARD]), (200, [PLAIN])):
+        asked = make_questions(task, 4, seed=0, n_targets=n, kinds=kinds)
+        tables.append(judge_answers(asked, [q.target.input for q in asked.questions]))
+    number = {line.answer: line.target for table in tables for line in table.itertuples()}
+    assert all(number[line.answer] == line.target for table in tables for line in table.itertuples())
+    assert number[task.id_test[3].input] == 3 and number[task.ood_test[3].input] == len(task.id_test) + 3
 
 
 def test_an_empty_set_has_no_rows(topics: QuestionSet) -> None:
@@ -274,12 +310,12 @@ def test_the_interval_holds_the_value(parts: Sequence[float], alike: bool) -> No
 
 @pytest.fixture(scope="module")
 def topics() -> QuestionSet:
-    return make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=40)
+    return make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=40, kinds=(*KINDS, BETWEEN))
 
 
 @pytest.fixture(scope="module")
 def gloss() -> QuestionSet:
-    return make_questions(load_task("gloss", seed=0), 4, seed=0, n_targets=40)
+    return make_questions(load_task("gloss", seed=0), 4, seed=0, n_targets=40, kinds=(*KINDS, BETWEEN))
 
 
 def rows_of(questions: QuestionSet, behaviour: Callable[[Question], str]) -> Rows:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ccutils.probes.baselines import choose_threshold, gated, majority_label, nearest_shown, tfidf_classifier
+from ccutils.probes.baselines import majority_label, nearest_shown, tfidf_classifier
 from ccutils.probes.questions import Question, QuestionSet
 from ccutils.tasks import Example
 
@@ -82,4 +82,3 @@ RULES: dict[str, Responder] = {
     "mislabelled demonstration": contradicting,
     "classifier": tfidf_classifier,
 }
-__all__ = ["RULES", "choose_threshold", "gated"]
