@@ -43,7 +43,7 @@ def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFram
     )
     wrong = questions.task.wrong or plain_wrong
     table = table.assign(nearest=_nearest(questions)).join(_copies(asked, answers, table, wrong))
-    return table.join(_labels(questions, answers))
+    return table.join(_compare_labels(questions, answers))
 
 
 def number_targets(questions: QuestionSet) -> list[int]:
@@ -68,7 +68,7 @@ def labels_repeat(task: Task) -> bool:
     return len({label_key(e.output) for e in task.pool}) <= len(task.pool) / 2
 
 
-def _labels(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFrame:
+def _compare_labels(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFrame:
     """Compare answers with labels: the columns in_context, chosen_relevant and followed."""
     names, rows = ("in_context", "chosen_relevant", "followed"), []
     for q, answer in zip(questions.questions, map(label_key, answers), strict=True):

@@ -64,7 +64,7 @@ def _estimates(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
     """Yield probe, grade and estimate of each row of one set."""
 
     of_kind = {kind: judged[judged["kind"] == kind] for kind in KINDS}
-    for kind, grade, asked in _groups(judged[judged["kind"] != NEIGHBOUR]):
+    for kind, grade, asked in _by_kind(judged[judged["kind"] != NEIGHBOUR]):
         yield SCORE_OF.get(kind, kind), grade, _mean(asked)
     if len(retrieved := of_kind[RETRIEVED]):
         yield "nearest_label", 0, _mean(retrieved[retrieved["nearest"].notna()], "nearest")
@@ -90,7 +90,7 @@ def _estimates(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
 
 def _by_label(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
     """Yield what compares answers with the labels of the context: of one set, where labels repeat."""
-    for kind, grade, asked in _groups(judged[judged["in_context"].notna()]):
+    for kind, grade, asked in _by_kind(judged[judged["in_context"].notna()]):
         if kind == PLAIN:
             yield "gate", grade, _mean(asked, "in_context")
         if (kind, grade) in {(PLAIN, 1), (HARD, 1)}:
@@ -103,7 +103,7 @@ def _by_label(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
             yield "mislabelled_followed", grade, _mean(asked, "followed")
 
 
-def _groups(judged: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
+def _by_kind(judged: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
     """Yield kind, grade and judged answers of each kind of questions."""
     for _, asked in judged.groupby(["kind", "grade"]):
         kind, grade = asked.iloc[0][["kind", "grade"]]

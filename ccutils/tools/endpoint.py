@@ -107,9 +107,7 @@ class Endpoint:
         except (EndpointError, InputError) as error:
             workers.shutdown(cancel_futures=True)
             came = [f for f in futures if not f.cancelled() and f.exception() is None]
-            kept = (
-                f" {len(came)} of {len(missing)} new answers are kept: the same command goes on from there."
-            )
+            kept = f" {len(came)} of {len(missing)} answers are kept: the same command goes on from there."
             raise type(error)(f"{error}{kept if came else ''}") from error
         finally:
             workers.shutdown(cancel_futures=True)

@@ -14,7 +14,7 @@ from ccutils.contexts.prompts import Prompter
 from ccutils.errors import InputError
 from ccutils.probes.questions import QuestionSet, make_questions
 from ccutils.probes.scores import measure
-from ccutils.records import Row, Run, write_rows
+from ccutils.records import Row, Run, hash_prompt, write_rows
 from ccutils.tasks import load_task
 from ccutils.tools.compare import difference_in_words, paired_differences
 from ccutils.tools.endpoint import Asked, Endpoint
@@ -68,7 +68,7 @@ def texts_of(questions: QuestionSet, chat: bool) -> list[Asked]:
 
 def told_beforehand(questions: QuestionSet, asking: Asking) -> str:
     """Say how many requests and tokens the questions are, before any is asked."""
-    texts = texts_of(questions, asking.chat)
+    texts = {hash_prompt(text): text for text in texts_of(questions, asking.chat)}.values()  # asked once each
     letters = sum(len(t) if isinstance(t, str) else sum(len(m["content"]) for m in t) for t in texts)
     most = len(texts) * questions.task.max_new_tokens
     return (

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from small import make_plan
 
+from ccutils.contexts.prompts import Prompt
 from ccutils.errors import InputError
 from ccutils.evaluation import responder as probe_answers
 from ccutils.evaluation.responder import Responder
@@ -74,6 +75,7 @@ def test_curves_over_training_are_the_same_numbers_as_of_all_questions(
     drawn = {(row.set, row.probe) for row in middle if row.grade <= 1 and row.probe != "similarity"}
     assert drawn >= {("id", probe) for probe in ("iwl", "icl", "copy", "quality")}
     last_alone = {"similarity", "retrieved", "nearest_label"}
+    last_alone |= {"hard", "hard_choice", "hard_changed", "mislabelled", "mislabelled_followed"}
     assert {row.probe for row in whole} - {row.probe for row in middle} <= last_alone
 
 
@@ -141,7 +143,7 @@ def test_what_was_answered_before_a_kill_is_kept(
     assert kept == (17 if cut < 2 else 16), "a line without its end is whole if its JSON is"
     asked = Asked(monkeypatch)
     assert probe_run(plan.run, questions, responder, checkpoints={}, parameters=PARAMETERS) == expected
-    assert asked.n == len(questions.questions) - kept
+    assert asked.n == different(responder.prompts(questions)) - kept
 
 
 def test_a_responder_that_was_stopped_can_be_asked_again(
@@ -152,7 +154,7 @@ def test_a_responder_that_was_stopped_can_be_asked_again(
     steps = find_or_train(plan)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         Asked(
-            patch, stop_after=len(questions.questions) + 1
+            patch, stop_after=different(responder.prompts(questions)) + 1
         )  # the base is through, the first checkpoint is not
         probe_run(plan.run, questions, responder, checkpoints=steps, parameters=PARAMETERS)
     again = probe_run(plan.run, questions, responder, checkpoints=steps, parameters=PARAMETERS)
@@ -173,12 +175,43 @@ def test_other_weights_or_questions_are_asked_anew(
     zero = responder.answers(
         prompts, max_new_tokens=2, adapter=adapter, folder=plan.run.folder, name="step-20"
     )
-    assert asked.n == len(prompts)
+    assert asked.n == different(prompts)
     assert zero == responder.answers(
         prompts, max_new_tokens=2, adapter=None, folder=plan.run.folder, name="step-0"
     ), "a zero adapter does nothing"
-    responder.answers(prompts[:3], max_new_tokens=2, adapter=adapter, folder=plan.run.folder, name="step-20")
-    assert asked.n == 2 * len(prompts) + 3
+    again = {"adapter": adapter, "folder": plan.run.folder, "name": "step-20"}
+    responder.answers(prompts[:3], max_new_tokens=3, **again)  # type: ignore[arg-type]
+    assert asked.n == 2 * different(prompts) + 3
+
+
+def test_questions_that_are_added_or_reordered_ask_only_for_the_new(
+    plan: Plan, questions: QuestionSet, responder: Responder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = responder.prompts(questions)
+    first = {"max_new_tokens": 2, "adapter": None, "folder": plan.run.folder, "name": "step-0"}
+    few = responder.answers(prompts[5:20], **first)  # type: ignore[arg-type]
+    asked = Asked(monkeypatch)
+    every = responder.answers(prompts[::-1], **first)[::-1]  # type: ignore[arg-type]
+    assert every[5:20] == few and asked.n == different(prompts) - different(prompts[5:20])
+
+
+def test_a_copied_results_folder_asks_nothing_again(
+    plan: Plan, questions: QuestionSet, responder: Responder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another path and other times of files, the same content."""
+    first = probe_run(plan.run, questions, responder, checkpoints=find_or_train(plan), parameters=PARAMETERS)
+    copied = replace(plan, results=str(tmp_path / "copied"))
+    shutil.copytree(plan.results, copied.results, copy_function=shutil.copyfile)
+    path = Path(copied.results) / Path(responder.path).relative_to(plan.results)
+    asked = Asked(monkeypatch)
+    again = probe_run(
+        copied.run,
+        questions,
+        Responder(str(path), copied.cache),
+        checkpoints=find_or_train(copied),
+        parameters=PARAMETERS,
+    )
+    assert again.answers == first.answers and asked.n == 0
 
 
 def test_dropped_demonstrations_are_counted(plan: Plan, questions: QuestionSet) -> None:
@@ -281,6 +314,11 @@ def questions(plan: Plan) -> QuestionSet:
 @pytest.fixture
 def responder(plan: Plan) -> Responder:
     return Responder(prepare_run(plan).path, plan.cache)
+
+
+def different(prompts: Sequence[Prompt]) -> int:
+    """Count distinct prompts: questions of several kinds may have the same one."""
+    return len({tuple(prompt.ids) for prompt in prompts})
 
 
 class Asked:

@@ -32,23 +32,6 @@ Scores = dict[tuple[str, str, int], float]
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-@cache
-def asked_of(setting: str) -> QuestionSet:
-    name, options = SETTINGS[setting]
-    if name == "mtop" and not DATA.exists():
-        pytest.skip("needs ../shared/data")
-    return make_questions(
-        load_task(name, seed=0, **options), K, seed=0, n_targets=100, kinds=(*KINDS, BETWEEN)
-    )
-
-
-@cache
-def scores(setting: str, rule: str) -> Scores:
-    questions = asked_of(setting)
-    rows = measure(questions, RULES[rule](questions), Run(Path(), "any", rule, "base", 0), 0)
-    return {(row.set, row.probe, int(row.grade)): row.value for row in rows if row.probe != "similarity"}
-
-
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("rule", [name for name in RULES if name not in ("oracle", "classifier")])
 def test_no_rule_solves_a_headline_probe(setting: str, rule: str) -> None:
@@ -152,3 +135,20 @@ def test_a_missing_scikit_learn_is_named_only_when_the_classifier_is_asked(
     assert majority_label(questions)
     with pytest.raises(InputError, match="tfidf"):
         tfidf_classifier(questions)
+
+
+@cache
+def asked_of(setting: str) -> QuestionSet:
+    name, options = SETTINGS[setting]
+    if name == "mtop" and not DATA.exists():
+        pytest.skip("needs ../shared/data")
+    return make_questions(
+        load_task(name, seed=0, **options), K, seed=0, n_targets=100, kinds=(*KINDS, BETWEEN)
+    )
+
+
+@cache
+def scores(setting: str, rule: str) -> Scores:
+    questions = asked_of(setting)
+    rows = measure(questions, RULES[rule](questions), Run(Path(), "any", rule, "base", 0), 0)
+    return {(row.set, row.probe, int(row.grade)): row.value for row in rows if row.probe != "similarity"}

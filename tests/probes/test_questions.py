@@ -11,20 +11,12 @@ from hypothesis import strategies as st
 from ccutils.contexts.neighbours import Index, fold
 from ccutils.errors import InputError
 from ccutils.origin import hash_texts
+from ccutils.probes import questions as of
 from ccutils.probes.questions import (
-    BETWEEN,
     CHANGED,
     EMPTY,
-    FIRST_KINDS,
-    HARD,
-    HARD_CHANGED,
-    KINDS,
-    MISLABELLED,
-    NEAREST_FIRST,
-    NEAREST_LAST,
     NEIGHBOUR,
     NEIGHBOURS,
-    NOISY,
     PLAIN,
     RETRIEVED,
     Question,
@@ -36,7 +28,7 @@ from ccutils.probes.questions import (
 from ccutils.tasks import Example, Task, load_task
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-ALL = (*KINDS, BETWEEN)
+ALL = (*of.KINDS, of.BETWEEN)
 SMALL = {
     "topics": {"n_topics": 12, "n_novel": 6, "pool_size": 80, "n_test": 12},
     "gloss": {"n_words": 24, "n_novel": 12, "pool_size": 80, "n_test": 12},
@@ -67,7 +59,7 @@ def test_contexts_of_real_tasks(name: str) -> None:
         pytest.skip("needs ../shared/data")
     questions = make_questions(load_task(name, seed=0, **REAL[name]), 4, seed=0, n_targets=15, kinds=ALL)
     check(questions)
-    assert {question.kind for question in questions.questions} == set(KINDS)
+    assert {question.kind for question in questions.questions} == set(of.KINDS)
 
 
 @pytest.mark.parametrize("name", list(SMALL))
@@ -155,7 +147,7 @@ def test_ood_contexts_are_of_the_ood_pool() -> None:
 
 def test_questions_of_the_first_kinds_stay_the_same() -> None:
     """The hash was made before other kinds existed: results of then and now answer the same questions."""
-    made = make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=30, kinds=FIRST_KINDS)
+    made = make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=30, kinds=of.FIRST_KINDS)
     lines = [
         [q.set, q.kind, q.grade, q.target.input, q.expected.output, [[e.input, e.output] for e in q.context]]
         for q in made.questions
@@ -163,7 +155,7 @@ def test_questions_of_the_first_kinds_stay_the_same() -> None:
     assert hash_texts(lines) == "7e8630369913f45aff18b6df7496aaa6"
 
 
-@pytest.mark.parametrize("kinds", [(PLAIN,), (HARD, RETRIEVED), (NEIGHBOUR, MISLABELLED)])
+@pytest.mark.parametrize("kinds", [(PLAIN,), (of.HARD, RETRIEVED), (NEIGHBOUR, of.MISLABELLED)])
 def test_selected_kinds_are_the_same_questions_as_among_all(kinds: tuple[str, ...]) -> None:
     task = load_task("topics", seed=0, **SMALL["topics"])
     some, every = (make_questions(task, 4, seed=0, n_targets=5, kinds=k) for k in (kinds, ALL))
@@ -174,16 +166,16 @@ def test_selected_kinds_are_the_same_questions_as_among_all(kinds: tuple[str, ..
 
 
 def test_hard_negatives_are_similar_and_similarity_does_not_tell_which_is_relevant() -> None:
-    made = make_questions(load_task("requests", seed=0), 4, seed=0, n_targets=200, kinds=[PLAIN, HARD])
+    made = make_questions(load_task("requests", seed=0), 4, seed=0, n_targets=200, kinds=[PLAIN, of.HARD])
     ranks, best = [], dict[str, list[float]]()
     for q in made.questions:
         if q.grade == 1:
             own = q.similarity[q.needed.index(True)]
             others = [s for s, needed in zip(q.similarity, q.needed, strict=True) if not needed]
             best.setdefault(q.kind, []).append(max(others))
-            if q.kind == HARD:
+            if q.kind == of.HARD:
                 ranks.append(sum(s > own for s in others))
-    assert np.mean(best[HARD]) > 2 * np.mean(best[PLAIN])
+    assert np.mean(best[of.HARD]) > 2 * np.mean(best[PLAIN])
     counts = np.bincount(ranks, minlength=4) / len(ranks)
     assert counts.min() > 0.15 and counts.max() < 0.35
 
@@ -194,11 +186,11 @@ def test_a_changed_or_wrong_label_is_all_that_differs_from_the_plain_hard_contex
     made = make_questions(task, 4, seed=3, n_targets=8, kinds=ALL)
     pairs = 0
     for kinds in by_target(made).values():
-        for before, after in (((PLAIN, 0), (MISLABELLED, 0)), ((HARD, 1), (HARD_CHANGED, 1))):
+        for before, after in (((PLAIN, 0), (of.MISLABELLED, 0)), ((of.HARD, 1), (of.HARD_CHANGED, 1))):
             if before in kinds and after in kinds:
                 assert differing(kinds[before][0], kinds[after][0]) == 1
-        if (MISLABELLED, 1) in kinds:
-            changed, both = kinds[HARD_CHANGED, 1][0], kinds[MISLABELLED, 1][0]
+        if (of.MISLABELLED, 1) in kinds:
+            changed, both = kinds[of.HARD_CHANGED, 1][0], kinds[of.MISLABELLED, 1][0]
             assert differing(changed, both) == 1 and changed.expected == both.expected
             labels = [e.output for e in both.context]
             assert labels.count(both.wrong_label) == 1
@@ -216,15 +208,15 @@ def differing(one: Question, other: Question) -> int:
 def test_retrieved_contexts_in_order_and_with_wrong_labels() -> None:
     task = load_task("topics", seed=0)
     made = make_questions(task, 4, seed=0, n_targets=200, kinds=ALL)
-    wrong = dict.fromkeys(NOISY, 0)
+    wrong = dict.fromkeys(of.NOISY, 0)
     for (name, _), kinds in by_target(made).items():
         plain = kinds[RETRIEVED, 0][0]
-        first, last = kinds[NEAREST_FIRST, 0][0], kinds[NEAREST_LAST, 0][0]
+        first, last = kinds[of.NEAREST_FIRST, 0][0], kinds[of.NEAREST_LAST, 0][0]
         assert first.context == last.context[::-1] and list(last.similarity) == sorted(plain.similarity)
-        assert all(((kind, 0) in kinds) == (name == "id") for kind in NOISY)
-        for kind in NOISY if name == "id" else ():
+        assert all(((kind, 0) in kinds) == (name == "id") for kind in of.NOISY)
+        for kind in of.NOISY if name == "id" else ():
             wrong[kind] += differing(plain, kinds[kind, 0][0])
-    assert {kind: n / 800 for kind, n in wrong.items()} == pytest.approx(NOISY, abs=0.06)
+    assert {kind: n / 800 for kind, n in wrong.items()} == pytest.approx(of.NOISY, abs=0.06)
 
 
 @pytest.mark.parametrize("options", [{}, {"answer": "parse"}])
@@ -326,7 +318,7 @@ def check(questions: QuestionSet) -> None:
                 assert told or e.output != question.target.output
         elif question.kind == NEIGHBOUR:
             assert sum(tells) <= 1
-        elif question.kind == HARD:
+        elif question.kind == of.HARD:
             assert sum(tells) == 1 and question.needed == tuple(tells)
 
 

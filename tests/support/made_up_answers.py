@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ccutils.evaluation.runs import write_judged
-from ccutils.probes import Question, QuestionSet, curve_questions, judge_answers, make_questions
+from ccutils.probes import (
+    DEFAULT_KINDS,
+    Question,
+    QuestionSet,
+    curve_questions,
+    judge_answers,
+    make_questions,
+)
 from ccutils.probes.scores import measure_judged
 from ccutils.records import Run, write_rows
 from ccutils.tasks import load_task
@@ -42,6 +49,7 @@ def write_made_up(
             judged[step] = judge_answers(asked, answers)
         write_judged(run, judged)
         given = {"task": task, "model": "toy", "k": k, "n_targets": n_targets, "similarity": "bm25"}
+        given["kinds"] = list(DEFAULT_KINDS)
         rows = [row for step, table in judged.items() for row in measure_judged(table, run, step)]
         write_rows(
             run.folder / "probes.parquet",
