@@ -2,8 +2,11 @@
 
 import re
 import warnings
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,13 @@ from ccutils.tasks.base import Example, Task, Template
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+TOKENISATION = "whole"
+"""How a plain prompt becomes tokens: with its answer, as one text. Runs whose plan lacks it ("parts")
+tokenised each part of a prompt for itself."""
+TODAY = date(2024, 7, 26)
+"""The date in chat templates that write today's: a run resumed after midnight trains on the same prompts."""
+NOW = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
+THOUGHT = re.compile(r"<([\w:]*think\w*|thought)>\s*$")  # opened by a chat template for the answer
 HELD = "\ue0f5"  # a character of private use, for what is tokenised apart
 IGNORE = -100
 """The label of a token that the loss leaves out, to torch and all that is built on it."""
@@ -20,37 +30,51 @@ IGNORE = -100
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A prompt's token ids, ending where the answer begins, and how many demonstrations did not fit."""
+    """A prompt's token ids, how many demonstrations did not fit, and the ids of the answer, if requested.
+
+    `answer` ends with the token that ends it; the loss is on `answer` alone.
+    """
 
     ids: list[int]
     dropped: int
+    answer: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Prompter:
     """Writes prompts for one template and tokenizer.
 
-    `window` is the most tokens that prompt and answer may have together. In plain text, each part of a prompt
-    is tokenised once and for itself, in training and in probing alike. With `chat`, the prompt is in the
-    tokenizer's own chat template: each demonstration a turn of the user and one of the model,
-    as such a model was taught conversations; the instruction before the first question, since not every
-    template has a system turn; no thinking before the answer, where a template has a switch for it. Raises
-    InputError for `chat` with a tokenizer that has no chat template.
+    `window` is the maximum number of tokens of prompt and answer together. A plain prompt and its answer are
+    tokenised as one text, so that training, probes, servers and other trainers read the same tokens. With
+    `chat`, the prompt is in the tokenizer's own chat template: each demonstration is a turn of the user and
+    one of the model, as in the conversations such a model was trained on. The instruction goes before the
+    first question, since not every template has a system turn. Thinking is off, a thought that the template
+    opens is closed, and the date is TODAY. Raises InputError for `chat` with a tokenizer that has no chat
+    template.
     """
 
     tokenizer: "PreTrainedTokenizerBase | Any"
     template: Template
     window: int
     chat: bool = False
-    _parts: dict[str, list[int]] = field(default_factory=dict)
     _special: re.Pattern[str] | None = None
+    _start: list[int] = field(default_factory=list)
+    _end: int = 0
+    _form: str = ""
 
     def __post_init__(self) -> None:
         if self.tokenizer is None:  # texts and messages need none
             return
         self._special = special_names(self.tokenizer)
-        if self.chat and not self.tokenizer.chat_template:
+        if not self.chat:
+            bos = self.tokenizer.bos_token_id
+            adds_bos = bos is not None and self.tokenizer("")["input_ids"][:1] == [bos]
+            self._start, self._end = [bos] if adds_bos else [], self.tokenizer.eos_token_id
+            return
+        if not self.tokenizer.chat_template:
             raise InputError("chat is true, but the model's tokenizer has no chat template: set it to false.")
+        self._end = end_of_turn(self.tokenizer)
+        self._form = NOW.sub(lambda m: repr(TODAY.strftime(m[2])), self.tokenizer.get_chat_template())
 
     def text(self, demonstrations: Sequence[Example], target: Example) -> str:
         """Return the prompt as a person reads it; in the chat form, as the model reads it."""
@@ -63,28 +87,46 @@ class Prompter:
         self,
         demonstrations: Sequence[Example],
         target: Example,
-        answer_tokens: int,
+        answer_tokens: int | None = None,
         similarity: Sequence[float] | None = None,
     ) -> Prompt:
         """Make the token ids of a prompt that leaves room for `answer_tokens` more.
 
-        What does not fit is dropped whole, the least similar demonstration first: give random ones less
-        `similarity` than any other. Without it, the first ones go. Raises InputError where the target alone
+        Without `answer_tokens`, make those of the target's own answer, too, as for training. A plain answer
+        begins where the tokens of the whole text differ from those of the prompt alone, as in TRL.
+        Demonstrations that do not fit are dropped whole, the least similar first: pass a lower `similarity`
+        for random ones. Without `similarity`, the first ones go. Raises InputError where the target alone
         does not fit.
         """
         # Of equals the last goes first: contexts that share their beginning go on sharing it.
         order = sorted(range(len(demonstrations)), key=lambda i: (similarity[i], -i) if similarity else (i,))
-        room = self.window - answer_tokens
-        if self.chat:
-            prompt = self._fit_chat(demonstrations, target, order, room)
-        else:
-            prompt = self._fit_plain(demonstrations, target, order, room)
-        if len(prompt.ids) > room:
+        with_answer = answer_tokens is None
+        room = self.window - (answer_tokens or 0)
+
+        def kept(gone: int) -> list[Example]:
+            return [demonstrations[i] for i in sorted(order[gone:])]
+
+        @cache
+        def ids(gone: int) -> list[int]:
+            return self._ids(kept(gone), target, with_answer)
+
+        def fits(gone: int) -> bool:
+            return len(ids(gone)) <= room
+
+        gone = 0 if fits(0) else bisect_left(range(len(order)), True, lo=1, key=fits)
+        whole = ids(gone)
+        if len(whole) > room:
             raise InputError(
-                f"the target {shorten(target.input)!r} needs {len(prompt.ids) + answer_tokens} tokens with "
+                f"the target {shorten(target.input)!r} needs {len(whole) + self.window - room} tokens with "
                 f"its answer, more than the window of {self.window}: raise `window` or leave the example out."
             )
-        return prompt
+        if not with_answer:
+            return Prompt(whole, gone)
+        alone = self._ids(kept(gone), target, with_answer=False)
+        n = len(alone)
+        while whole[:n] != alone[:n]:
+            n -= 1
+        return Prompt(whole[:n], gone, whole[n:])
 
     def check_alone(self, name: str, examples: Sequence[Example], answer_tokens: int | None = None) -> None:
         """Raise InputError for the first of the examples, called `name`, that does not fit without context.
@@ -93,42 +135,9 @@ class Prompter:
         """
         for row, e in enumerate(examples):
             try:
-                self.prompt([], e, len(self.answer(e)) if answer_tokens is None else answer_tokens)
+                self.prompt([], e, answer_tokens)
             except InputError as error:
                 raise InputError(f"{name} example {row}: {error}") from None
-
-    def answer(self, target: Example) -> list[int]:
-        """Return token ids of the target's answer and the token that ends it: what the loss is on."""
-        if not self.chat:
-            return [*self._ids(self._answer(target)), self.tokenizer.eos_token_id]
-        return [*self._ids(self._answer(target).strip()), end_of_turn(self.tokenizer)]
-
-    def _fit_plain(
-        self, demonstrations: Sequence[Example], target: Example, order: Sequence[int], room: int
-    ) -> Prompt:
-        head = self._start() + self._ids(self.template.instruction)
-        tail = self._ids(self._question(target))
-        parts = [self._ids(self._demonstration(e)) for e in demonstrations]
-        left = len(head) + len(tail) + sum(map(len, parts))
-        gone: set[int] = set()
-        for i in order:
-            if left <= room:
-                break
-            gone.add(i)
-            left -= len(parts[i])
-        kept = [token for i, part in enumerate(parts) if i not in gone for token in part]
-        return Prompt(head + kept + tail, len(gone))
-
-    def _fit_chat(
-        self, demonstrations: Sequence[Example], target: Example, order: Sequence[int], room: int
-    ) -> Prompt:
-        """Write and tokenise the prompt whole, again with one demonstration less until it fits."""
-        for gone in range(len(order) + 1):
-            kept = [demonstrations[i] for i in sorted(order[gone:])]
-            ids = self._tokenise_chat(self._turns(kept, target))
-            if len(ids) <= room:
-                break
-        return Prompt(ids, gone)
 
     def messages(self, demonstrations: Sequence[Example], target: Example) -> list[dict[str, str]]:
         """Return the prompt as turns of a chat, each with `role` and `content`, the target's question last.
@@ -151,11 +160,17 @@ class Prompter:
 
     def _write(self, turns: Sequence[tuple[str, str]]) -> str:
         messages = [{"role": role, "content": content} for role, content in turns]
-        return str(
+        text = str(
             self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=True, enable_thinking=False
+                messages,
+                chat_template=self._form,
+                tokenize=False,
+                add_generation_prompt=True,
+                enable_thinking=False,
             )
         )
+        opened = THOUGHT.search(text)
+        return f"{text.rstrip()}\n\n</{opened[1]}>\n\n" if opened else text
 
     def _demonstration(self, e: Example) -> str:
         return self._question(e) + self._answer(e) + self.template.separator
@@ -166,14 +181,14 @@ class Prompter:
     def _answer(self, e: Example) -> str:
         return self.template.answer.format(**{**e.extra, "input": e.input, "output": e.output})
 
-    def _start(self) -> list[int]:
-        bos = self.tokenizer.bos_token_id
-        return [bos] if bos is not None and self.tokenizer("")["input_ids"][:1] == [bos] else []
-
-    def _ids(self, text: str) -> list[int]:
-        if text not in self._parts:
-            self._parts[text] = self._tokenise(text)
-        return self._parts[text]
+    def _ids(self, demonstrations: Sequence[Example], target: Example, with_answer: bool) -> list[int]:
+        answer = self._answer(target) if with_answer else ""
+        if self.chat:
+            ids = self._tokenise_chat(self._turns(demonstrations, target))
+            ids += self._tokenise(answer.strip()) if with_answer else []
+        else:
+            ids = self._start + self._tokenise(self.text(demonstrations, target) + answer)
+        return [*ids, self._end] if with_answer else ids
 
     def _tokenise(self, text: str) -> list[int]:
         """Return token ids of a text of the data: a special token's name in it is text like any other."""
@@ -255,7 +270,7 @@ def check_window(task: Task, prompter: Prompter) -> None:
 def check_demonstrations(task: Task, prompter: Prompter) -> None:
     """Raise InputError for a window that holds no target of the pool with even one demonstration."""
     pairs = pairwise(task.pool)
-    if all(prompter.prompt([e], target, len(prompter.answer(target))).dropped for e, target in pairs):
+    if all(prompter.prompt([e], target).dropped for e, target in pairs):
         raise InputError(
             f"window is {prompter.window}: no demonstration fits beside a target, raise it or set it to 0."
         )

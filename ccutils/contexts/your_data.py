@@ -118,7 +118,7 @@ class ContrastiveContexts:
 
         Train on it for *one* epoch, without shuffling: it holds the epochs. Without a tokenizer rows are
         texts or messages (`form`), which the trainer tokenises. With one they are `input_ids` and `labels`,
-        as notebook 03 trains on them: each part tokenised for itself, the loss on the answer alone (form
+        as notebook 03 trains on them: those of the whole text, the loss on the answer alone (form
         "chat": in the tokenizer's chat template), and demonstrations that do not fit `window` tokens (0:
         the tokenizer's own limit) dropped whole, random ones first. Raises InputError where `datasets` is
         missing.
@@ -141,9 +141,8 @@ class ContrastiveContexts:
         prompter.check_alone("pool", self.drawn.pool)
         for places in self._places(epochs, 0):
             for target, demonstrations, nearness in self.drawn.contexts(places):
-                answer = prompter.answer(target)
-                ids = prompter.prompt(demonstrations, target, len(answer), nearness).ids
-                yield feature(ids, answer)
+                prompt = prompter.prompt(demonstrations, target, similarity=nearness)
+                yield feature(prompt.ids, prompt.answer)
 
     def _places(self, epochs: int, start: int) -> Iterator[range]:
         end = epochs * len(self.drawn.pool)

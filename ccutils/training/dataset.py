@@ -48,14 +48,13 @@ class TrainingSet(EpochContexts):
 
     def tokens(self, places: Sequence[int]) -> dict[str, list[list[int]]]:
         """Make `input_ids` and `labels` of the prompts with their answers; the answer's labels count."""
-        features = [feature(prompt.ids, answer) for prompt, answer in self._prompts(places)]
+        features = [feature(prompt.ids, prompt.answer) for prompt in self._prompts(places)]
         return {name: [f[name] for f in features] for name in ("input_ids", "labels")}
 
-    def _prompts(self, places: Sequence[int]) -> Iterator[tuple[Prompt, list[int]]]:
-        """Return the prompts and their answers."""
+    def _prompts(self, places: Sequence[int]) -> Iterator[Prompt]:
+        """Yield the prompts with their answers."""
         for target, demonstrations, nearness in self.contexts(places):
-            answer = self.prompter.answer(target)
-            yield self.prompter.prompt(demonstrations, target, len(answer), nearness), answer
+            yield self.prompter.prompt(demonstrations, target, similarity=nearness)
 
     def dataset(self, n: int) -> Dataset:
         """Return the first n prompts as a data set that makes each when it is asked for."""
@@ -69,7 +68,7 @@ class TrainingSet(EpochContexts):
         starts = np.unique(np.linspace(0, max(0, n // size - 1), groups).astype(int)) * size
         places = (starts[:, None] + np.arange(size)).ravel()[:n].tolist()
         made = list(self._prompts(places))
-        features: list[Feature] = [feature(prompt.ids, answer) for prompt, answer in made]
+        features: list[Feature] = [feature(prompt.ids, prompt.answer) for prompt in made]
         lengths = [len(f["input_ids"]) for f in features]
         longest, shared = max(lengths), 0
         if size > 1:
@@ -79,8 +78,8 @@ class TrainingSet(EpochContexts):
             prompts=len(places),
             mean_tokens=float(np.mean(lengths)),
             most_tokens=max(lengths),
-            mean_answer_tokens=float(np.mean([len(answer) for _, answer in made])),
-            dropped=sum(prompt.dropped for prompt, _ in made),
+            mean_answer_tokens=float(np.mean([len(prompt.answer) for prompt in made])),
+            dropped=sum(prompt.dropped for prompt in made),
             longest=longest,
             shared=shared,
         )

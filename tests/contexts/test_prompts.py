@@ -42,15 +42,14 @@ class TestPlain:
         text = Prompter(TOKENIZER, TEMPLATE, 500).text([example("a"), example("b", "no")], example("c"))
         assert text == "Answer {these}.\n<h>Q: a\nA: yes\n\n<h>Q: b\nA: no\n\n<h>Q: c\nA:"
 
-    def test_ids_are_those_of_the_parts(self):
+    def test_ids_are_those_of_the_text(self):
         prompter = Prompter(TOKENIZER, TEMPLATE, 500)
         prompt = prompter.prompt([example("a"), example("b", "no")], example("c"), 10)
-        parts = ["Answer {these}.\n", "<h>Q: a\nA: yes\n\n", "<h>Q: b\nA: no\n\n", "<h>Q: c\nA:"]
-        assert prompt.ids == list(chain.from_iterable(map(ids, parts)))
-        assert prompt.dropped == 0
+        text = "Answer {these}.\n<h>Q: a\nA: yes\n\n<h>Q: b\nA: no\n\n<h>Q: c\nA:"
+        assert (prompt.ids, prompt.dropped, prompt.answer) == (ids(text), 0, [])
 
     def test_the_answer_ends_with_the_end_of_sequence(self):
-        answer = Prompter(TOKENIZER, TEMPLATE, 500).answer(example("c", "maybe"))
+        answer = Prompter(TOKENIZER, TEMPLATE, 500).prompt([], example("c", "maybe")).answer
         assert answer == [*ids(" maybe"), TOKENIZER.eos_token_id]
 
     def test_braces_in_data_are_data(self):
@@ -144,22 +143,22 @@ class TestChat:
     def test_the_answer_ends_as_the_template_ends_a_turn(self, chat):
         """Otherwise training would teach an end that the model has never seen there."""
         end = chat.tokenizer.convert_tokens_to_ids("<|im_end|>")
-        assert chat.answer(example("c", "maybe")) == [*ids("maybe"), end]
+        assert chat.prompt([], example("c", "maybe")).answer == [*ids("maybe"), end]
 
     def test_a_template_without_such_a_token_ends_with_the_end_of_sequence(self):
         tokenizer = transformers.ByT5Tokenizer(
             chat_template="{% for m in messages %}{{ m.content }}\n{% endfor %}"
         )
-        answer = Prompter(tokenizer, TEMPLATE, 500, chat=True).answer(example("c", "maybe"))
+        answer = Prompter(tokenizer, TEMPLATE, 500, chat=True).prompt([], example("c", "maybe")).answer
         assert answer == [*ids("maybe"), tokenizer.eos_token_id]
 
     def test_prompt_and_answer_are_the_conversation(self, chat):
         """What training shows is, token for token, a conversation that the template would write."""
-        found = chat.prompt([], example("c"), 10).ids + chat.answer(example("c", "maybe"))
+        prompt = chat.prompt([], example("c", "maybe"))
         turns = [("user", "Answer {these}.\n<h>Q: c\nA:"), ("assistant", "maybe")]
         messages = [{"role": role, "content": content} for role, content in turns]
         whole = chat.tokenizer.apply_chat_template(messages, tokenize=False)
-        assert chat.tokenizer.decode(found) == whole.removesuffix("\n")
+        assert chat.tokenizer.decode(prompt.ids + prompt.answer) == whole.removesuffix("\n")
 
     def test_a_tokenizer_without_a_chat_template(self):
         with pytest.raises(InputError, match="no chat template"):
@@ -179,7 +178,7 @@ class TestSpecialTokensInData:
         fast = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words), eos_token="<end>")
         for tokenizer, name in ((TOKENIZER, "</s>"), (fast, "<end>")):
             with pytest.warns(UserWarning, match=f"the data hold {name}, a special token"):
-                answer = Prompter(tokenizer, TEMPLATE, 500).answer(example("c", f"yes{name}and"))
+                answer = Prompter(tokenizer, TEMPLATE, 500).prompt([], example("c", f"yes{name}and")).answer
             assert answer.count(tokenizer.eos_token_id) == 1 and answer[-1] == tokenizer.eos_token_id
             assert len(answer) == len(f" yes{name}and") + 1
             assert tokenizer(f"a{name}", add_special_tokens=False)["input_ids"][-1] == tokenizer.eos_token_id
