@@ -56,7 +56,7 @@ def answer_each(
 ) -> Iterator[tuple[int, str]]:
     """Yield pairs of a prompt's place and its answer, as they are found; `least` is that of `grow`."""
     batch_tokens = batch_tokens or room(model)
-    stop = stop_tokens(tokenizer)
+    stop = [*stop_tokens(tokenizer), *end_tokens(model)]
     left = sorted(range(len(prompts)), key=lambda i: list(prompts[i]))  # what begins alike lies together
     while left:
         chunk = left[: count_fitting([len(prompts[i]) + max_new_tokens for i in left], CHUNK * batch_tokens)]
@@ -231,6 +231,12 @@ def token_bytes(config: PretrainedConfig) -> int:
     held = 2 * c.num_hidden_layers * heads * size
     passing = 8 * c.hidden_size + 3 * (max(inner) if isinstance(inner, list) else inner)
     return int(2 * (held + passing))
+
+
+def end_tokens(model: Any) -> list[int]:
+    """Return the tokens that end an answer by the model's own generation config: none, one or several."""
+    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return [ends] if isinstance(ends, int) else list(ends or [])
 
 
 @lru_cache(maxsize=4)

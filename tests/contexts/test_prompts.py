@@ -1,14 +1,16 @@
 """Prompts: their text and ids, what is dropped where they do not fit, the chat form."""
 
+import string
 from itertools import chain
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from ccutils.contexts.prompts import Prompter, shorten
+from ccutils.contexts.prompts import TODAY, Prompter, shorten
 from ccutils.errors import InputError
+from ccutils.tasks import load_task
 from ccutils.tasks.base import Example, Template
 
 transformers = pytest.importorskip("transformers")
@@ -123,6 +125,116 @@ class TestTruncation:
             Prompter(TOKENIZER, TEMPLATE, need - 1).prompt([], example("t"), 8)
 
 
+LINES = [
+    "Input: play a song from 1999\nOutput: music\n\nInput: will it rain in Lima?\nOutput: weather\n\n",
+    "Request: wake me at 6:30  please\nIntent: alarm\n\nI don't know   what\n\n\nto eat",
+]
+TEXTS = st.text(string.ascii_letters + string.digits + " \n\t:'?é雨", max_size=12)
+
+
+def byte_level(split: str = "") -> "transformers.PreTrainedTokenizerFast":
+    """Like GPT-2's, SmolLM2's (single digits) and, with `split`, Llama 3's tokenizer."""
+    plain = Tokenizer(models.BPE())
+    steps = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    if split:
+        steps = [pre_tokenizers.Split(Regex(split), "isolated"), pre_tokenizers.ByteLevel(use_regex=False)]
+    plain.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<end>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    plain.train_from_iterator(LINES * 9, trainer)
+    plain.decoder = decoders.ByteLevel()
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<end>")
+
+
+def sentence_piece(model: str, scheme: str, split: bool) -> "transformers.PreTrainedTokenizerFast":
+    """Like Llama 2's tokenizer: a space before the text is part of its first word, <s> goes before it."""
+    special = ["<unk>", "<s>", "</s>"]
+    if model == "BPE":
+        plain = Tokenizer(models.BPE(unk_token="<unk>"))
+        trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=special, show_progress=False)
+    else:
+        plain = Tokenizer(models.Unigram())
+        trainer = trainers.UnigramTrainer(
+            vocab_size=120, special_tokens=special, unk_token="<unk>", show_progress=False
+        )
+    plain.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=scheme, split=split)
+    plain.train_from_iterator(LINES * 9, trainer)
+    plain.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=plain, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+def smollm2() -> "transformers.PreTrainedTokenizerFast | None":
+    from ccutils.models.smollm2 import is_fetched, smollm2_folder
+
+    return transformers.AutoTokenizer.from_pretrained(smollm2_folder()) if is_fetched() else None
+
+
+LLAMA3 = r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+TOKENIZERS = {
+    "gpt2": byte_level(),
+    "llama3": byte_level(LLAMA3),
+    "bpe": sentence_piece("BPE", "always", split=False),
+    "bpe-words": sentence_piece("BPE", "first", split=True),
+    "unigram": sentence_piece("Unigram", "always", split=True),
+    "smollm2": smollm2(),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+class TestTokensOfTheWholeText:
+    @settings(deadline=None)
+    @given(
+        data=st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=4),
+        question=st.sampled_from(["Input: {input}\nOutput:", "{input} ", "{input}\n\n"]),
+        answer=st.sampled_from([" {output}", "{output}"]),
+        separator=st.sampled_from(["\n\n", "\n", " "]),
+    )
+    def test_prompt_and_answer_are_the_tokens_of_one_text(self, name, data, question, answer, separator):
+        """As TRL has them: the answer begins where the tokens differ from those of the prompt alone."""
+        tokenizer = TOKENIZERS[name] or pytest.skip("SmolLM2 is not in the cache")
+        prompter = Prompter(tokenizer, Template(question, answer, separator, "Answer.\n\n"), 10_000)
+        *shown, target = [Example(*pair) for pair in data]
+        prompt = prompter.prompt(shown, target)
+        text = prompter.text(shown, target)
+        whole = tokenizer(text + prompter.answer_text(target) + tokenizer.eos_token)["input_ids"]
+        alone = tokenizer(text)["input_ids"]
+        assert prompt.ids + prompt.answer == whole
+        assert prompt.ids == alone[: len(prompt.ids)]
+        assert len(prompt.ids) == len(alone) or alone[len(prompt.ids)] != prompt.answer[0]
+        assert prompter.prompt(shown, target, 10).ids == alone, "what probes ask"
+
+
+@pytest.mark.parametrize("name", ["topics", "gloss"])
+def test_the_tiny_bases_tokens_are_those_of_the_parts(name):
+    """As the reference rows were made: white space never joins words of two parts."""
+    tiny = pytest.importorskip("ccutils.models.tiny", reason="needs torch")
+    task = load_task(name, seed=0)
+    tokenizer = tiny.word_tokenizer(task, tiny.DEFAULT.vocabulary)
+    prompter = Prompter(tokenizer, task.template, 10_000)
+    around = [t for t in (task.template.instruction, task.template.separator) if t]
+
+    def alone(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def line(e):
+        return f"{task.template.question.format(input=e.input, **e.extra)}{prompter.answer_text(e)}"
+
+    assert around == [task.template.separator]
+    for start in range(0, 300, 7):
+        *shown, target = [*task.pool, *task.id_test, *task.ood_test][start : start + 7]
+        parts = [alone(line(e) + task.template.separator) for e in shown]
+        question = alone(task.template.question.format(input=target.input, **target.extra))
+        prompt = prompter.prompt(shown, target)
+        assert prompt.ids == [*chain.from_iterable(parts), *question]
+        assert prompt.answer == [*alone(prompter.answer_text(target)), tokenizer.eos_token_id]
+
+
 class TestChat:
     def test_known_text(self, chat):
         assert chat.text([example("a"), example("b", "no")], example("c")) == (
@@ -159,6 +271,41 @@ class TestChat:
         messages = [{"role": role, "content": content} for role, content in turns]
         whole = chat.tokenizer.apply_chat_template(messages, tokenize=False)
         assert chat.tokenizer.decode(prompt.ids + prompt.answer) == whole.removesuffix("\n")
+
+    @pytest.mark.parametrize("tag", ["think", "seed:think", "thought"])
+    def test_a_thought_that_the_template_opens_is_closed(self, tag):
+        """Else the answer would be trained inside it."""
+        template = CHATML.replace("assistant\n{% endif %}", f"assistant\n<{tag}>\n{{% endif %}}")
+        tokenizer = transformers.ByT5Tokenizer(chat_template=template)
+        prompter = Prompter(tokenizer, TEMPLATE, 500, chat=True)
+        text = prompter.text([], example("<think>"))
+        assert text.endswith(f"<h>Q: <think>\nA:<|im_end|>\n<|im_start|>assistant\n<{tag}>\n\n</{tag}>\n\n")
+        prompt = prompter.prompt([], example("<think>", "maybe"))
+        assert tokenizer.decode(prompt.ids) == text
+        assert tokenizer.decode(prompt.answer) == "maybe</s>"
+
+    def test_a_thought_that_the_template_closes_is_left_alone(self):
+        template = CHATML.replace("assistant\n{% endif %}", "assistant\n<think>\n\n</think>\n\n{% endif %}")
+        tokenizer = transformers.ByT5Tokenizer(chat_template=template)
+        text = Prompter(tokenizer, TEMPLATE, 500, chat=True).text([], example("a"))
+        assert text.endswith("assistant\n<think>\n\n</think>\n\n")
+
+    @pytest.mark.parametrize(
+        "today",
+        [
+            "{{ strftime_now('%d %b %Y') }}",
+            '{%- set now = strftime_now( "%d %b %Y" ) -%}{{ now }}',
+            "{% if not date_string is defined %}{% if strftime_now is defined %}"
+            "{% set date_string = strftime_now('%d %b %Y') %}{% endif %}{% endif %}{{ date_string }}",
+        ],
+    )
+    def test_a_template_that_writes_todays_date_always_writes_the_same(self, today):
+        tokenizer = transformers.ByT5Tokenizer(chat_template=f"{today}\n{CHATML}")
+        prompter = Prompter(tokenizer, TEMPLATE, 500, chat=True)
+        first, _, rest = prompter.text([], example("a")).partition("\n")
+        assert first == TODAY.strftime("%d %b %Y")
+        assert rest.startswith("<|im_start|>user")
+        assert tokenizer.decode(prompter.prompt([], example("a")).ids).startswith(first)
 
     def test_a_tokenizer_without_a_chat_template(self):
         with pytest.raises(InputError, match="no chat template"):

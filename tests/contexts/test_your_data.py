@@ -124,6 +124,9 @@ def test_trl_trains_on_it_as_it_is(prepared: "PreparedRun", tmp_path: Path, toke
     model = AutoModelForCausalLM.from_pretrained(prepared.path)
     trainer = SFTTrainer(model=model, args=arguments, train_dataset=data, processing_class=prepared.tokenizer)
     batch = next(iter(trainer.get_train_dataloader()))
+    wanted = prepared.prompts.tokens([0])  # as notebook 03 has it
+    shown = batch["attention_mask"][0].bool()
+    assert [batch[name][0][shown].tolist() for name in wanted] == [rows[0] for rows in wanted.values()]
     learnt = prepared.tokenizer.decode(batch["labels"][0][batch["labels"][0] != -100])
     outputs = {e.output for e in prepared.task.pool}
     assert learnt.replace(prepared.tokenizer.eos_token, "").strip() in outputs

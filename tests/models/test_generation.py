@@ -131,6 +131,18 @@ def test_an_answer_is_one_line(tokenizer: PreTrainedTokenizerFast) -> None:
     assert stop_tokens(tokenizer) == [1, 2]
 
 
+def test_an_answer_stops_at_every_end_token_of_the_model(tokenizer: PreTrainedTokenizerFast) -> None:
+    """As instruct models have them: the tokenizer names one end, the generation config several."""
+    model = make_model(LlamaConfig, LlamaForCausalLM)
+    usual = answer(model, tokenizer, PROMPTS, max_new_tokens=NEW)
+    place, words = next((i, t.split()) for i, t in enumerate(usual) if len(set(t.split())) == NEW)
+    third, fifth = (WORDS.index(f" {words[i]}") for i in (2, 4))
+    for ends in (third, [1, fifth, third]):
+        model.generation_config.eos_token_id = ends
+        found = answer(model, tokenizer, PROMPTS, max_new_tokens=NEW)
+        assert found[place].split() == words[:3]
+
+
 def test_no_prompts_no_answers(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
     assert answer(model, tokenizer, [], max_new_tokens=NEW) == []
 
