@@ -95,7 +95,7 @@ def drawn(n: int, queries: int) -> dict[str, float]:
 
 
 def prompts(k: int, queries: int) -> dict[str, float]:
-    """Make prompts of k demonstrations, tokenised before: how many a second, and in half their window."""
+    """Make prompts of k demonstrations: how many a second, and in half their window."""
     # Here, since torch would count as memory of the other parts.
     from ccutils.models.tiny import word_tokenizer
 
@@ -105,7 +105,7 @@ def prompts(k: int, queries: int) -> dict[str, float]:
 
     def each_second(window: int) -> tuple[float, int]:
         prompter = Prompter(tokenizer, task.template, window)
-        longest = len(prompter.prompt(examples[:k], examples[k], room).ids)  # its parts are tokenised by then
+        longest = len(prompter.prompt(examples[:k], examples[k], room).ids)
 
         def work() -> None:
             for _ in range(queries):

@@ -10,6 +10,7 @@ import torch
 from accelerate import PartialState
 
 from ccutils.contexts.dose import count_targets
+from ccutils.contexts.prompts import TODAY, TOKENISATION
 from ccutils.records import read_json, write_json
 from ccutils.training.identity import claim_folder, describe_run, refuse_other_run
 from ccutils.training.memory import GB, available_bytes, check_fits, compare_memory
@@ -53,6 +54,8 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
     counts = count_targets(prepared.prompts, prepared.task, [step * plan.settings.batch for step in steps])
     facts = {
         "plan": plan.known(),
+        "tokenisation": TOKENISATION,
+        "date": TODAY.isoformat(),  # in chat templates that write today's
         "dose": counts[-1]["relevant"] / counts[-1]["targets"],
         "targets": [
             {"step": step, **of, "tokens": round(of["targets"] * survey.mean_tokens)}

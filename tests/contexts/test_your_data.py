@@ -119,7 +119,7 @@ def test_trl_trains_on_it_as_it_is(prepared: "PreparedRun", tmp_path: Path, toke
     data = examples.dataset(tokens, epochs=1, window=128 if tokenised else 0)
     arguments = SFTConfig(
         output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=4, use_cpu=True, report_to="none",
-        bf16=False, gradient_checkpointing=False,
+        bf16=False, gradient_checkpointing=False, train_sampling_strategy="sequential",
     )  # fmt: skip
     model = AutoModelForCausalLM.from_pretrained(prepared.path)
     trainer = SFTTrainer(model=model, args=arguments, train_dataset=data, processing_class=prepared.tokenizer)

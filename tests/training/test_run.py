@@ -13,6 +13,7 @@ from peft import PeftModel
 from small import make_plan
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ccutils.contexts.prompts import TODAY, TOKENISATION
 from ccutils.errors import InputError
 from ccutils.models.base import load_adapter, load_base
 from ccutils.training.identity import changes
@@ -40,6 +41,7 @@ def test_done_tells_the_run(plan: Plan) -> None:
     assert done["curve"][-1]["loss"] < done["curve"][0]["loss"]
     assert done["facts"]["pool_size"] == 40
     assert done["prompts"]["dropped"] == 0
+    assert (done["tokenisation"], done["date"]) == (TOKENISATION, TODAY.isoformat())
 
 
 def test_done_counts_the_targets_up_to_each_checkpoint(tmp_path: Path) -> None:
