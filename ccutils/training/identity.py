@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ccutils.contexts.prompts import TOKENISATION
 from ccutils.errors import InputError
 from ccutils.origin import hash_file, hash_texts
 from ccutils.records import read_json, write_json
@@ -31,7 +32,7 @@ def describe_run(plan: Plan, task: Task) -> dict[str, Any]:
     from ccutils.models.base import hash_base, model_path  # here, since it takes seconds to import
 
     pool = json.dumps([[e.input, e.output] for e in task.pool])
-    description = {**plan.known(), "data": hashlib.sha256(pool.encode()).hexdigest()[:16]}
+    description = {**_known(plan), "data": hashlib.sha256(pool.encode()).hexdigest()[:16]}
     extra = [dict(e.extra) for e in task.pool]
     if any(extra):
         description["extra"] = hash_texts([extra])
@@ -41,6 +42,11 @@ def describe_run(plan: Plan, task: Task) -> dict[str, Any]:
         source = Path(plan.paraphrase_source).expanduser()
         description["paraphrases"] = hash_file(source) if source.is_file() else hash_base(str(source))
     return description
+
+
+def _known(plan: Plan) -> dict[str, Any]:
+    """List what is known of a run before its task is loaded."""
+    return {**plan.known(), "tokenisation": TOKENISATION}
 
 
 def changes(found: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -70,6 +76,10 @@ def _values(description: Mapping[str, Any], fill_recipe: bool) -> dict[str, Any]
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
+    # Older runs tokenised each part of a prompt for itself, which is the same to the tiny base's words.
+    tokenisation = flat.pop("tokenisation", "parts")
+    if values["model"] != "tiny":
+        flat["tokenisation"] = tokenisation
     for name in ("model", "paraphrase_source"):
         flat[name] = "" if is_path(flat[name]) else flat[name]
     paths = [n for n in flat if n.startswith("task_options.") and n.endswith(("path", "databases"))]
@@ -108,7 +118,7 @@ def refuse_other_run(plan: Plan, description: Mapping[str, Any] | None = None) -
         else:
             return
     else:
-        changed = changes(found, description or plan.known())
+        changed = changes(found, description or _known(plan))
         if not changed:
             return
         why = f"another run: {write_changes(changed)}"

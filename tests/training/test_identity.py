@@ -101,6 +101,13 @@ def test_a_parameter_added_later_does_not_make_older_runs_foreign(tmp_path: Path
     assert set(changes({**now, "removed_since": 3}, now)) == {"removed_since"}
 
 
+def test_another_tokenisation_is_another_run_except_for_the_tiny_base(tmp_path: Path) -> None:
+    for model, names in (("tiny", set()), ("smollm2", {"tokenisation"})):
+        now = describe(replace(make_plan(tmp_path), model=model))
+        older = {name: value for name, value in now.items() if name != "tokenisation"}
+        assert set(changes(older, now)) == names
+
+
 def test_a_model_folder_is_identified_by_its_weights(tmp_path: Path) -> None:
     base = Path(prepare_run(make_plan(tmp_path / "base")).path)
     here = shutil.copytree(base, tmp_path / "here" / "mine")
