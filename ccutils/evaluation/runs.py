@@ -41,16 +41,20 @@ def probe_run(
     *,
     checkpoints: Mapping[int, Path],
     parameters: Mapping[str, Any],
+    all_steps: bool = False,
 ) -> Probed:
-    """Put all questions to the base (step 0) and the last checkpoint, to those between them what curves over
-    training need; write the rows to the run's probes.parquet and the judged answers to its questions.parquet.
+    """Ask the base (step 0) and every checkpoint, and write the rows and scored answers of a run.
+
+    The base and the last checkpoint are asked all questions; those between them only what curves over
+    training need, or all with `all_steps`. Rows go to the run's probes.parquet, scored answers to its
+    questions.parquet.
 
     Beside them go the parameters, the task's facts, where it comes from, hashes of data and base included,
     and what was dropped of the prompts or left out.
     """
     prompts, length = responder.prompts(questions), questions.task.max_new_tokens
     steps = {0: None, **checkpoints}
-    some = curve_questions(questions)
+    some = questions if all_steps else curve_questions(questions)
     asked = {step: questions if step in (0, max(steps)) else some for step in steps}
     prompt_of = dict(zip(map(id, questions.questions), prompts, strict=True))
     answers = {

@@ -287,6 +287,16 @@ def test_a_run_of_other_values_is_refused_and_kept(plan: Plan, name: str, value:
     assert (plan.run.folder / "done.json").exists()
 
 
+def test_selected_questions_can_be_asked_at_every_checkpoint(
+    plan: Plan, questions: QuestionSet, responder: Responder
+) -> None:
+    steps = find_or_train(plan)
+    probed = probe_run(
+        plan.run, questions, responder, checkpoints=steps, parameters=PARAMETERS, all_steps=True
+    )
+    assert {len(answers) for answers in probed.answers.values()} == {len(questions.questions)}
+
+
 def test_settings_of_the_training_may_differ(plan: Plan) -> None:
     assert list(find_or_train(make_plan(Path(plan.results), steps=7))) == [10, 20]
 
