@@ -5,6 +5,7 @@ from .aggregate import final_rows as final_rows
 from .aggregate import find_rows as find_rows
 from .aggregate import over_seeds as over_seeds
 from .aggregate import scores_table as scores_table
+from .aggregate import summary_table as summary_table
 from .aggregate import usual_rows as usual_rows
 from .aggregate import wide_table as wide_table
 from .build import Figure as Figure
@@ -18,12 +19,13 @@ from .charts import quality_by_relevance as quality_by_relevance
 from .charts import quality_by_similarity as quality_by_similarity
 from .charts import scores_chart as scores_chart
 from .charts import scores_over_training as scores_over_training
-from .claims import CLAIMS as CLAIMS
-from .claims import Claim as Claim
-from .claims import judge_claims as judge_claims
 from .context_table import context_tables as context_tables
 from .elsewhere import elsewhere_table as elsewhere_table
 from .elsewhere import find_elsewhere as find_elsewhere
+from .findings import findings as findings
+from .hypotheses import HYPOTHESES as HYPOTHESES
+from .hypotheses import Hypothesis as Hypothesis
+from .hypotheses import check_hypotheses as check_hypotheses
 from .paired import find_judged as find_judged
 from .reference import compare_rows as compare_rows
 from .reference import find_reference as find_reference

@@ -1,6 +1,6 @@
 """From tidy rows to means over seeds with their intervals, and the headline scores of each strategy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,8 @@ EXCESS = Headline("Copy-score, above chance", "copy_excess", "id", 0)
 BLIND = Headline("blind copying, 1 relevant", "blind", "ood", 1)
 KNOWN = Headline("quality ID, 1 relevant", "quality", "id", 1)
 EMPTY_CONTEXT = Headline("quality ID, no context", "empty", "id", 0)
+ALL_RELEVANT = Headline("quality OOD, all relevant", "quality", "ood", None)
+COPIED = Headline("copied irrelevant label, 0 relevant", "copy_rate", "id", 0)
 RETRIEVED_ID = Headline("quality ID, k nearest", "retrieved", "id", 0)
 RETRIEVED_OOD = Headline("quality OOD, k nearest", "retrieved", "ood", 0)
 SCORES = (
@@ -54,6 +56,15 @@ SCORES = (
     RETRIEVED_ID,
     RETRIEVED_OOD,
 )
+"""The scores that are compared with the reference."""
+SUMMARY = {
+    "knowledge": IWL,
+    "one relevant": NOVEL,
+    "all relevant": ALL_RELEVANT,
+    "k nearest": RETRIEVED_OOD,
+    "copied irrelevant label": COPIED,
+}
+"""The columns of the table that README and report begin with."""
 
 
 def find_rows(results: Path) -> pd.DataFrame:
@@ -182,19 +193,27 @@ def _mean_of_seeds(part: NDArray[np.float64]) -> tuple[float, float, float, int,
     return float(value.mean()), float(low), float(high), seeds, int(n.sum()), words
 
 
-def scores_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Take each headline score over seeds: a line for each task, model, strategy (or base) and score."""
+def scores_table(rows: pd.DataFrame, scores: Mapping[str, Headline] | None = None) -> pd.DataFrame:
+    """Average scores over seeds: a line for each task, model, strategy (or base) and score.
+
+    `scores` are by the name to show, by default SCORES.
+    """
+    scores = scores or {score.name: score for score in SCORES}
     final = final_rows(rows)
-    parts = [over_seeds(score.of(final)).assign(score=score.name) for score in SCORES]
+    parts = [over_seeds(score.of(final)).assign(score=name) for name, score in scores.items()]
     table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    scores, order = [score.name for score in SCORES], list(ORDER)
     places = (
-        table["score"].map(scores.index),
-        table["strategy"].map(order.index),
+        table["score"].map(list(scores).index),
+        table["strategy"].map(list(ORDER).index),
         table["model"],
         table["task"],
     )
     return table.iloc[np.lexsort(places)].reset_index(drop=True)
+
+
+def summary_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay out SUMMARY at the last step: a line for each task, model and strategy (or base)."""
+    return wide_table(scores_table(rows, SUMMARY))
 
 
 def write_number(value: float, low: float, high: float) -> str:
@@ -218,9 +237,10 @@ def with_noun(n: int, what: str) -> str:
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
     """Lay `scores_table` out for reading: a line for each strategy, a column for each score."""
+    keys = ["task", "model", "strategy"]
     text = list(map(write_number, table["value"], table["low"], table["high"]))
-    lines = table.assign(text=text).pivot(index=["task", "model", "strategy"], columns="score", values="text")
-    facts = table.groupby(["task", "model", "strategy"])[["step", "seeds"]].max()
-    index = pd.MultiIndex.from_frame(table[["task", "model", "strategy"]].drop_duplicates())
-    columns = [score.name for score in SCORES if score.name in lines]
-    return lines[columns].join(facts).reindex(index).fillna("–").reset_index().rename_axis(columns=None)
+    lines = table.assign(text=text).pivot(index=keys, columns="score", values="text")
+    facts = table.groupby(keys)[["step", "seeds"]].max()
+    index = pd.MultiIndex.from_frame(table[keys].drop_duplicates())
+    order = [name for name in (*SUMMARY, *(score.name for score in SCORES)) if name in lines]
+    return lines[order].join(facts).reindex(index).fillna("–").reset_index().rename_axis(columns=None)

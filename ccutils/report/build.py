@@ -15,13 +15,32 @@ from ccutils.private import folders_in, hide_private
 from ccutils.records import read_json
 from ccutils.report import charts
 from ccutils.report.ablations import ablations
-from ccutils.report.aggregate import SCORES, gaps, scores_table, unjudged, usual_rows, wide_table
+from ccutils.report.aggregate import (
+    SCORES,
+    gaps,
+    scores_table,
+    summary_table,
+    unjudged,
+    usual_rows,
+    wide_table,
+    with_noun,
+    write_number,
+)
 from ccutils.report.answers_page import answers_link, write_answers
-from ccutils.report.claims import judge_claims
 from ccutils.report.elsewhere import elsewhere, elsewhere_table, find_elsewhere
+from ccutils.report.findings import findings
 from ccutils.report.frontier import frontier
-from ccutils.report.hopes import RULES, hopes_html, opening
-from ccutils.report.page import figure_html, heading, image_html, paragraph, table_html, write_page
+from ccutils.report.hypotheses import chance_of_error, check_hypotheses, count_verdicts
+from ccutils.report.page import (
+    figure_html,
+    folded,
+    heading,
+    image_html,
+    items,
+    paragraph,
+    table_html,
+    write_page,
+)
 from ccutils.report.paired import find_judged
 from ccutils.report.reference import compare_rows, find_reference, tell_agreement, tell_origin
 from ccutils.report.sources import sources_html
@@ -39,65 +58,71 @@ class Figure:
 
 OF_A_RUN = ("seed", "recipe.seed", "strategy", "data")  # what may differ between runs that are compared
 
+FEWEST_STEPS = 50  # of the tiny model: with fewer it learns next to nothing
 INTRODUCTION = (
-    "A reproduction of the ideas of arXiv:2604.01601. Every number here was measured by this package "
-    "on the runs listed below; none is the paper's. The definitions of the scores and tasks are ours "
-    "too."
+    "A reproduction of the ideas of arXiv:2604.01601. All numbers were measured by this package on the runs "
+    "listed below; none is the paper's. The definitions of scores and tasks are ours too."
+)
+SUMMARY_NOTE = (
+    "Quality at the last step, from 0 to 1: mean over seeds (95% interval). Knowledge: in domain (ID), no "
+    "relevant example in the context. One relevant, all relevant, k nearest: examples of groups that "
+    "training never saw (OOD). Copied irrelevant label: share of all ID answers with no relevant example; "
+    "lower is better. base: the model before fine-tuning. –: not measured."
 )
 SCORES_NOTE = (
-    "Mean over seeds (95% interval of a bootstrap over seeds and, within them, targets), from 0 to 1; the "
-    "Copy-score above chance from -1 to 1. base: before fine-tuning. –: not measured."
+    "Mean over seeds (95% interval over seeds and targets), from 0 to 1; the Copy-score above chance from -1 "
+    "to 1. base: the model before fine-tuning. –: not measured."
+)
+RULES = (
+    "Each hypothesis is a rule with a bound; the rules are our reading of the paper's claims, and the table "
+    "says when each was written. From six seeds on, primary hypotheses are tested by flipping the signs of "
+    "the seeds' differences, p corrected by Holm. The others are supported if the whole 95% interval "
+    "fulfils the rule. Differences are paired by seed and target. With fewer seeds a hypothesis is "
+    "undecided; the column reference says whether the reference rows of this profile give the same number."
 )
 READINGS = {
     "quality_by_similarity": (
-        "Left: nothing in the context resembles the target, so the answer must come from the "
-        "weights. Right: a near copy is at hand. A line that rises from zero lives by the context "
-        "alone; a mixture is high at both ends. The same targets are compared across similarities "
-        "(a fixed effect for each), so a line that pays no heed to the context is flat. Points stand in "
-        "the middle of their bins."
+        "Left: nothing in the context resembles the target, so only the weights can answer. Right: the "
+        "context contains a near copy. A model that only uses its context rises from zero; a mixture is "
+        "high at both ends. The same targets are compared across similarities (a fixed effect for each "
+        "target). Points are drawn at the middle of their bins."
     ),
     "quality_by_relevance": (
-        "The same question by count: with 0 relevant examples only the weights can answer. The step "
-        "from 0 to 1 shows whether the model finds the one relevant example among irrelevant ones; "
-        "where all are relevant, blind copying does as well. Targets with few relevant examples "
-        "are missing at the higher counts."
+        "With 0 relevant examples only the weights can answer. The step from 0 to 1 shows whether the model "
+        "finds the one relevant example among irrelevant ones. With all examples relevant, copying any "
+        "label is enough. Targets with few relevant examples are missing at the higher counts."
     ),
     "scores_over_training": (
-        "Step 0 is the base before fine-tuning, shared by all strategies. IWL-score: quality with "
+        "Step 0 is the base before fine-tuning, the same for all strategies. IWL-score: quality with "
         "nothing relevant in the context. ICL-score, override: share of answers that follow a relevant "
-        "example whose label was changed, against the weights; training holds no such conflict. ICL-score, "
-        "novel: quality with one relevant example where only the context can know (OOD). Copy-score above "
-        "chance: of the wrong answers with nothing relevant at hand, the share that repeats a label of the "
-        "context, minus the share that repeats one of the context of another target; it is "
-        "unsteady where few "
-        "answers are wrong (point at it for the count)."
+        "example whose label was changed. ICL-score, novel: quality with one relevant example of a group "
+        "that training never saw. Copy-score above chance: of the wrong answers with nothing relevant in "
+        "the context, the share that repeats a label of the context, minus the share that repeats a label "
+        "of another target's context. It varies where few answers are wrong (point at it for the count)."
     ),
     "frontier": (
-        "Each path goes from the base, at the left, over the checkpoints. To the right "
-        "more is known, further "
-        "up more in-context learning is kept: the upper path keeps more at equal knowledge, which is how "
-        "strategies are compared here. The level is the largest IWL-score that all reach "
-        "but those that learn "
-        "less than half of what the best does."
+        "Each path starts at the base and follows the checkpoints. Further right: more knowledge. Further "
+        "up: more in-context learning. The higher path keeps more at equal knowledge, which is how "
+        "strategies are compared here. The level is the largest IWL-score that all strategies reach, except "
+        "those that learn less than half of what the best one does."
     ),
     "scores_at_the_end": (
-        "Numbers of the last step; base is step 0. IWL-, override and Copy-score are those of the ID set, "
-        "the novel ICL-score and blind copying (a wrong answer that is the label of an irrelevant "
-        "example, with "
-        "one relevant at hand) those of the OOD set. Darker is higher, which is good for all but copying."
+        "Scores at the last step; base is step 0. IWL-, override and Copy-score are measured in domain "
+        "(ID), the novel ICL-score and copied irrelevant labels (with one relevant example) out of domain "
+        "(OOD). Darker is higher, which is good for all but copying."
     ),
     "ablations": (
-        "Each line is a strategy with some of its values changed, below the strategy as the profile has it. "
-        "Points are means over seeds, lines their 95% intervals."
+        "Each line is a strategy with some values changed, below the strategy as the profile has it. Points "
+        "are means over seeds, lines their 95% intervals."
     ),
     "elsewhere": (
-        "Few-shot questions of tasks that were not trained on, to the same models. With all examples "
-        "relevant a model that has lost in-context learning altogether falls below the base; with one "
-        "among irrelevant ones, also a model that no longer tells which example to follow."
+        "Few-shot questions of transfer tasks, which were not trained. With all examples relevant, a model "
+        "below the base has lost in-context learning; with one relevant example, a model below the base no "
+        "longer chooses which example to follow."
     ),
     "context_structure": (
-        "What each strategy shows the model in training: how similar the best example of each "
-        "context is to its target. Strategy none has no contexts and is left out."
+        "What training shows the model: how similar the best example of each context is to its target. "
+        "Strategy none has no contexts and is left out."
     ),
 }
 
@@ -208,44 +233,85 @@ def read_origin() -> pd.DataFrame:
     return pd.DataFrame(list(describe_origin().items()), columns=["name", "value"])
 
 
+def hypotheses_html(table: pd.DataFrame) -> list[str]:
+    """Write the hypotheses of each task and model as a table, primary ones first."""
+    if table.empty:
+        return [paragraph("None of the strategies that the hypotheses are about was run.")]
+    parts = [paragraph(f"{count_verdicts(table)} {chance_of_error(table)}"), paragraph(RULES)]
+    for (task, model), part in table.groupby(["task", "model"], sort=False):
+        part = part.sort_values("primary", ascending=False, kind="stable")
+        bounds = zip(part["difference"], part["low"], part["high"], strict=True)
+        shown = pd.DataFrame(
+            {
+                "hypothesis": part["strategy"] + ": " + part["hypothesis"],
+                "rule": part["rule"],
+                "measured (95% interval)": [measured(*bound) for bound in bounds],
+                "verdict": part["verdict"],
+                "reference": part["reference"],
+                "kind": part["primary"].map({True: "primary", False: "descriptive"}),
+                "p": part["p"].map(lambda p: "" if pd.isna(p) else f"{p:.3f}"),
+                "written": part["written"],
+            }
+        )
+        parts += [heading(f"{task}, {model}", level=3), table_html(shown)]
+    return parts
+
+
+def measured(mean: float, low: float, high: float) -> str:
+    """Write a number with its interval, or alone where one seed gives none.
+
+    >>> measured(0.1, 0.05, 0.2), measured(0.1, float("nan"), float("nan"))
+    ('0.10 (0.05–0.20)', '0.10')
+    """
+    if pd.isna(mean):
+        return "not measured"
+    return f"{mean:.2f}" if pd.isna(low) else write_number(mean, low, high)
+
+
+def too_short(rows: pd.DataFrame) -> str:
+    """Warn about a tiny model trained for too few steps; "" where there were enough."""
+    steps = rows.loc[rows["model"] == "tiny", "step"].max()
+    if pd.isna(steps) or steps >= FEWEST_STEPS:
+        return ""
+    return f"Only {with_noun(int(steps), 'optimiser step')}: the numbers of so short a run mean nothing."
+
+
 def reference_html(rows: pd.DataFrame, reference: pd.DataFrame | None) -> list[str]:
-    """Return the run's numbers beside the reference's, or a sentence that there is none."""
+    """Compare the run with the reference in one line, the table folded."""
     if reference is None:
-        return [paragraph("No reference rows are kept for a profile of this name.")]
+        return [paragraph("There are no reference rows for a profile of this name.")]
     table = compare_rows(rows, reference)
     between = zip(table["difference"], table["low"], table["high"], strict=True)
     shown = table[["task", "model", "strategy", "score"]].assign(
         yours=table["yours"].map("{:.2f}".format),
         reference=table["reference"].map("{:.2f}".format),
         difference=[f"{d:+.2f} ({low:+.2f} to {high:+.2f})" for d, low, high in between],
-        agrees=table["agrees"].map({True: "=", False: "≠"}),
+        agrees=table["agrees"].map({True: "yes", False: "no"}),
     )
-    return [paragraph(tell_agreement(table)), paragraph(tell_origin(reference)), table_html(shown)]
+    details = paragraph(tell_origin(reference)) + table_html(shown)
+    return [paragraph(tell_agreement(table)), folded("All numbers beside the reference", details)]
 
 
 def elsewhere_html(results: Path) -> list[str]:
-    """Return the table of tasks that were not trained on; nothing where none was asked."""
+    """Write the table of transfer tasks; nothing if none was asked."""
     others = find_elsewhere(results)
     if others is None:
         return []
     return [
-        heading("Tasks that were not trained on, at the last step"),
+        heading("Transfer tasks at the last step"),
         paragraph("Quality with none, one and all of the examples relevant; intervals as above."),
         table_html(elsewhere_table(others)),
     ]
 
 
 def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -> Path:
-    """Write results/report.html: one page, no network, with figures, hopes, scores and parameters; beside it
-    answers.html, with the questions and answers behind them.
+    """Write results/report.html, one page without network access, and answers.html beside it.
 
-    It opens with a few sentences and the first figure. Of this machine's folders it tells none
-    (`ccutils.private`).
+    The page: a summary table, the main figure, findings, all figures, hypotheses, agreement with the
+    reference, all scores, parameters and origin. Folders of this machine are left out (`ccutils.private`).
     """
     path = results / "report.html"
-    reference = find_reference(results.name)
-    hopes = judge_claims(rows, judged=find_judged(results), reference=reference)
-    scores = scores_table(usual_rows(rows))
+    reference, judged = find_reference(results.name), find_judged(results)
     parameters, tables = read_parameters(results), sources_html(results, "tables")
     minimal = [image_html(image) for image in sorted((results / "minimal_model").glob("*.svg"))]
     drawn = [
@@ -256,36 +322,34 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
     ]
     first, *others = drawn or [""]
     body = [
-        *map(paragraph, opening(rows, scores, hopes)),
-        *(paragraph(f"⚠ {sentence}") for sentence in read_mixed(results)),
+        *(paragraph(f"⚠ {warning}") for warning in filter(None, [too_short(rows), *read_mixed(results)])),
+        table_html(summary_table(usual_rows(rows)), "Summary"),
+        paragraph(SUMMARY_NOTE),
         first,
-        heading("What was hoped for, and what came out"),
-        paragraph(RULES),
-        *hopes_html(hopes),
-        tables,
-        heading("Beside the reference"),
-        *reference_html(rows, reference),
+        heading("Findings"),
+        items(findings(rows, judged) or ["Strategy contrastive was not run."]),
         heading("Figures"),
-        paragraph(
-            "Point at a mark for its numbers, click it for the answers behind it; click a strategy in a "
-            "legend to bring it out."
-        ),
+        paragraph("Point at a mark for its numbers; click it for the answers behind it."),
         *others,
-        heading("Scores at the last step"),
-        paragraph(SCORES_NOTE),
-        *map(paragraph, filter(None, [gaps(rows, SCORES), unjudged(rows)])),
-        table_html(wide_table(scores)),
-        tables,
-        *elsewhere_html(results),
         heading("The minimal model"),
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),
         sources_html(results, "minimal_model"),
-        heading("Parameters of the runs"),
-        table_html(parameters, "Parameters of the runs"),
-        heading("Where this report comes from"),
+        heading("Hypotheses"),
+        *hypotheses_html(check_hypotheses(rows, judged=judged, reference=reference)),
+        tables,
+        heading("Agreement with the reference"),
+        *reference_html(rows, reference),
+        heading("All scores at the last step"),
+        paragraph(SCORES_NOTE),
+        *map(paragraph, filter(None, [gaps(rows, SCORES), unjudged(rows)])),
+        table_html(wide_table(scores_table(usual_rows(rows)))),
+        tables,
+        *elsewhere_html(results),
+        heading("Parameters and origin"),
         paragraph(INTRODUCTION),
         paragraph(summarise(rows)),
-        table_html(read_origin(), "Where this report comes from"),
+        folded("Parameters of the runs", table_html(parameters, "Parameters of the runs")),
+        folded("Code, machine and versions", table_html(read_origin(), "Code, machine and versions")),
     ]
     public = hide_private(folders_in([str(results.resolve()), *parameters["value"]]))
     body = [part if part in minimal else public(part) for part in body]  # an image is base64: no path in it

@@ -43,6 +43,15 @@ def heading(text: str, level: int = 2) -> str:
     return f"<h{level}>{escape(text)}</h{level}>"
 
 
+def items(texts: Iterable[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+
+
+def folded(summary: str, inside: str) -> str:
+    """Fold HTML away behind a line to open."""
+    return f"<details><summary>{escape(summary)}</summary>{inside}</details>"
+
+
 def table_html(table: pd.DataFrame, name: str = "") -> str:
     """Return a frame as an HTML table that may scroll sideways, with a name for those who hear the page."""
     # A region that scrolls must be reached by the keyboard, and so have a name, which no other has.

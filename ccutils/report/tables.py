@@ -3,8 +3,8 @@
 `python -m ccutils.report.tables` writes them anew; a test fails where they differ. A table stands between
 <!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone. A
 figure with its caption stands between <!-- figure: cpu --> and <!-- end of figure -->, its picture in docs/;
-in the same way `hopes` is what becomes of the hopes, `elsewhere` the tasks that were not trained on, and
-`variants` every variant of a strategy.
+in the same way `summary` is the table that README begins with, `hypotheses` the verdicts, `elsewhere` the
+transfer tasks, and `variants` every variant of a strategy.
 """
 
 import re
@@ -19,14 +19,15 @@ from ccutils.report.ablations import ABLATION_SCORES, variant_names
 from ccutils.report.aggregate import (
     final_rows,
     scores_table,
+    summary_table,
     usual_rows,
     wide_table,
     with_noun,
     write_number,
 )
 from ccutils.report.charts import quality_by_similarity
-from ccutils.report.claims import judge_claims
 from ccutils.report.elsewhere import elsewhere_table
+from ccutils.report.hypotheses import check_hypotheses
 from ccutils.report.reference import FOLDER, OF_OTHER_TASKS, find_reference, tell_origin
 
 DOCS_ROOT = FOLDER.parent
@@ -50,7 +51,8 @@ def fill_tables(text: str, folder: Path = FOLDER) -> str:
 
 
 def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -> str:
-    """Return one of TABLES as Markdown, of one task alone if it is named; but for hopes with its origin."""
+    """Return one of TABLES as Markdown, of one task alone if it is named; with its origin, except for
+    hypotheses."""
     name = profile + OF_OTHER_TASKS * (kind == "elsewhere")
     rows = find_reference(name, folder)
     if rows is None:
@@ -60,7 +62,7 @@ def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -
     shown = TABLES[kind](rows[rows["task"] == task] if task else rows)
     hidden = {"model", "task"} if task else {"model"}
     table = to_markdown(shown[[column for column in shown if column not in hidden]])
-    return table if kind == "hopes" else f"{table}\n{tell_origin(rows)}\n"
+    return table if kind == "hypotheses" else f"{table}\n{tell_origin(rows)}\n"
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -81,15 +83,15 @@ def variants_table(rows: pd.DataFrame) -> pd.DataFrame:
     return wide_table(table.assign(strategy=variant_names(table)))
 
 
-def hopes_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay out each hope's rule and verdict, the primary ones in bold."""
-    table = judge_claims(rows)
-    number = table.apply(lambda line: write_number(line["measure"], line["low"], line["high"]), axis=1)
+def hypotheses_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Lay out each hypothesis, its rule and verdict, the primary ones in bold."""
+    table = check_hypotheses(rows)
+    number = table.apply(lambda line: write_number(line["difference"], line["low"], line["high"]), axis=1)
     return pd.DataFrame(
         {
             "task": table["task"],
             "strategy": table["strategy"],
-            "hope": table["hope"].where(~table["primary"], "**" + table["hope"] + "**"),
+            "hypothesis": table["hypothesis"].where(~table["primary"], "**" + table["hypothesis"] + "**"),
             "rule": table["rule"],
             "measured": number,
             "p": [f"{p:.3f}" if p == p else "" for p in table["p"]],
@@ -99,9 +101,10 @@ def hopes_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+    "summary": lambda rows: summary_table(usual_rows(rows)),
     "reference": headline_table,
     "variants": variants_table,
-    "hopes": hopes_table,
+    "hypotheses": hypotheses_table,
     "elsewhere": elsewhere_table,
 }
 """The kinds of tables by the name of their mark."""

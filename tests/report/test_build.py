@@ -24,6 +24,7 @@ from ccutils.report.build import (
     read_mixed,
     read_parameters,
     save_all,
+    too_short,
     write_report,
 )
 from ccutils.tasks import load_task
@@ -84,7 +85,8 @@ def test_the_report_is_one_page_that_fetches_nothing(tmp_path: Path) -> None:
             link = attributes.get(name) or ""
             own = link == "minimal_model/flow.html" or link.startswith("answers.html#")
             assert (tag == "a" and own) or not link or link.startswith("data:")
-    assert text.index("was fine-tuned on") < text.index("<figure") < text.index("What was hoped for")
+    order = ["knowledge</th>", "<figure", ">Findings<", ">Figures<", ">Hypotheses<", ">Agreement with"]
+    assert sorted(order, key=text.index) == order
     assert all(attributes.get("alt") for tag, attributes in tags.found if tag == "img")
     assert "default-src 'none'" in text and "vegaEmbed" in text
     assert "fake&lt;b&gt;" in text and "fake<b>" not in text
@@ -93,15 +95,16 @@ def test_the_report_is_one_page_that_fetches_nothing(tmp_path: Path) -> None:
     assert all(json.loads(s)["$schema"] and json.loads(s)["description"] for s in specifications)
 
 
-def test_the_report_states_hopes_scores_and_parameters(tmp_path: Path) -> None:
+def test_the_report_states_findings_hypotheses_scores_and_parameters(tmp_path: Path) -> None:
     rows = fabricate()
     end = rows["step"] == 20
     rows.loc[end & (rows["strategy"] == "random") & (rows["probe"] == "icl"), "value"] = 0.01
     write_results(tmp_path, rows)
     text = write_report(tmp_path, find_rows(tmp_path), []).read_text(encoding="utf-8")
-    assert "ICL-score, override: 0.50 → 0.01" in text and "without a verdict (too few seeds" in text
+    assert "contrastive minus base is +0.00" in text and "3 seeds, 60 answers each" in text
+    assert text.count("undecided (too few seeds)</td>") == 13
     assert "<td>0.01 (" in text  # the table of scores
-    assert "Of 13 hopes:" in text and "seeds: 0, 1, 2; last step: 20." in text
+    assert "13 hypotheses:" in text and "seeds: 0, 1, 2; last step: 20." in text
     assert dict(read_parameters(tmp_path).itertuples(index=False)) == {
         "facts.pool": "7",
         "k": "2",
@@ -168,6 +171,13 @@ def test_runs_of_different_parameters_are_told(tmp_path: Path) -> None:
     told = read_mixed(tmp_path)
     assert len(told) == 1
     assert told[0].startswith("Task fake, model toy: runs with different k (4, 6) lie in this folder")
+
+
+@pytest.mark.parametrize(
+    ("model", "steps", "warned"), [("tiny", 49, True), ("tiny", 50, False), ("toy", 1, False)]
+)
+def test_a_report_of_too_little_training_warns(model: str, steps: int, warned: bool) -> None:
+    assert (str(steps) in too_short(fabricate(models=(model,), steps=(0, steps)))) == warned
 
 
 class Tags(HTMLParser):

@@ -48,5 +48,5 @@ def test_it_is_drawn_and_in_the_report_without_links_to_answers(tmp_path: Path) 
     assert set(own["set"]) == {"id", "ood"}  # other tasks are in no other figure
     figures = draw_figures(own, None, rows)
     page = write_report(tmp_path, own, figures).read_text(encoding="utf-8")
-    assert "Tasks that were not trained on, at the last step" in page
+    assert "Transfer tasks at the last step" in page
     assert json.dumps("requests, 1 relevant").strip('"') in page and ELSEWHERE in page

@@ -57,13 +57,13 @@ def test_a_marked_figure_says_what_it_is_of(tmp_path: Path) -> None:
     )
 
 
-def test_marked_hopes_are_judged_by_the_reference(tmp_path: Path) -> None:
-    text = "<!-- hopes: fake -->\nold\n<!-- end of hopes -->"
+def test_marked_hypotheses_are_checked_with_the_reference(tmp_path: Path) -> None:
+    text = "<!-- hypotheses: fake -->\nold\n<!-- end of hypotheses -->"
     assert "No reference rows" in fill_tables(text, tmp_path)
     fabricate(seeds=tuple(range(8))).assign(**ORIGIN).to_parquet(tmp_path / "fake.parquet")
     found = fill_tables(text, tmp_path)
     assert "| fake | random | **loses ICL** | " in found and "old" not in found
-    assert "came out |" in found and fill_tables(found, tmp_path) == found
+    assert "| supported |" in found and fill_tables(found, tmp_path) == found
 
 
 def test_marked_other_tasks_are_those_of_the_reference(tmp_path: Path) -> None:
