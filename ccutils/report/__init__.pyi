@@ -22,7 +22,7 @@ from .charts import scores_over_training as scores_over_training
 from .context_table import context_tables as context_tables
 from .elsewhere import elsewhere_table as elsewhere_table
 from .elsewhere import find_elsewhere as find_elsewhere
-from .findings import findings as findings
+from .findings import list_findings as list_findings
 from .hypotheses import HYPOTHESES as HYPOTHESES
 from .hypotheses import Hypothesis as Hypothesis
 from .hypotheses import check_hypotheses as check_hypotheses

@@ -28,7 +28,7 @@ from ccutils.report.aggregate import (
 )
 from ccutils.report.answers_page import answers_link, write_answers
 from ccutils.report.elsewhere import elsewhere, elsewhere_table, find_elsewhere
-from ccutils.report.findings import findings
+from ccutils.report.findings import list_findings
 from ccutils.report.frontier import frontier
 from ccutils.report.hypotheses import chance_of_error, check_hypotheses, count_verdicts
 from ccutils.report.page import (
@@ -327,7 +327,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
         paragraph(SUMMARY_NOTE),
         first,
         heading("Findings"),
-        items(findings(rows, judged) or ["Strategy contrastive was not run."]),
+        items(list_findings(rows, judged) or ["Strategy contrastive was not run."]),
         heading("Figures"),
         paragraph("Point at a mark for its numbers; click it for the answers behind it."),
         *others,

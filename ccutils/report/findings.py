@@ -13,7 +13,7 @@ COMPARED = (
 """The costs of contrastive contexts first: what they are compared in, by which score, and with what."""
 
 
-def findings(rows: pd.DataFrame, judged: pd.DataFrame | None = None) -> list[str]:
+def list_findings(rows: pd.DataFrame, judged: pd.DataFrame | None = None) -> list[str]:
     """Write a sentence for each task, model and comparison of `contrastive` that was measured.
 
     Differences are paired by seed and, with `judged` (`find_judged`), by target.

@@ -4,7 +4,7 @@
 <!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone. A
 figure with its caption stands between <!-- figure: cpu --> and <!-- end of figure -->, its picture in docs/;
 in the same way `summary` is the table that README begins with, `hypotheses` the verdicts, `elsewhere` the
-transfer tasks, and `variants` every variant of a strategy.
+transfer tasks, `variants` every variant of a strategy, and `origins: all` where all rows come from.
 """
 
 import re
@@ -28,7 +28,7 @@ from ccutils.report.aggregate import (
 from ccutils.report.charts import quality_by_similarity
 from ccutils.report.elsewhere import elsewhere_table
 from ccutils.report.hypotheses import check_hypotheses
-from ccutils.report.reference import FOLDER, OF_OTHER_TASKS, find_reference, tell_origin
+from ccutils.report.reference import FOLDER, OF_OTHER_TASKS, ORIGIN, find_reference
 
 DOCS_ROOT = FOLDER.parent
 FIGURE = re.compile(r"(<!-- figure: (\w+) -->\n).*?(<!-- end of figure -->)", re.S)
@@ -51,8 +51,9 @@ def fill_tables(text: str, folder: Path = FOLDER) -> str:
 
 
 def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -> str:
-    """Return one of TABLES as Markdown, of one task alone if it is named; with its origin, except for
-    hypotheses."""
+    """Write one of TABLES, or the origins of all rows, as Markdown; of one task alone if it is named."""
+    if kind == "origins":
+        return to_markdown(origins_table(folder))
     name = profile + OF_OTHER_TASKS * (kind == "elsewhere")
     rows = find_reference(name, folder)
     if rows is None:
@@ -61,8 +62,7 @@ def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -
         raise InputError(f"the reference of profile {name} has no rows of task {task}: name another.")
     shown = TABLES[kind](rows[rows["task"] == task] if task else rows)
     hidden = {"model", "task"} if task else {"model"}
-    table = to_markdown(shown[[column for column in shown if column not in hidden]])
-    return table if kind == "hypotheses" else f"{table}\n{tell_origin(rows)}\n"
+    return to_markdown(shown[[column for column in shown if column not in hidden]])
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -100,6 +100,16 @@ def hypotheses_table(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def origins_table(folder: Path = FOLDER) -> pd.DataFrame:
+    """List where the rows of every reference come from: a line for each file."""
+    lines = []
+    for path in sorted(folder.glob("*.parquet")):
+        rows = pd.read_parquet(path, columns=["seed", *ORIGIN])
+        found = {name: "; ".join(sorted(set(map(str, rows[name])))) for name in ("seed", *ORIGIN)}
+        lines.append({"rows": path.stem, **found})
+    return pd.DataFrame(lines)
+
+
 TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "summary": lambda rows: summary_table(usual_rows(rows)),
     "reference": headline_table,
@@ -108,7 +118,9 @@ TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "elsewhere": elsewhere_table,
 }
 """The kinds of tables by the name of their mark."""
-TABLE = re.compile(rf"(<!-- ({'|'.join(TABLES)}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S)
+TABLE = re.compile(
+    rf"(<!-- ({'|'.join([*TABLES, 'origins'])}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S
+)
 
 
 def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:
@@ -130,9 +142,8 @@ def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
     return (
         f"![{title}: {what}]({to_docs}{picture(profile).name})\n\n*{title}; {what}; "
         f"{with_noun(final['seed'].nunique(), 'seed')}, {asked} targets a set each; bands: 95% intervals"
-        f"{'; dotted: ' if dotted else ''}{dotted}. "
-        f"Made of `reference/{profile}.parquet`, measured on "
-        f"{'; '.join(sorted(set(rows['processor'])))}; none of it is the paper's.*\n"
+        f"{'; dotted: ' if dotted else ''}{dotted}. Drawn from `reference/{profile}.parquet`, measured by "
+        "this package.*\n"
     )
 
 
