@@ -22,6 +22,9 @@ CONTEXT_STRATEGIES = STRATEGIES[1:]
 """Those that show any demonstrations."""
 ORDER = ("base", "none", "random", "similar", "batch_mix", "contrastive")
 """Strategies in the order of every legend and table; `base` is the model before fine-tuning."""
+BASELINES = ("majority", "nearest", "classifier", "gated")
+"""Baselines without a language model, in the order of tables."""
+BASELINE_FILE = "baselines.parquet"
 MODEL_FOLDER = "{task}/{model}"
 RUN_FOLDER = MODEL_FOLDER + "/{strategy}/seed-{seed}"
 """Where runs lie in a results folder; the Snakefile takes the same."""

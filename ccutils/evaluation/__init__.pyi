@@ -1,3 +1,4 @@
+from .baselines import measure_baselines as measure_baselines
 from .elsewhere import ask_elsewhere as ask_elsewhere
 from .responder import Responder as Responder
 from .responder import find_responder as find_responder

@@ -21,8 +21,10 @@ from ccutils.training.plan import Plan
 from ccutils.training.run import ic_train
 from ccutils.training.saved import checkpoints
 
-TRAINED_WITH = ("p", "epsilon", "counterfactual", "relabel", "vary_k", "quantise", "chat", "tokenisation")
-TRAINED_WITH += ("data", "extra", "base")
+TRAINED_WITH = {
+    *("p", "epsilon", "counterfactual", "relabel", "vary_k", "quantise", "chat", "tokenisation"),
+    *("data", "extra", "base"),
+}
 """What must be the same in training and probing, beside the task's options and the tiny base's recipe."""
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ccutils.errors import InputError
-from ccutils.records import ORDER, PROBES, Row, check_strategies, read_rows
+from ccutils.records import BASELINE_FILE, BASELINES, ORDER, PROBES, Row, check_strategies, read_rows
 from ccutils.report.intervals import Z, errors_of, interval_over_seeds
 
 KEYS = ["task", "model", "strategy", "variant", "step", "set", "probe", "grade"]
@@ -193,27 +193,40 @@ def _mean_of_seeds(part: NDArray[np.float64]) -> tuple[float, float, float, int,
     return float(value.mean()), float(low), float(high), seeds, int(n.sum()), words
 
 
-def scores_table(rows: pd.DataFrame, scores: Mapping[str, Headline] | None = None) -> pd.DataFrame:
+def find_baselines(results: Path) -> pd.DataFrame | None:
+    """Read the rows of baselines without a model below a results folder; None if there are none."""
+    paths = sorted(results.rglob(BASELINE_FILE))
+    return read_rows(paths) if paths else None
+
+
+def scores_table(
+    rows: pd.DataFrame,
+    scores: Mapping[str, Headline] | None = None,
+    baselines: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Average scores over seeds: a line for each task, model, strategy (or base) and score.
 
-    `scores` are by the name to show, by default SCORES.
-    """
+    `scores` are by the name to show, by default SCORES. `baselines` (`find_baselines`) are added to each
+    model."""
     scores = scores or {score.name: score for score in SCORES}
     final = final_rows(rows)
+    if baselines is not None:
+        seeds = final[["task", "model", "seed"]].drop_duplicates()
+        final = pd.concat([final, baselines.drop(columns="model").merge(seeds, on=["task", "seed"])])
     parts = [over_seeds(score.of(final)).assign(score=name) for name, score in scores.items()]
     table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
     places = (
         table["score"].map(list(scores).index),
-        table["strategy"].map(list(ORDER).index),
+        table["strategy"].map([*ORDER, *BASELINES].index),
         table["model"],
         table["task"],
     )
     return table.iloc[np.lexsort(places)].reset_index(drop=True)
 
 
-def summary_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay out SUMMARY at the last step: a line for each task, model and strategy (or base)."""
-    return wide_table(scores_table(rows, SUMMARY))
+def summary_table(rows: pd.DataFrame, baselines: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Lay out SUMMARY at the last step: a line for each task, model and strategy, base or baseline."""
+    return wide_table(scores_table(rows, SUMMARY, baselines))
 
 
 def write_number(value: float, low: float, high: float) -> str:

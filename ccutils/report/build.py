@@ -17,6 +17,7 @@ from ccutils.report import charts
 from ccutils.report.ablations import ablations
 from ccutils.report.aggregate import (
     SCORES,
+    find_baselines,
     gaps,
     scores_table,
     summary_table,
@@ -67,7 +68,10 @@ SUMMARY_NOTE = (
     "Quality at the last step, from 0 to 1: mean over seeds (95% interval). Knowledge: in domain (ID), no "
     "relevant example in the context. One relevant, all relevant, k nearest: examples of groups that "
     "training never saw (OOD). Copied irrelevant label: share of all ID answers with no relevant example; "
-    "lower is better. base: the model before fine-tuning. –: not measured."
+    "lower is better. base: the model before fine-tuning. Baselines without a language model: majority (most "
+    "frequent label), nearest (label of the most similar demonstration), classifier (TF-IDF and logistic "
+    "regression on the pool), gated (the classifier, unless the most similar demonstration is similar enough). "
+    "–: not measured."
 )
 SCORES_NOTE = (
     "Mean over seeds (95% interval over seeds and targets), from 0 to 1; the Copy-score above chance from -1 "
@@ -323,7 +327,7 @@ def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -
     first, *others = drawn or [""]
     body = [
         *(paragraph(f"⚠ {warning}") for warning in filter(None, [too_short(rows), *read_mixed(results)])),
-        table_html(summary_table(usual_rows(rows)), "Summary"),
+        table_html(summary_table(usual_rows(rows), find_baselines(results)), "Summary"),
         paragraph(SUMMARY_NOTE),
         first,
         heading("Findings"),
