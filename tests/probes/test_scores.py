@@ -13,16 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap  # type: ignore[import-untyped]
 
+from ccutils.probes import questions as of
 from ccutils.probes.estimates import estimate
 from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import (
-    BETWEEN,
     CHANGED,
-    HARD,
-    KINDS,
     NEIGHBOUR,
     PLAIN,
-    RETRIEVED,
     Question,
     QuestionSet,
     make_questions,
@@ -189,7 +186,7 @@ def test_gate_choice_and_what_follows_from_them(topics: QuestionSet, name: str) 
 
 def test_targets_have_the_same_number_whatever_is_asked(topics: QuestionSet) -> None:
     task, tables = topics.task, []
-    for n, kinds in ((40, [HARD]), (200, [PLAIN])):
+    for n, kinds in ((40, [of.HARD]), (200, [PLAIN])):
         asked = make_questions(task, 4, seed=0, n_targets=n, kinds=kinds)
         tables.append(judge_answers(asked, [q.target.input for q in asked.questions]))
     number = {line.answer: line.target for table in tables for line in table.itertuples()}
@@ -310,12 +307,12 @@ def test_the_interval_holds_the_value(parts: Sequence[float], alike: bool) -> No
 
 @pytest.fixture(scope="module")
 def topics() -> QuestionSet:
-    return make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=40, kinds=(*KINDS, BETWEEN))
+    return make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=40, kinds=(*of.KINDS, of.BETWEEN))
 
 
 @pytest.fixture(scope="module")
 def gloss() -> QuestionSet:
-    return make_questions(load_task("gloss", seed=0), 4, seed=0, n_targets=40, kinds=(*KINDS, BETWEEN))
+    return make_questions(load_task("gloss", seed=0), 4, seed=0, n_targets=40, kinds=(*of.KINDS, of.BETWEEN))
 
 
 def rows_of(questions: QuestionSet, behaviour: Callable[[Question], str]) -> Rows:
@@ -345,7 +342,7 @@ def values(rows: Rows, probe: str, name: str = "id") -> dict[float, float]:
 
 def test_the_label_of_the_nearest_neighbour_is_a_baseline(topics):
     """Whatever was answered: the share of retrieved contexts whose most similar example is relevant."""
-    asked = [q for q in topics.questions if q.kind == RETRIEVED]
+    asked = [q for q in topics.questions if q.kind == of.RETRIEVED]
     assert asked
     for name in ("id", "ood"):
         of_set = [q for q in asked if q.set == name]

@@ -28,6 +28,19 @@ def test_the_original_files(tmp_path):
     assert task.facts["rows_read"] == 42 and task.facts["rows_set_aside"] == 0
 
 
+def test_invented_label_names_change_nothing_but_the_names(tmp_path):
+    path = write_original(tmp_path)
+    own, invented = (load(path, answer="intent", label_names=names) for names in ("own", "invented"))
+    for part in ("pool", "id_test", "ood_test", "ood_pool"):
+        before, after = getattr(own, part), getattr(invented, part)
+        assert [e.input for e in before] == [e.input for e in after]
+        names = {(b.output, a.output) for b, a in zip(before, after, strict=True)}
+        assert len(names) == len({b for b, _ in names}) == len({a for _, a in names})
+        assert not {b for b, _ in names} & {a for _, a in names}
+    with pytest.raises(InputError, match="label_names"):
+        load(path, answer="parse", label_names="invented")
+
+
 def test_the_hub_copy_has_each_column_twice(tmp_path, monkeypatch):
     def load_dataset(name, config, *, split):
         assert (name, config) == ("WillHeld/mtop", None)

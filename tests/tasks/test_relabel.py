@@ -1,5 +1,7 @@
 """Changed labels and what follows them, worked by hand."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from ccutils.errors import InputError
 from ccutils.tasks.base import Example
 from ccutils.tasks.brackets import parse_form
 from ccutils.tasks.metrics import parse_match
-from ccutils.tasks.relabel import INVENTED, change_output, change_parse
+from ccutils.tasks.relabel import INVENTED, change_as_familiar, change_output, change_parse
 
 
 def test_a_changed_output_is_new_to_target_and_context():
@@ -16,6 +18,19 @@ def test_a_changed_output_is_new_to_target_and_context():
     assert (changed[0].output, follows) == ("C", "C")
     changed, follows = change_output(target, relevant, other, ["A", "B"], np.random.default_rng(0))
     assert changed[0].output == follows in INVENTED
+
+
+def test_new_labels_are_as_frequent_and_as_familiar_as_the_targets_own():
+    pool = [Example(f"p{i}", label) for i, label in enumerate(["A", "B", "B", "B", "C"])]
+    ood_pool = [Example(f"o{i}", label) for i, label in enumerate(["X", "Y", "Z"])]
+    change, rng = change_as_familiar(pool, ood_pool, change_output), np.random.default_rng(0)
+
+    def drawn(label):
+        target = Example("t", label)
+        return Counter(change(target, [target], [], rng)[1] for _ in range(400))
+
+    assert drawn("A")["B"] / 400 == pytest.approx(0.75, abs=0.07) and set(drawn("A")) == {"B", "C"}
+    assert set(drawn("X")) == {"Y", "Z"}
 
 
 def request(form: str) -> Example:
