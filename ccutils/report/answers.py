@@ -206,12 +206,14 @@ def _written(asked: pd.DataFrame, made: QuestionSet | None, texts: Numbered) -> 
 
 
 def _marks(task: Task, question: Question) -> str:
-    """Return a letter for each slot: c for a changed label, n for what the question is about, r for what
-    tells something of the target's answer, . for the rest.
+    """Return a letter for each slot: c for a changed label, w for the wrong label of an irrelevant example, r for
+    a relevant example, n for another that the question is about, . for the rest.
     """
     marks = []
     for example, needed in zip(question.context, question.needed, strict=True):
-        if needed and question.kind in (CHANGED, HARD_CHANGED, MISLABELLED):
+        if question.wrong_label and example.output == question.wrong_label:
+            marks.append("w")
+        elif needed and question.kind in (CHANGED, HARD_CHANGED, MISLABELLED):
             marks.append("c")
         elif task.relevant(question.target, example) or (needed and question.grade):
             marks.append("r")
