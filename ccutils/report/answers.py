@@ -206,8 +206,8 @@ def _written(asked: pd.DataFrame, made: QuestionSet | None, texts: Numbered) -> 
 
 
 def _marks(task: Task, question: Question) -> str:
-    """Return a letter for each slot: c for a changed label, w for the wrong label of an irrelevant example, r for
-    a relevant example, n for another that the question is about, . for the rest.
+    """Return a letter for each slot: c for a changed label, w for the wrong label of an irrelevant example, r
+    for a relevant example, n for another that the question is about, . for the rest.
     """
     marks = []
     for example, needed in zip(question.context, question.needed, strict=True):
