@@ -68,10 +68,10 @@ SUMMARY_NOTE = (
     "Quality at the last step, from 0 to 1: mean over seeds (95% interval). Knowledge: in domain (ID), no "
     "relevant example in the context. One relevant, all relevant, k nearest: examples of groups that "
     "training never saw (OOD). Copied irrelevant label: share of all ID answers with no relevant example; "
-    "lower is better. base: the model before fine-tuning. Baselines without a language model: majority (most "
-    "frequent label), nearest (label of the most similar demonstration), classifier (TF-IDF and logistic "
-    "regression on the pool), gated (the classifier, unless the most similar demonstration is similar enough). "
-    "–: not measured."
+    "lower is better. base: the model before fine-tuning. Baselines without a language model: majority "
+    "(most frequent label), nearest (label of the most similar demonstration), classifier (TF-IDF and "
+    "logistic regression on the pool), gated (the classifier, unless the most similar demonstration is "
+    "similar enough). –: not measured."
 )
 SCORES_NOTE = (
     "Mean over seeds (95% interval over seeds and targets), from 0 to 1; the Copy-score above chance from -1 "

@@ -170,9 +170,10 @@ def sentence_piece(model: str, scheme: str, split: bool) -> "transformers.PreTra
 
 
 def smollm2() -> "transformers.PreTrainedTokenizerFast | None":
-    from ccutils.models.smollm2 import is_fetched, smollm2_folder
+    from ccutils.packaged import packaged_folder
 
-    return transformers.AutoTokenizer.from_pretrained(smollm2_folder()) if is_fetched() else None
+    folder = packaged_folder("smollm2")
+    return transformers.AutoTokenizer.from_pretrained(folder) if folder.exists() else None
 
 
 LLAMA3 = r"\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
