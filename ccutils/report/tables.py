@@ -3,8 +3,9 @@
 `python -m ccutils.report.tables` writes them anew; a test fails where they differ. A table stands between
 <!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone. A
 figure with its caption stands between <!-- figure: cpu --> and <!-- end of figure -->, its picture in docs/;
-in the same way `summary` is the table that README begins with, `hypotheses` the verdicts, `elsewhere` the
-transfer tasks, `variants` every variant of a strategy, and `origins: all` where all rows come from.
+in the same way `summary` is the table that README begins with, `differences` the paired differences between
+strategies, `hypotheses` the verdicts, `elsewhere` the transfer tasks, `variants` every variant of a strategy,
+and `origins: all` where all rows come from.
 """
 
 import re
@@ -17,6 +18,10 @@ import pandas as pd
 from ccutils.errors import InputError, command
 from ccutils.report.ablations import ABLATION_SCORES, variant_names
 from ccutils.report.aggregate import (
+    OVERRIDE,
+    RETRIEVED_ID,
+    SUMMARY,
+    Headline,
     final_rows,
     scores_table,
     summary_table,
@@ -28,6 +33,7 @@ from ccutils.report.aggregate import (
 from ccutils.report.charts import quality_by_similarity
 from ccutils.report.elsewhere import elsewhere_table
 from ccutils.report.hypotheses import check_hypotheses
+from ccutils.report.paired import Difference, paired_difference
 from ccutils.report.reference import FOLDER, OF_OTHER_TASKS, ORIGIN, find_reference
 
 DOCS_ROOT = FOLDER.parent
@@ -37,6 +43,22 @@ DOTTED = {
     "nearest_label": "what the label of the nearest example scores",
 }
 """The dotted lines of a figure in words: those of `ccutils.report.charts.BASELINES`."""
+DIFFERENCES = {
+    **SUMMARY,
+    "k nearest, ID": RETRIEVED_ID,
+    "label changed": OVERRIDE,
+    "all labels changed": Headline("", "icl", "id", None),
+    "none relevant, OOD": Headline("", "quality", "ood", 0),
+}
+"""The columns of a table of differences: those of the summary and four more."""
+COMPARED = (
+    *(("contrastive", name) for name in ("base", "random", "similar", "batch_mix", "nearest label")),
+    ("contrastive", "batch_mix, p=0.6"),
+    ("contrastive, epsilon=0", "batch_mix"),
+    ("contrastive, learning_rate=0.0002,steps=500", "base"),
+    ("similar", "base"),
+)
+"""The strategies that are compared; "nearest label" copies the label of the most similar example."""
 NONE_KEPT = "No reference rows of profile `{}` are kept yet.\n"
 
 
@@ -76,6 +98,44 @@ def headline_table(rows: pd.DataFrame) -> pd.DataFrame:
     return wide_table(scores_table(usual_rows(rows)))
 
 
+def differences_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """Subtract one strategy's scores from another's, seed by seed: a line for each task and pair of COMPARED.
+
+    A cell shows the mean over seeds and its 95% interval; one seed has no interval.
+    """
+    final = final_rows(rows)
+    copied = final[(final["probe"] == "nearest_label") & (final["strategy"] == "base")]
+    final = final.assign(strategy=variant_names(final))
+    final = pd.concat([final, copied.assign(strategy="nearest label", probe="retrieved")])
+    lines = []
+    for (task, model), part in final.groupby(["task", "model"]):
+        for pair in COMPARED:
+            if not set(pair) <= set(part["strategy"]):
+                continue
+            found = {name: paired_difference(part, score, *pair) for name, score in DIFFERENCES.items()}
+            measured = [score for name, score in DIFFERENCES.items() if found[name].seeds]
+            asked = {int(score.of(part[part["strategy"] == pair[0]])["n"].sum()) for score in measured}
+            lines.append(
+                {
+                    "task": task,
+                    "model": model,
+                    "difference": " − ".join(pair),
+                    **{name: write_difference(one) for name, one in found.items()},
+                    "answers": " to ".join(map(str, sorted({min(asked), max(asked)}))),
+                    "seeds": max(one.seeds for one in found.values()),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def write_difference(found: Difference) -> str:
+    """Write a difference with its 95% interval, which it has from two seeds on; "–" without seeds."""
+    if not found.seeds:
+        return "–"
+    low, high = found.interval()
+    return f"{found.mean:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if found.seeds > 1 else "")
+
+
 def variants_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Lay out the scores of `ABLATION_SCORES` of every variant of a strategy."""
     table = scores_table(rows)
@@ -113,6 +173,7 @@ def origins_table(folder: Path = FOLDER) -> pd.DataFrame:
 TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "summary": lambda rows: summary_table(usual_rows(rows)),
     "reference": headline_table,
+    "differences": differences_table,
     "variants": variants_table,
     "hypotheses": hypotheses_table,
     "elsewhere": elsewhere_table,

@@ -8,6 +8,7 @@ from made_up import fabricate
 
 from ccutils.errors import InputError
 from ccutils.report.tables import (
+    DIFFERENCES,
     DOCS_ROOT,
     FIGURE,
     fill_figures,
@@ -64,6 +65,27 @@ def test_marked_hypotheses_are_checked_with_the_reference(tmp_path: Path) -> Non
     found = fill_tables(text, tmp_path)
     assert "| fake | random | **loses ICL** | " in found and "old" not in found
     assert "| supported |" in found and fill_tables(found, tmp_path) == found
+
+
+def test_differences_are_means_over_seeds_with_intervals(tmp_path: Path) -> None:
+    text = "<!-- differences: fake -->\nold\n<!-- end of differences -->"
+    rows = fabricate()
+    known = (rows["strategy"] == "contrastive") & (rows["probe"] == "iwl") & (rows["step"] > 0)
+    rows.loc[known, "value"] = 0.5
+    rows.loc[(rows["strategy"] == "random") & (rows["probe"] == "iwl") & (rows["step"] > 0), "value"] = 0.75
+    rows.assign(**ORIGIN).to_parquet(tmp_path / "fake.parquet")
+    found = fill_tables(text, tmp_path)
+    assert "| fake | contrastive − random | -0.25 (" in found and "old" not in found
+    line = next(line for line in found.splitlines() if "contrastive − nearest label" in line)
+    assert line.count("–") >= len(DIFFERENCES) - 2 and line.endswith("| 3 |")
+    assert fill_tables(found, tmp_path) == found
+
+
+def test_a_difference_of_one_seed_has_no_interval(tmp_path: Path) -> None:
+    fabricate(seeds=(0,)).assign(**ORIGIN).to_parquet(tmp_path / "fake.parquet")
+    found = fill_tables("<!-- differences: fake -->\n<!-- end of differences -->", tmp_path)
+    lines = [line for line in found.splitlines() if line.startswith("| fake |")]
+    assert lines and all(line.endswith("| 1 |") and "(" not in line for line in lines)
 
 
 def test_marked_other_tasks_are_those_of_the_reference(tmp_path: Path) -> None:
