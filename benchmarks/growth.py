@@ -8,7 +8,7 @@ Each size runs in a process of its own: its peak of memory is its own. A pool of
 recall@k is the share of the exact nearest that the approximate index finds.
 
 A last table goes on to 10^7 and 10^8, which were not measured: seconds by the power law through the two
-largest pools that were, memory by the straight line through them. docs/growth.md says what carries them.
+largest pools that were, memory by the straight line through them. benchmarks/README.md says what they need.
 """
 
 import argparse
