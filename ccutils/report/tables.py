@@ -1,11 +1,11 @@
 """Tables and figures of the README and docs, generated from reference rows between two markers.
 
-`python -m ccutils.report.tables` writes them anew; a test fails where they differ. A table stands between
-<!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows one task alone. A
-figure with its caption stands between <!-- figure: cpu --> and <!-- end of figure -->, its picture in docs/;
-in the same way `summary` is the table that README begins with, `differences` the paired differences between
+`python -m ccutils.report.tables` rewrites them; a test fails where they differ. A table is written between
+<!-- reference: cpu --> and <!-- end of reference -->; <!-- reference: cpu topics --> shows only one task. A
+figure with its caption is written between <!-- figure: cpu --> and <!-- end of figure -->, its picture to
+docs/. Likewise `summary` is the table that README begins with, `differences` the paired differences between
 strategies, `hypotheses` the verdicts, `elsewhere` the transfer tasks, `variants` every variant of a strategy,
-and `origins: all` where all rows come from.
+and `origins: all` the origin of all rows.
 """
 
 import re
@@ -42,7 +42,7 @@ DOTTED = {
     "retrieved": "the untrained base with the k nearest examples as its context",
     "nearest_label": "what the label of the nearest example scores",
 }
-"""The dotted lines of a figure in words: those of `ccutils.report.charts.BASELINES`."""
+"""Descriptions of the dotted lines of a figure: those of `ccutils.report.charts.BASELINES`."""
 DIFFERENCES = {
     **SUMMARY,
     "k nearest, ID": RETRIEVED_ID,
@@ -63,9 +63,9 @@ NONE_KEPT = "No reference rows of profile `{}` are kept yet.\n"
 
 
 def fill_tables(text: str, folder: Path = FOLDER) -> str:
-    """Return the text with every marked table as the reference rows have it now.
+    """Replace every marked table in a text by the one generated from the reference rows.
 
-    Raises InputError where a mark names a task that the reference has not.
+    Raises InputError if a mark names a task without reference rows.
     """
     return TABLE.sub(
         lambda found: found[1] + make_table(found[2], found[3], folder, found[4]) + found[5], text
@@ -73,7 +73,7 @@ def fill_tables(text: str, folder: Path = FOLDER) -> str:
 
 
 def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -> str:
-    """Write one of TABLES, or the origins of all rows, as Markdown; of one task alone if it is named."""
+    """Write one of TABLES, or the origins of all rows, as Markdown; `task` selects one task."""
     if kind == "origins":
         return to_markdown(origins_table(folder))
     name = profile + OF_OTHER_TASKS * (kind == "elsewhere")
@@ -81,20 +81,21 @@ def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -
     if rows is None:
         return NONE_KEPT.format(name)
     if task and task not in set(rows["task"]):
-        raise InputError(f"the reference of profile {name} has no rows of task {task}: name another.")
+        tasks = ", ".join(sorted(set(rows["task"])))
+        raise InputError(f"No reference rows of task {task!r} in profile {name}; found: {tasks}.")
     shown = TABLES[kind](rows[rows["task"] == task] if task else rows)
     hidden = {"model", "task"} if task else {"model"}
     return to_markdown(shown[[column for column in shown if column not in hidden]])
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Return a frame as a Markdown table."""
+    """Format a frame as a Markdown table."""
     lines = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def headline_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the headline scores of the strategies as a profile has them."""
+    """Lay out the headline scores of the strategies without their variants."""
     return wide_table(scores_table(usual_rows(rows)))
 
 
@@ -113,18 +114,16 @@ def differences_table(rows: pd.DataFrame) -> pd.DataFrame:
             if not set(pair) <= set(part["strategy"]):
                 continue
             found = {name: paired_difference(part, score, *pair) for name, score in DIFFERENCES.items()}
-            measured = [score for name, score in DIFFERENCES.items() if found[name].seeds]
-            asked = {int(score.of(part[part["strategy"] == pair[0]])["n"].sum()) for score in measured}
-            lines.append(
-                {
-                    "task": task,
-                    "model": model,
-                    "difference": " − ".join(pair),
-                    **{name: write_difference(one) for name, one in found.items()},
-                    "answers": " to ".join(map(str, sorted({min(asked), max(asked)}))),
-                    "seeds": max(one.seeds for one in found.values()),
-                }
-            )
+            line = {"task": task, "model": model, "difference": " − ".join(pair)}
+            line |= {name: write_difference(one) for name, one in found.items()}
+            mine = part[part["strategy"] == pair[0]]
+            asked = {
+                int(score.of(mine[mine["seed"].isin(found[name].by_seed.index)])["n"].sum())
+                for name, score in DIFFERENCES.items()
+                if found[name].seeds
+            }
+            answers = " to ".join(map(str, sorted({min(asked, default=0), max(asked, default=0)})))
+            lines.append({**line, "answers": answers, "seeds": max(one.seeds for one in found.values())})
     return pd.DataFrame(lines)
 
 
@@ -144,7 +143,7 @@ def variants_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def hypotheses_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay out each hypothesis, its rule and verdict, the primary ones in bold."""
+    """Lay out each hypothesis with its rule and verdict; primary ones are bold."""
     table = check_hypotheses(rows)
     number = table.apply(lambda line: write_number(line["difference"], line["low"], line["high"]), axis=1)
     return pd.DataFrame(
@@ -161,7 +160,7 @@ def hypotheses_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def origins_table(folder: Path = FOLDER) -> pd.DataFrame:
-    """List where the rows of every reference come from: a line for each file."""
+    """List the origin of the rows of every reference file, one line for each file."""
     lines = []
     for path in sorted(folder.glob("*.parquet")):
         rows = pd.read_parquet(path, columns=["seed", *ORIGIN])
@@ -178,19 +177,19 @@ TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "hypotheses": hypotheses_table,
     "elsewhere": elsewhere_table,
 }
-"""The kinds of tables by the name of their mark."""
+"""Functions that lay out a table, by the kind named in its mark."""
 TABLE = re.compile(
     rf"(<!-- ({'|'.join([*TABLES, 'origins'])}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S
 )
 
 
 def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:
-    """Fill in every marked figure: link and caption; `to_docs` leads from the file to docs/."""
+    """Replace the link and caption of every marked figure; `to_docs` is the path from the file to docs/."""
     return FIGURE.sub(lambda found: found[1] + make_figure(found[2], to_docs, folder) + found[3], text)
 
 
 def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
-    """Return the link to a profile's figure of quality by similarity, and what it is of."""
+    """Write the link and the caption of a profile's figure of quality by similarity."""
     rows = find_reference(profile, folder)
     if rows is None:
         return NONE_KEPT.format(profile)
@@ -209,35 +208,35 @@ def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
 
 
 def picture(profile: str) -> Path:
-    """Return where the picture of a profile's figure lies."""
+    """Return the path of the picture of a profile's figure."""
     return DOCS_ROOT / "docs" / f"quality-{profile}.png"
 
 
 def draw_picture(profile: str, rows: pd.DataFrame) -> Path:
-    """Draw quality by similarity of a profile's reference rows, in twice the pixels; return the picture."""
+    """Draw quality by similarity of a profile's reference rows at double resolution; return its path."""
     quality_by_similarity(usual_rows(rows)).save(picture(profile), scale_factor=2)
     return picture(profile)
 
 
 def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
-    """Return the Markdown files of the repository that hold marked tables."""
+    """List the Markdown files of the repository that contain marked tables or figures."""
     files = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
     texts = ((path, path.read_text(encoding="utf-8")) for path in files)
     return sorted(path for path, text in texts if TABLE.search(text) or FIGURE.search(text))
 
 
 def fill_file(path: Path) -> str:
-    """Return a file's text with its tables and figures as the reference rows have them now."""
-    to_docs = "" if path.parent.name == "docs" else "docs/"
+    """Return a file's text with tables and figures generated from the reference rows."""
+    to_docs = "" if path.parent == DOCS_ROOT / "docs" else "docs/"
     text = path.read_text(encoding="utf-8")
     return fill_figures(fill_tables(text), to_docs)
 
 
 @command
 def main(arguments: Sequence[str]) -> None:
-    """Write all marked tables and figures anew."""
+    """Rewrite all marked tables and figures."""
     if arguments:
-        raise InputError(f"{arguments[0]!r} was given: this takes no arguments.")
+        raise InputError(f"Unexpected argument {arguments[0]!r}: this command takes none.")
     files = marked_files()
     shown = {name for path in files for _, name, _ in FIGURE.findall(path.read_text(encoding="utf-8"))}
     for profile in sorted(shown):

@@ -42,7 +42,7 @@ def test_a_table_of_one_task_leaves_the_others_out(tmp_path: Path) -> None:
     text = fill_tables(TEXT.replace("fake", "fake two"), tmp_path)
     assert text.startswith("before\n<!-- reference: fake two -->\n| strategy |")
     assert text.count("| contrastive |") == 1 and fill_tables(text, tmp_path) == text
-    with pytest.raises(InputError, match="no rows of task three"):
+    with pytest.raises(InputError, match="three"):
         fill_tables(TEXT.replace("fake", "fake three"), tmp_path)
 
 
