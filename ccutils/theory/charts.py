@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from ccutils.style import COLOURS
-from ccutils.theory.gradient_flow import REGIMES, behaviour, end_states, flow, regime, stationary_point
+from ccutils.theory.gradient_flow import REGIMES, end_states, flow, regime, stationary_point
 from ccutils.theory.model import Array, World, context_kinds, gradient, loss
 
 SHARPNESS = (-4.0, 12.0)  # of theta_1, in every portrait
@@ -169,16 +169,15 @@ def tiles(
 
 
 def phase_rows(world: World, strategy: str, *, x: str, y: str, values: dict[str, Array]) -> pd.DataFrame:
-    """Return end states over a grid: columns x, y, strategy, regime, nothing_relevant, relevant.
+    """Compute end states over a grid: columns x, y, strategy, regime.
 
     `values` are the grid's, by name of World's fields. The end is what descent from theta = (0, 0) reaches.
     """
     cells = [(a, b) for a in values[x] for b in values[y] if {x, y} != {"p", "epsilon"} or a + b <= 1 + 1e-9]
     changes: list[dict[str, Any]] = [{x: float(a), y: float(b)} for a, b in cells]
     ends = end_states([replace(world, **change) for change in changes], strategy)
-    seen, names = behaviour(ends, world), np.array(REGIMES)[regime(ends, world)]
-    data = pd.DataFrame(cells, columns=[x, y]).assign(strategy=strategy, regime=names)
-    return data.assign(nothing_relevant=seen.nothing_relevant, relevant=seen.relevant)
+    names = np.array(REGIMES)[regime(ends, world)]
+    return pd.DataFrame(cells, columns=[x, y]).assign(strategy=strategy, regime=names)
 
 
 def phase_diagram(rows: pd.DataFrame, x: tuple[str, str], y: tuple[str, str], title: str) -> Any:

@@ -1,6 +1,8 @@
 """The trained transformer beside the minimal model's theory: rows and a chart. Ours."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import product
 from textwrap import wrap
 from typing import Any
 
@@ -22,42 +24,29 @@ PANELS = {
 
 
 def theory_rows(worlds: Mapping[str, World], strategies: Sequence[str], times: Array) -> pd.DataFrame:
-    """Return gradient flow from theta = (0, 0): columns world, strategy, time and the names of PANELS."""
+    """Follow gradient flow from theta = (0, 0): columns world, strategy, time and the names of PANELS."""
     parts = []
-    for name, world in worlds.items():
-        for strategy in strategies:
-            path = flow(context_kinds(world, strategy), [[0.0, 0.0]], times)[:, 0]
-            seen = behaviour(path, world)
-            values = {
-                "nothing_relevant": seen.nothing_relevant,
-                "relevant": seen.relevant,
-                "attention": seen.chosen,
-                "all_relevant": seen.all_relevant,
-            }
-            parts.append(pd.DataFrame(values).assign(world=name, strategy=strategy, time=times))
+    for (name, world), strategy in product(worlds.items(), strategies):
+        path = flow(context_kinds(world, strategy), [[0.0, 0.0]], times)[:, 0]
+        seen = pd.DataFrame(asdict(behaviour(path, world)))
+        parts.append(seen.assign(world=name, strategy=strategy, time=times))
     return pd.concat(parts, ignore_index=True)
 
 
 def comparison_rows(trained: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame:
-    """Return the transformer's last step and the theory's last time: a row for each strategy and measure.
+    """Compare the transformer's last step with the theory's last time, by strategy and measure.
 
-    Columns strategy, measure, start (theory's, theta = 0), one for each world of the theory, mean, low and
-    high: the 95% t interval over seeds.
+    Columns strategy, measure, one for each world of the theory, mean, low and high: the 95% t interval over
+    seeds (NaN for one seed).
     """
     last = trained[trained["step"] == trained["step"].max()]
+    ends = theory[theory["time"] == theory["time"].max()].set_index(["world", "strategy"])
     rows = []
-    for strategy, part in last.groupby("strategy", sort=False):
-        for measure, title in PANELS.items():
-            values = part[measure].to_numpy()
-            count = len(values)
-            # One seed has no interval.
-            half = t.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5 if count > 1 else np.nan
-            row: dict[str, Any] = {"strategy": strategy, "measure": title}
-            for world, curve in theory[theory["strategy"] == strategy].groupby("world", sort=False):
-                row[str(world)] = float(curve[measure].iloc[-1])
-            rows.append(
-                row | {"mean": values.mean(), "low": values.mean() - half, "high": values.mean() + half}
-            )
+    for (strategy, part), measure in product(last.groupby("strategy", sort=False), PANELS):
+        row: dict[str, Any] = {"strategy": strategy, "measure": PANELS[measure]}
+        row |= {world: ends.loc[(world, strategy), measure] for world in ends.index.unique("world")}
+        mean, half = part[measure].mean(), part[measure].sem() * t.ppf(0.975, len(part) - 1)
+        rows.append(row | {"mean": mean, "low": mean - half, "high": mean + half})
     return pd.DataFrame(rows)
 
 

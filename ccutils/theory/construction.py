@@ -25,38 +25,12 @@ MUCH = 1000.0  # as a logit: exp(-MUCH) is 0 in float64, so that attention is ex
 INPUT, LABEL, TARGET = 0, 1, 2
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
-    """Where in the residual stream things are, for inputs of dimension d and k examples."""
+    """First indices in the residual stream, for inputs of dimension d and k examples; `length` in tokens."""
 
-    d: int
-    k: int
-
-    @property
-    def label(self) -> int:
-        return self.d
-
-    @property
-    def kind(self) -> int:
-        """First of the three places for what a token is."""
-        return self.d + 1
-
-    @property
-    def pair(self) -> int:
-        return self.d + 4
-
-    @property
-    def bound(self) -> int:
-        return self.d + 5 + self.k
-
-    @property
-    def width(self) -> int:
-        return 2 * self.d + 5 + self.k
-
-    @property
-    def length(self) -> int:
-        """Tokens of a context."""
-        return 2 * self.k + 1
+    def __init__(self, d: int, k: int) -> None:
+        self.label, self.kind, self.pair, self.bound = d, d + 1, d + 4, d + 5 + k
+        self.width, self.length = self.bound + d, 2 * k + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +141,9 @@ def make_episodes(draws: Draws, kinds: Kinds, f: Tensor) -> Episodes:
     For a variance of 1 - error, f's squared length must be d (1 - error), which scale_f makes it.
     """
     dtype = draws.frames.dtype
-    table = torch.tensor(np.stack([kinds.near, kinds.s, kinds.own]), dtype=dtype)
+    if kinds.wrong.any():
+        raise InputError("Sampled contexts cannot be counterfactual: set counterfactual to 0.")
+    table = torch.tensor(np.stack([kinds.count, kinds.s, kinds.own])[..., 0], dtype=dtype)
     bounds = torch.tensor(np.cumsum(kinds.share / kinds.share.sum())[:-1], dtype=dtype)
     near_count, s, own = table[:, torch.bucketize(draws.kind, bounds, right=True)]
     error, noise = float(kinds.error[0]), float(kinds.noise[0])

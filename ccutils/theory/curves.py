@@ -12,10 +12,19 @@ import pandas as pd
 
 from ccutils.style import EMBED, colour_scale, dash_scale
 from ccutils.theory.gradient_flow import end_states, examine
-from ccutils.theory.model import Array, World, best_weight, context_kinds, loss_of_kinds, make_kinds, weights
+from ccutils.theory.model import (
+    Array,
+    World,
+    best_weight,
+    context_kinds,
+    loss_of_kinds,
+    make_kinds,
+    one_near,
+    weights,
+)
 
 WEIGHT_SCALE = alt.Scale(domain=[0, 1])
-GRADES = {"nothing relevant": 0, "one relevant": 1, "all relevant": -1}
+GRADES = ("nothing relevant", "one relevant", "all relevant")
 STATIONARY = {
     "theta_1": "theta_1 (sharpness)",
     "theta_2": "theta_2 (pull)",
@@ -28,8 +37,8 @@ def end_state_rows(world: World, thetas: Mapping[str, Array], count: int = 101) 
     s = np.linspace(0, 1, count)
     parts = []
     for name, theta in thetas.items():
-        near, _, slot = weights(theta, make_kinds(world, [(1.0, 1, value, 0.0) for value in s]))
-        share = near / np.maximum(1 - slot, 1e-300)
+        groups, slot = weights(theta, one_near(world, s))
+        near, share = groups[:, 0], groups[:, 0] / np.maximum(1 - slot, 1e-300)
         for panel, value in (("its weight in the answer", near), ("its share of the attention", share)):
             parts.append(pd.DataFrame({"similarity": s, "value": value, "strategy": name, "panel": panel}))
     return pd.concat(parts, ignore_index=True)
@@ -66,9 +75,8 @@ def error_table(world: World, thetas: Mapping[str, Array]) -> pd.DataFrame:
     rows = []
     for name, theta in thetas.items():
         row: dict[str, Any] = {"strategy": name}
-        for grade, near in GRADES.items():
-            count = world.k if near < 0 else near
-            some = make_kinds(world, [(1.0, count, s if count else 0.0, 0.0) for s in world.grades])
+        for grade, near in zip(GRADES, (0, 1, world.k), strict=True):
+            some = make_kinds(world, [(1.0, [(near, s, 0.0)] if near else []) for s in world.grades])
             row[grade] = float(loss_of_kinds(theta, some).mean())
         rows.append(row)
     alone = dict.fromkeys(GRADES, world.error + world.noise)

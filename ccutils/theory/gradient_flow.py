@@ -1,9 +1,11 @@
-"""Where training goes in the minimal model: gradient flow, stationary points, losses at infinity, regimes.
+"""Where training ends in the minimal model: gradient flow, stationary points, losses at infinity, regimes.
 
 Ours, as ccutils.theory.model is. Finite stationary points are found numerically, to a gradient below 1e-10.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,10 +18,10 @@ from ccutils.theory.model import (
     Kinds,
     World,
     context_kinds,
+    derivatives,
     gradient,
-    hessian,
     loss,
-    make_kinds,
+    one_near,
     stack,
     weights,
 )
@@ -29,7 +31,7 @@ REGIMES = ("pure IWL", "mixture", "pure ICL", "copying", "blend")
 
 
 def flow(kinds: Kinds, starts: ArrayLike, times: ArrayLike, accuracy: float = 1e-8) -> Array:
-    """Follow d theta / dt = -gradient from `starts` (n, 2) to ascending times > 0: (times, n, 2).
+    """Follow d theta / dt = -gradient from `starts` (n, d) to ascending times > 0: (times, n, d).
 
     Integrated in log t by LSODA with the exact Hessian, relative tolerance `accuracy`, from t = 1e-3 or half
     the first time if that is sooner. Raises InputError for starts or times that are not finite.
@@ -37,41 +39,33 @@ def flow(kinds: Kinds, starts: ArrayLike, times: ArrayLike, accuracy: float = 1e
     starts, times = check_starts(starts), np.asarray(times, dtype=np.float64)
     if times.ndim != 1 or not np.all(np.isfinite(times)) or np.any(times <= 0) or np.any(np.diff(times) <= 0):
         raise InputError("times must be finite, above 0 and ascending.")
+    d = starts.shape[1]
 
     def velocity(log_t: float, flat: Array) -> Array:
-        return np.asarray(-np.exp(log_t) * gradient(flat.reshape(-1, 2), kinds).ravel())
+        return np.asarray(-np.exp(log_t) * gradient(flat.reshape(-1, d), kinds).ravel())
 
     def jacobian(log_t: float, flat: Array) -> Array:
-        """Of the velocity, in the banded form: rows above, on and below the diagonal."""
-        h = np.exp(log_t) * hessian(flat.reshape(-1, 2), kinds)
-        bands = np.zeros((3, flat.size))
-        bands[1, ::2], bands[1, 1::2] = -h[:, 0, 0], -h[:, 1, 1]
-        bands[0, 1::2], bands[2, ::2] = -h[:, 0, 1], -h[:, 1, 0]
+        """Give the velocity's derivatives in banded form: rows above, on and below the diagonal."""
+        h = np.exp(log_t) * derivatives(flat.reshape(-1, d), kinds)[1]
+        bands = np.zeros((2 * d - 1, flat.size))
+        for i, j in product(range(d), repeat=2):
+            bands[d - 1 + i - j, j::d] = -h[:, i, j]
         return bands
 
     span = (float(np.log(min(1e-3, times[0] / 2))), float(np.log(times[-1])))
-    solved = solve_ivp(
-        velocity,
-        span,
-        starts.ravel(),
-        method="LSODA",
-        t_eval=np.minimum(np.log(times), span[1]),
-        jac=jacobian,
-        lband=1,
-        uband=1,
-        rtol=accuracy,
-        atol=accuracy / 10,
-    )
+    options = {"rtol": accuracy, "atol": accuracy / 10, "jac": jacobian, "lband": d - 1, "uband": d - 1}
+    at = np.minimum(np.log(times), span[1])
+    solved = solve_ivp(velocity, span, starts.ravel(), method="LSODA", t_eval=at, **options)
     if not solved.success:
         raise ArithmeticError(f"gradient flow could not be integrated: {solved.message}")
-    return np.asarray(solved.y.T.reshape(len(times), -1, 2))
+    return np.asarray(solved.y.T.reshape(len(times), -1, d))
 
 
 def check_starts(starts: ArrayLike) -> Array:
-    """Return the starts as an array (n, 2). Raises InputError if it is not that, or not finite."""
+    """Convert starts to an array (n, 2 or 3). Raises InputError if they are not, or not finite."""
     array = np.asarray(starts, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != 2 or not np.all(np.isfinite(array)):
-        raise InputError("start must be pairs (theta_1, theta_2) of finite numbers, as an array (n, 2).")
+    if array.ndim != 2 or array.shape[1] not in (2, 3) or not np.all(np.isfinite(array)):
+        raise InputError("starts must be finite numbers (theta_1, theta_2), as an array (n, 2).")
     return array
 
 
@@ -79,25 +73,25 @@ def descend(kinds: Kinds, starts: ArrayLike, steps: int = 200, longest: float = 
     """Descend by Newton's method alone, from starts (..., 2) for as many worlds at once: (..., 2).
 
     The Hessian's eigenvalues are taken by size, so that saddles repel, and no step is longer than `longest`.
-    Where the loss falls towards infinity theta grows until the steps, or the loss's slope in float64, end.
+    Where the loss falls towards infinity, theta grows until the steps or float64's slope of the loss end.
     """
     theta = np.array(starts, dtype=np.float64)
     for _ in range(steps):
-        slope = gradient(theta, kinds)
-        values, axes = np.linalg.eigh(hessian(theta, kinds))
+        slope, curve = derivatives(theta, kinds)
+        values, axes = np.linalg.eigh(curve)
         along = np.einsum("...ij,...i->...j", axes, slope)
         size = np.maximum(np.abs(values), 1e-11 * np.abs(values).max(-1, keepdims=True) + 1e-300)
         step = np.einsum("...ij,...j->...i", axes, along / size)
         length = np.linalg.norm(step, axis=-1, keepdims=True)
         theta = theta - step * np.minimum(1.0, longest / np.maximum(length, 1e-300))
-        if length.max() < 1e-14:  # all are where they end
+        if length.max() < 1e-14:
             break
     return theta
 
 
 @dataclass(frozen=True, slots=True)
 class Stationary:
-    """Where the gradient vanishes: the loss, the gradient norm, the Hessian eigenvalues, ascending."""
+    """A stable stationary point: its loss, its gradient's norm and its Hessian's eigenvalues, ascending."""
 
     theta_1: float
     theta_2: float
@@ -105,53 +99,38 @@ class Stationary:
     gradient_norm: float
     eigenvalues: tuple[float, float]
 
-    @property
-    def stable(self) -> bool:
-        """Whether both eigenvalues are positive."""
-        return self.eigenvalues[0] > 0
-
 
 def stationary_point(kinds: Kinds, start: ArrayLike = (0.0, 0.0)) -> Stationary | None:
-    """Return the stable stationary point that descent reaches; None if it runs away or ends in a valley."""
+    """Find the stable stationary point that descent reaches; None if it runs away or ends in a valley."""
     return examine(descend(kinds, check_starts(np.asarray(start)[None]))[0], kinds)
 
 
 def examine(theta: Array, kinds: Kinds) -> Stationary | None:
-    """Return theta (2,) as a stationary point; None if the gradient is above 1e-10 or the valley endless."""
-    slope, values = np.linalg.norm(gradient(theta, kinds)), np.linalg.eigvalsh(hessian(theta, kinds))
+    """Describe theta (2,) as a stationary point; None if the gradient is above 1e-10 or a valley endless."""
+    first, second = derivatives(theta, kinds)
+    slope, values = float(np.linalg.norm(first)), np.linalg.eigvalsh(second)
     if slope > 1e-10 or np.abs(theta).max() > 60 or values[0] < 1e-9:
         return None
     smallest, largest = map(float, values)
-    return Stationary(
-        float(theta[0]), float(theta[1]), float(loss(theta, kinds)), float(slope), (smallest, largest)
-    )
+    return Stationary(float(theta[0]), float(theta[1]), float(loss(theta, kinds)), slope, (smallest, largest))
 
 
-@dataclass(frozen=True, slots=True)
-class Ray:
-    """A way to infinity, theta = offset + t * direction for large t, and the loss's limit on it."""
-
-    direction: tuple[float, float]
-    offset: tuple[float, float]
-    loss: float
-
-
-def best_ray(kinds: Kinds) -> Ray:
-    """Return the ray of the least loss at its end: a finite point of lower loss proves a minimum.
+def loss_at_infinity(kinds: Kinds) -> float:
+    """Find the least loss at the end of any ray: a finite point of lower loss proves a minimum.
 
     At the end of a ray only the largest logits have weight. Two of them tie only in the directions tried
     here; what lies between these is the limit of a tie with a large offset. The offset is found numerically.
     """
-    gaps = np.unique(kinds.s - kinds.mean)  # theta_2 = gap * theta_1 is where near and in-weights logits tie
-    rays = [((1.0, float(gap)), (0.0, 1.0)) for gap in gaps]  # near against weights
-    rays += [((-1.0, float(-c)), (0.0, 1.0)) for c in np.unique(kinds.mean)]  # random against weights
-    rays += [((-1.0, float(-gap)), (0.0, 1.0)) for gap in gaps]  # the same where all are near
+    gaps = np.unique(kinds.apart[..., :-1])  # theta_2 = gap * theta_1: near and in-weights logits tie
+    means = np.unique(-kinds.apart[..., -1])
+    rays = [((1.0, float(gap)), (0.0, 1.0)) for gap in gaps]
+    rays += [((-1.0, float(-c)), (0.0, 1.0)) for c in [*means, *gaps]]  # random or all near, so too
     rays += [((0.0, sign), (1.0, 0.0)) for sign in (-1.0, 1.0)]  # near against random
-    return min((end_of_ray(kinds, *ray) for ray in rays), key=lambda ray: ray.loss)
+    return min(end_of_ray(kinds, *ray) for ray in rays)
 
 
-def end_of_ray(kinds: Kinds, direction: tuple[float, float], side: tuple[float, float]) -> Ray:
-    """Return the ray in `direction` with the best offset along `side`."""
+def end_of_ray(kinds: Kinds, direction: tuple[float, float], side: tuple[float, float]) -> float:
+    """Find the loss at the end of the ray in `direction` with the best offset along `side`."""
     far = FAR * np.array(direction)
 
     def limit(offset: float) -> float:
@@ -159,53 +138,51 @@ def end_of_ray(kinds: Kinds, direction: tuple[float, float], side: tuple[float, 
 
     offsets = np.linspace(-40, 40, 161)
     start = float(offsets[np.argmin(loss(far + offsets[:, None] * np.array(side), kinds))])
-    found = minimize_scalar(
-        limit, bounds=(start - 0.5, start + 0.5), method="bounded", options={"xatol": 1e-9}
-    )
-    offset = float(found.x) if found.fun < limit(start) else start
-    return Ray(direction, (offset * side[0], offset * side[1]), limit(offset))
+    around = (start - 0.5, start + 0.5)
+    found = minimize_scalar(limit, bounds=around, method="bounded", options={"xatol": 1e-9})
+    return min(float(found.fun), limit(start))
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What theta does: arrays of theta's leading shape, each from 0 to 1.
+    """What theta does: arrays of theta's leading shape, each from 0 to 1. Means over the world's grades.
 
     nothing_relevant: gate (weight on the context) with k random examples. relevant: weight on one near
-    example among k - 1 random ones. chosen: that over the gate there, 1 / k for flat attention. all_relevant:
-    gate with k near examples. Means over the world's grades.
+    example among k - 1 random ones. attention: that over the gate there, 1 / k if flat. all_relevant: gate
+    with k near examples.
     """
 
     nothing_relevant: Array
     relevant: Array
-    chosen: Array
+    attention: Array
     all_relevant: Array
 
 
 def behaviour(theta: ArrayLike, world: World) -> Behaviour:
-    alone = weights(theta, context_kinds(world, "random"))[2]
-    one = make_kinds(world, [(1.0, 1, s, 0.0) for s in world.grades])
-    near, _, slot = weights(theta, one)
-    every = weights(theta, context_kinds(world, "similar"))[2]
+    """Compute what theta (..., 2 or 3) does in a world."""
+    alone = weights(theta, context_kinds(world, "random"))[1]
+    near, slot = weights(theta, one_near(world, world.grades))
+    every = weights(theta, context_kinds(world, "similar"))[1]
     gate = 1 - slot
-    share = near / np.where(gate > 0, gate, 1.0)
-    return Behaviour(1 - alone[..., 0], near.mean(-1), share.mean(-1), 1 - every.mean(-1))
+    share = near[..., 0] / np.where(gate > 0, gate, 1.0)
+    return Behaviour(1 - alone[..., 0], near[..., 0].mean(-1), share.mean(-1), 1 - every.mean(-1))
 
 
 def regime(theta: ArrayLike, world: World) -> Array:
-    """Return the index into REGIMES as an integer array of theta's leading shape.
+    """Classify theta: indices into REGIMES, an integer array of theta's leading shape.
 
-    The choosy give one relevant example at least half of the attention that the context gets: pure ICL if the
-    gate is at least half open with nothing relevant too, else a mixture. The others copy if that gate is at
-    least half open, and blend (a gate ajar whatever is there) below. Weight under 0.1 on the context, with
-    nothing relevant and on a relevant example alike: pure IWL.
+    With at least half of the context's attention on one relevant example: pure ICL if the gate is at least
+    half open with nothing relevant too, else a mixture. With less: copying if that gate is at least half
+    open, else a blend. Weight under 0.1 on the context, with nothing relevant and on a relevant example
+    alike: pure IWL.
     """
     seen = behaviour(theta, world)
-    choosy, copies = seen.chosen >= 0.5, seen.nothing_relevant >= 0.5
-    some = np.where(choosy, np.where(copies, 2, 1), np.where(copies, 3, 4))
+    chooses, copies = seen.attention >= 0.5, seen.nothing_relevant >= 0.5
+    some = np.where(chooses, np.where(copies, 2, 1), np.where(copies, 3, 4))
     return np.where((seen.nothing_relevant < 0.1) & (seen.relevant < 0.1), 0, some)
 
 
-def end_states(worlds: list[World], strategy: str, start: ArrayLike = (0.0, 0.0)) -> Array:
-    """Return where descent from `start` ends in each world, (worlds, 2); far out if the loss only falls."""
+def end_states(worlds: Sequence[World], strategy: str) -> Array:
+    """Descend from theta = (0, 0) in each world: (worlds, 2); far out if the loss only falls."""
     every = stack([context_kinds(world, strategy) for world in worlds])
-    return descend(every, np.broadcast_to(check_starts(np.asarray(start)[None]), (len(worlds), 2)))
+    return descend(every, np.zeros((len(worlds), 2)))

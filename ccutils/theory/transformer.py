@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from ccutils.errors import InputError
 from ccutils.theory.construction import (
     Attention,
     Draws,
@@ -22,7 +21,7 @@ from ccutils.theory.construction import (
     run_layers,
     scale_f,
 )
-from ccutils.theory.model import Kinds, World, check_range, context_kinds, make_kinds
+from ccutils.theory.model import Kinds, World, check_range, context_kinds, one_near
 
 MEASURES = ("nothing_relevant", "relevant", "attention", "all_relevant", "weights", "loss")
 
@@ -48,9 +47,7 @@ class Training:
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
-            check_range(name, getattr(self, name), 0, float("inf"))
-            if getattr(self, name) == 0:
-                raise InputError(f"{name} is 0: it must be above 0.")
+            check_range(name, getattr(self, name), 0, float("inf"), positive=True)
 
 
 def initial(seeds: Sequence[int], width: int, init: float) -> Attention:
@@ -80,12 +77,9 @@ def train_transformers(
     for step in range(training.steps + 1):
         if step % training.every == 0:
             chunk = [source.draw(training.every * training.batch) for source in sources]
-            tokens, labels = training_data(world, strategies, sources=sources, chunk=chunk, training=training)
-            rows.append(
-                measure_weights(
-                    world, model, sources=sources, repeats=len(strategies), training=training
-                ).assign(step=step)
-            )
+            tokens, labels = training_data(world, strategies, sources, chunk, training)
+            measured = measure_weights(world, model, sources, len(strategies), training)
+            rows.append(measured.assign(step=step))
         if step > 0.75 * training.steps:
             optimiser.param_groups[0]["lr"] = training.rate / 10
         part = slice(step % training.every * training.batch, (step % training.every + 1) * training.batch)
@@ -119,7 +113,7 @@ def seed_source(world: World, seed: int, training: Training) -> Source:
 
 
 def training_data(
-    world: World, strategies: Sequence[str], *, sources: list[Source], chunk: list[Draws], training: Training
+    world: World, strategies: Sequence[str], sources: list[Source], chunk: list[Draws], training: Training
 ) -> tuple[Tensor, Tensor]:
     """Return tokens (models, contexts, length, width) and targets' labels (models, contexts)."""
     batches = [
@@ -133,17 +127,16 @@ def training_data(
 
 def probe_kinds(world: World) -> dict[str, Kinds]:
     """Return contexts to measure with: nothing relevant, one relevant example of k, all relevant."""
-    one = [(1 / len(world.grades), 1, s, 0.0) for s in world.grades]
     return {
         "none": context_kinds(world, "random"),
-        "one": make_kinds(world, one),
+        "one": one_near(world, world.grades),
         "all": context_kinds(world, "similar"),
     }
 
 
 @torch.no_grad()
 def measure_weights(
-    world: World, model: Attention, *, sources: list[Source], repeats: int, training: Training
+    world: World, model: Attention, sources: list[Source], repeats: int, training: Training
 ) -> pd.DataFrame:
     """Return what each transformer does on probe contexts, a row for each: columns model and MEASURES.
 

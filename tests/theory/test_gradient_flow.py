@@ -10,22 +10,23 @@ from ccutils.errors import InputError
 from ccutils.theory.gradient_flow import (
     REGIMES,
     behaviour,
-    best_ray,
     descend,
     end_states,
     flow,
+    loss_at_infinity,
     regime,
     stationary_point,
 )
 from ccutils.theory.model import (
     CONTEXT_STRATEGIES,
     SIMILARITIES,
+    Kinds,
     World,
     best_gate,
     best_weight,
     context_kinds,
+    derivatives,
     gradient,
-    hessian,
     loss,
     weights,
 )
@@ -56,11 +57,7 @@ class TestFlow:
         path = flow(context_kinds(world, "similar"), STARTS, LONG)
         assert path[-1, :, 0] == pytest.approx(STARTS[:, 0], abs=1e-6)
         assert gates(path[-1], world, "similar") == pytest.approx(best_gate(world, "similar"), abs=1e-5)
-        for theta in descend(context_kinds(world, "similar"), path[-1, :5]):
-            assert np.linalg.norm(gradient(theta, context_kinds(world, "similar"))) < 1e-10
-            along, across = np.linalg.eigvalsh(hessian(theta, context_kinds(world, "similar")))
-            assert abs(along) < 1e-12
-            assert across > 1e-3
+        assert_in_a_level_valley(path[-1, :5], context_kinds(world, "similar"))
 
     def test_2_similar_copies_blindly_long_before_its_gate_is_fully_open(self) -> None:
         ends = {}
@@ -78,9 +75,9 @@ class TestFlow:
         path = flow(context_kinds(world, "contrastive"), STARTS, LONG, accuracy=1e-6)
         assert stationary_point(context_kinds(world, "contrastive")) is None
         assert path[-1, :, 0].min() > 12
-        a, r, _ = weights(path[-1], context_kinds(world, "contrastive"))
-        assert a[:, 0] == pytest.approx(float(best_weight(world, 0.85)), abs=2e-3)
-        assert r[:, 0].max() < 1e-3
+        near, random = weights(path[-1], context_kinds(world, "contrastive"))[0][:, 0].T
+        assert near == pytest.approx(float(best_weight(world, 0.85)), abs=2e-3)
+        assert random.max() < 5e-3  # of all five together
 
     @pytest.mark.parametrize("similarity", SIMILARITIES)
     @pytest.mark.parametrize("change", [{}, {"p": 1.0, "epsilon": 0.0}], ids=["mixed", "near alone"])
@@ -91,9 +88,9 @@ class TestFlow:
         drawn = context_kinds(World(similarity=similarity, **change), "contrastive")
         point = stationary_point(drawn)
         assert point is not None
-        assert point.stable
+        assert point.eigenvalues[0] > 0
         assert point.gradient_norm < 1e-10
-        assert point.loss < best_ray(drawn).loss - 1e-3  # so a minimum exists, and not at infinity
+        assert point.loss < loss_at_infinity(drawn) - 1e-3  # so a minimum exists, and not at infinity
         ends = flow(drawn, STARTS, LONG, accuracy=1e-6)[-1]
         assert ends == pytest.approx(np.tile([point.theta_1, point.theta_2], (100, 1)), abs=1e-4)
 
@@ -110,7 +107,7 @@ class TestFlow:
         )
         assert stationary_point(drawn) is None
         assert loss(flow(drawn, [[0.0, 0.0]], LONG)[-1], drawn) == pytest.approx(
-            best_ray(drawn).loss, abs=1e-6
+            loss_at_infinity(drawn), abs=1e-6
         )
 
     @pytest.mark.parametrize("similarity", SIMILARITIES)
@@ -122,7 +119,7 @@ class TestFlow:
         seen = behaviour(end, world)
         assert seen.nothing_relevant.max() < 1e-3
         assert seen.relevant == pytest.approx(float(best_weight(world, 0.85)), abs=1e-3)
-        assert loss(end, drawn) == pytest.approx(best_ray(drawn).loss, abs=1e-5)
+        assert loss(end, drawn) == pytest.approx(loss_at_infinity(drawn), abs=1e-5)
 
     def test_5_batch_mix_ends_in_a_blend_without_choice(self) -> None:
         world = World()
@@ -130,17 +127,13 @@ class TestFlow:
         assert end[:, 0] == pytest.approx(STARTS[:, 0], abs=1e-6)
         assert gates(end, world, "random") == pytest.approx(best_gate(world, "batch_mix"), abs=1e-5)
         assert gates(end, world, "similar") == pytest.approx(best_gate(world, "batch_mix"), abs=1e-5)
-        for theta in descend(context_kinds(world, "batch_mix"), end[:5]):
-            assert np.linalg.norm(gradient(theta, context_kinds(world, "batch_mix"))) < 1e-10
-            along, across = np.linalg.eigvalsh(hessian(theta, context_kinds(world, "batch_mix")))
-            assert abs(along) < 1e-12
-            assert across > 1e-3
+        assert_in_a_level_valley(end[:5], context_kinds(world, "batch_mix"))
 
     def test_6_with_absolute_similarity_batch_mix_learns_to_choose(self) -> None:
         world = World(similarity="absolute")
         seen = behaviour(flow(context_kinds(world, "batch_mix"), STARTS, LONG)[-1], world)
         assert seen.nothing_relevant.max() < 1e-3
-        assert seen.chosen.min() > 0.99
+        assert seen.attention.min() > 0.99
         # Even so, it trusts one example as it would k that agree: more than is best.
         assert seen.relevant.min() > best_weight(world, world.grades).max()
 
@@ -150,6 +143,27 @@ class TestFlow:
         # d theta_1 = -s d theta_2, so theta_1 + s theta_2 stays as it was.
         assert end @ [1, 0.85] == pytest.approx(STARTS @ [1, 0.85], abs=1e-5)
         assert np.all(end[:, 0] >= STARTS[:, 0])
+
+
+@pytest.mark.parametrize("strategy", ["similar", "batch_mix"])
+def test_2_and_5_hold_without_spread_alone(strategy: str) -> None:
+    world = World()
+    blind, spread = (
+        behaviour(flow(context_kinds(world, strategy, x), [[0.0, 0.0]], [1e5])[-1, 0], world).attention
+        for x in (0.0, 0.05)
+    )
+    assert blind == pytest.approx(1 / world.k, abs=1e-6)
+    assert spread > 0.5
+
+
+@pytest.mark.parametrize("similarity", SIMILARITIES)
+def test_a_gate_slope_of_its_own_is_followed_too(similarity: str) -> None:
+    """With three parameters, theta_1 has the contrast signal alone, so batch_mix leaves it at 0."""
+    world = World(similarity=similarity)
+    ends = {name: flow(context_kinds(world, name), [[0.0, 0.0, 0.0]], [1e4])[0, 0] for name in STRATEGIES}
+    assert ends["batch_mix"][0] == 0
+    assert ends["contrastive"][0] > 1
+    assert behaviour(ends["contrastive"], world).nothing_relevant < 0.1
 
 
 class TestStationaryPoint:
@@ -172,7 +186,7 @@ class TestStationaryPoint:
         assert point is not None
         assert np.linalg.norm(gradient([point.theta_1, point.theta_2], drawn)) < 1e-10
         assert point.eigenvalues[0] > 0
-        assert point.loss < best_ray(drawn).loss
+        assert point.loss < loss_at_infinity(drawn)
 
     @pytest.mark.parametrize("change", [{"error": 0.0}, {"p": 0.0, "epsilon": 0.0}, {"k": 1}])
     def test_none_with_perfect_weights_nothing_near_or_nothing_to_stand_out_from(
@@ -191,7 +205,7 @@ def test_loss_at_infinity_is_the_least_of_a_wide_circle() -> None:
             drawn = context_kinds(World(similarity=similarity), strategy)
             angles = np.linspace(0, 2 * np.pi, 20_001)
             circle = 2000 * np.stack([np.cos(angles), np.sin(angles)], -1)
-            assert best_ray(drawn).loss <= loss(circle, drawn).min() + 1e-9
+            assert loss_at_infinity(drawn) <= loss(circle, drawn).min() + 1e-9
 
 
 def test_descent_ends_where_flow_does() -> None:
@@ -215,26 +229,35 @@ def test_regimes_at_the_end_of_each_strategy() -> None:
 
 
 @pytest.mark.parametrize("start", [[np.nan, 0.0], [0.0, np.inf]])
-def test_starts_that_are_not_finite_are_told(start: list[float]) -> None:
+def test_starts_that_are_not_finite_are_refused(start: list[float]) -> None:
     for call in (
         lambda: flow(context_kinds(World(), "random"), [start], [1.0]),
         lambda: stationary_point(context_kinds(World(), "random"), start),
     ):
-        with pytest.raises(InputError, match="start must be pairs"):
+        with pytest.raises(InputError, match="starts"):
             call()
 
 
 @pytest.mark.parametrize("times", [[0.0, 1.0], [2.0, 1.0], [np.nan], [[1.0]]])
-def test_times_that_do_not_ascend_are_told(times: Any) -> None:
-    with pytest.raises(InputError, match="times must be"):
+def test_times_that_do_not_ascend_are_refused(times: Any) -> None:
+    with pytest.raises(InputError, match="times"):
         flow(context_kinds(World(), "random"), [[0.0, 0.0]], times)
 
 
+STRATEGIES = ("contrastive", "batch_mix")
 STARTS = np.random.default_rng(0).uniform([-4, -6], [10, 8], size=(100, 2))
 
 
 LONG = [1.0, 1e4, 1e8]
 
 
+def assert_in_a_level_valley(ends: np.ndarray, kinds: Kinds) -> None:
+    for theta in descend(kinds, ends):
+        slope, curve = derivatives(theta, kinds)
+        along, across = np.linalg.eigvalsh(curve)
+        assert np.linalg.norm(slope) < 1e-10
+        assert abs(along) < 1e-12 < 1e-3 < across
+
+
 def gates(theta: np.ndarray, world: World, strategy: str) -> Any:
-    return 1 - weights(theta, context_kinds(world, strategy))[2]
+    return 1 - weights(theta, context_kinds(world, strategy))[1]
