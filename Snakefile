@@ -83,10 +83,25 @@ rule minimal_model:
     input:
         notebook=notebook("01_minimal_model"),
     output:
-        directory("minimal_model"),
+        "minimal_model/numbers.json",
     params:
         job="01_minimal_model/all",
         parameters=job("01_minimal_model"),
+    threads: threads_each
+    resources:
+        gpu=0,
+    shell:
+        EXECUTE
+
+
+rule phase_diagrams:
+    input:
+        notebook=notebook("01b_phase_diagrams"),
+    output:
+        "minimal_model/transformer.json",
+    params:
+        job="01b_phase_diagrams/all",
+        parameters=job("01b_phase_diagrams"),
     threads: threads_each
     resources:
         gpu=0,
@@ -153,7 +168,8 @@ for group in profile.seeds:
 rule figures:
     default_target: True
     input:
-        "minimal_model",
+        "minimal_model/numbers.json",
+        "minimal_model/transformer.json",
         runs("{task}/contexts.parquet"),
         runs(RUN_FOLDER, "probes.parquet", seed=SEEDS),
         notebook=notebook("05_figures"),

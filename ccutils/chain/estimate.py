@@ -17,6 +17,7 @@ from ccutils.records import read_json, write_json
 NOTEBOOKS = {
     "start": "00_start_here",
     "minimal_model": "01_minimal_model",
+    "phase_diagrams": "01b_phase_diagrams",
     "contexts": "02_contexts",
     "ic_train": "03_ic_train",
     "probes": "04_probes",
@@ -38,7 +39,8 @@ class Cost:
 # (2026-11-25). Units: steps of the small transformers, targets trained on, targets asked.
 COSTS = {
     "start": Cost(37, megabytes=1),
-    "minimal_model": Cost(114, 0.017, 28),
+    "minimal_model": Cost(70, megabytes=16),
+    "phase_diagrams": Cost(70, 0.017, 13),
     "contexts": Cost(25, megabytes=1),
     "ic_train": Cost(43, 0.0064, 2),
     "probes": Cost(37, 0.25, 1),
@@ -97,7 +99,7 @@ def estimate_job(profile: Profile, rule: str, speed: float) -> float | None:
 
 def units(kind: str, values: Mapping[str, Any], seeds: int) -> float:
     """Return the units of work of a job, as COSTS counts them."""
-    if kind == "minimal_model":
+    if kind == "phase_diagrams":
         return float(values.get("transformer_steps", 0) * len(values.get("transformer_seeds", [])))
     if kind == "ic_train":
         return float(seeds * values.get("steps", 0) * values.get("batch", 32))

@@ -22,9 +22,9 @@ def similarity_profile(
     """Tell how similar the contexts of a strategy are to their targets: a line for each drawn context.
 
     Columns strategy, seed, epoch, target; best: similarity of the most similar demonstration, in [0, 1]; mean
-    that of the others (NaN where there are none); variance that of all (NaN if there is none), what contrast
-    within a context comes to in ccutils.theory.contrast_signal; kind what the context was made to hold beside random
-    examples, a label of SlotKind, or "none" if empty. `index` is over the pool's inputs; `paraphrase` gives a
+    that of the others (NaN where there are none); variance that of all (NaN if there is none; see
+    ccutils.theory.contrast_signal); kind what the context was made to hold beside random examples, a label of
+    SlotKind, or "none" if empty. `index` is over the pool's inputs; `paraphrase` gives a
     target's paraphrase by its pool row; `targets` are pool rows, all if None.
     """
     targets = np.arange(len(index.texts)) if targets is None else targets

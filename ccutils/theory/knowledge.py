@@ -52,7 +52,7 @@ def knowledge_chart(rows: pd.DataFrame) -> Any:
     subtitle = [
         "Prediction: the more the weights know, the less the context counts. Dotted: the best weight."
     ]
-    return panels(rows, best, (colour, dash), "ICL as knowledge grows, at the end of training", subtitle)
+    return grade_panels(rows, best, (colour, dash), "ICL as knowledge grows, at the end of training", subtitle)
 
 
 def counterfactual_chart(rows: pd.DataFrame) -> Any:
@@ -63,10 +63,10 @@ def counterfactual_chart(rows: pd.DataFrame) -> Any:
         "Contrastive contexts, a share r of the relevant ones counterfactual. Dotted: best weight for r = 0."
     ]
     best = rows[rows["counterfactual"] == 0]
-    return panels(rows, best, (colour,), "Counterfactual contexts keep ICL as knowledge grows", subtitle)
+    return grade_panels(rows, best, (colour,), "Counterfactual contexts keep ICL as knowledge grows", subtitle)
 
 
-def panels(
+def grade_panels(
     rows: pd.DataFrame, best: pd.DataFrame, looks: Sequence[Any], title: str, subtitle: list[str]
 ) -> Any:
     """Draw lines of weight against knowledge, a panel for each grade, and `best` dotted."""

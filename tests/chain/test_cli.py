@@ -26,7 +26,8 @@ def test_every_output_is_where_the_chain_says(chain: Path) -> None:
     assert set(made(chain)) == {
         "topics/tiny/start.json",
         "topics/contexts.parquet",
-        "minimal_model/loss.svg",
+        "minimal_model/numbers.json",
+        "minimal_model/transformer.json",
         "topics/tiny/random/seed-0/done.json",
         "topics/tiny/random/seed-1/done.json",
         "topics/tiny/random/seed-0/probes.parquet",
@@ -249,7 +250,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     profile = make_chain(folder)
     done = run(profile)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 of 6 steps (100%) done" in done.stdout
+    assert "7 of 7 steps (100%) done" in done.stdout
     assert "finished 03_ic_train/topics-tiny-random-0-1 in" in done.stdout
     assert f"The report: {folder / 'results/report.html'}" in done.stdout
     yield profile

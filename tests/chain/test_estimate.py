@@ -23,7 +23,7 @@ def test_more_steps_or_seeds_or_bases_to_be_trained_cost_more(tmp_path: Path) ->
 
 def test_every_rule_of_the_graph_has_a_cost(tmp_path: Path) -> None:
     text = (estimate.ROOT / "Snakefile").read_text()
-    rules = {"start", "minimal_model", "contexts", "ic_train_0", "probes_0", "figures"}
+    rules = {"start", "minimal_model", "phase_diagrams", "contexts", "ic_train_0", "probes_0", "figures"}
     for rule in rules:
         kind, _ = estimate.split_rule(rule)
         assert kind in estimate.COSTS and f"{estimate.NOTEBOOKS[kind]}" in text

@@ -10,7 +10,8 @@ import pytest
 from ccutils.chain.profiles import declared_parameters
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
-CHAIN = ["00_start_here", "01_minimal_model", "02_contexts", "03_ic_train", "04_probes", "05_figures"]
+CHAIN = ["00_start_here", "01_minimal_model", "01b_phase_diagrams", "02_contexts", "03_ic_train", "04_probes"]
+CHAIN += ["05_figures"]
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MOST_LINES = 15
 

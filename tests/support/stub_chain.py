@@ -1,4 +1,4 @@
-"""A chain of six notebooks that only write their outputs: the graph can be tested in seconds, offline."""
+"""A chain of notebooks that only write their outputs: the graph can be tested in seconds, offline."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,8 @@ for seed in seeds:
 PROBES = 'for seed in seeds:\n    write(f"{task}/{model}/{strategy}/seed-{seed}/probes.parquet")\n'
 NOTEBOOKS = {  # parameters and body of each
     "00_start_here": ('task = "topics"\nmodel = "tiny"', 'write(f"{task}/{model}/start.json")'),
-    "01_minimal_model": ("", 'write("minimal_model/loss.svg")'),
+    "01_minimal_model": ("", 'write("minimal_model/numbers.json")'),
+    "01b_phase_diagrams": ("", 'write("minimal_model/transformer.json")'),
     "02_contexts": (
         'task = "topics"\nmodel = "tiny"\nseeds = [0]\nk = 6',
         'write(f"{task}/contexts.parquet")',

@@ -33,18 +33,6 @@ from ccutils.theory.model import (
 similarities = st.lists(st.floats(0, 1), min_size=2, max_size=8)
 
 
-def assert_defined(theta: np.ndarray, world: World, kinds: Kinds) -> None:
-    point = torch.tensor(theta, requires_grad=True)
-    expected = defined_loss(point, world, kinds)
-    (slope,) = torch.autograd.grad(expected, point, create_graph=True)
-    curve = torch.stack([torch.autograd.grad(part, point, retain_graph=True)[0] for part in slope])
-    first, second = derivatives(theta, kinds)
-    assert loss(theta, kinds) == pytest.approx(expected.item(), rel=1e-12)
-    np.testing.assert_allclose(first, slope.detach(), rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(second, curve, rtol=1e-8, atol=1e-12)
-    np.testing.assert_allclose(gradient(theta, kinds), first, rtol=1e-9, atol=1e-14)
-
-
 @pytest.mark.parametrize("strategy", CONTEXT_STRATEGIES)
 @settings(max_examples=60, deadline=None)
 @given(world=worlds(), theta=thetas, slope=st.none() | st.floats(-6, 12))
@@ -309,3 +297,15 @@ def test_bad_worlds_are_refused(name: str, value: Any) -> None:
 def test_unknown_strategy_is_refused() -> None:
     with pytest.raises(InputError, match="'none'"):
         context_kinds(World(), "none")
+
+
+def assert_defined(theta: np.ndarray, world: World, kinds: Kinds) -> None:
+    point = torch.tensor(theta, requires_grad=True)
+    expected = defined_loss(point, world, kinds)
+    (slope,) = torch.autograd.grad(expected, point, create_graph=True)
+    curve = torch.stack([torch.autograd.grad(part, point, retain_graph=True)[0] for part in slope])
+    first, second = derivatives(theta, kinds)
+    assert loss(theta, kinds) == pytest.approx(expected.item(), rel=1e-12)
+    np.testing.assert_allclose(first, slope.detach(), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(second, curve, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(gradient(theta, kinds), first, rtol=1e-9, atol=1e-14)
