@@ -3,8 +3,9 @@
 `model`: data, loss, derivatives and closed forms. `gradient_flow`: where training ends. `knowledge`: what
 that means as the weights learn. `construction`: the two-layer transformer that computes the model.
 `transformer`: such transformers trained from scratch. `comparison`: theory and trained transformers together.
-`charts`, `curves`: figures. The idea of a minimal model of two parameters is the paper's; this one and its
-analysis are ours. `comparison` is tested in tests/theory/test_transformer.py, `curves` in test_charts.py.
+`prediction`: gate and choice of all strategies from those of one. `charts`, `curves`: figures. The idea of a
+minimal model of two parameters is the paper's; this one and its analysis are ours. `comparison` is tested in
+tests/theory/test_transformer.py, `curves` in test_charts.py.
 """
 
 import lazy_loader

@@ -14,3 +14,5 @@ from .model import copying_threshold as copying_threshold
 from .model import gradient as gradient
 from .model import loss as loss
 from .model import signals as signals
+from .prediction import panel_rows as panel_rows
+from .prediction import predict_panels as predict_panels

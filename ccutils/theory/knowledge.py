@@ -49,21 +49,21 @@ def knowledge_chart(rows: pd.DataFrame) -> Any:
     colour = alt.Color("strategy:N", scale=colour_scale(names), legend=legend)
     dash = alt.StrokeDash("strategy:N", scale=dash_scale(names), legend=legend)
     best = rows[rows["strategy"] == names[0]]
-    subtitle = [
-        "Prediction: the more the weights know, the less the context counts. Dotted: the best weight."
-    ]
-    return grade_panels(rows, best, (colour, dash), "ICL as knowledge grows, at the end of training", subtitle)
+    subtitle = ["The more the weights know, the less the context counts. Dotted: the best weight."]
+    return grade_panels(
+        rows, best, (colour, dash), "ICL as knowledge grows, at the end of training", subtitle
+    )
 
 
 def counterfactual_chart(rows: pd.DataFrame) -> Any:
     """Draw the same for `contrastive` with several shares of counterfactual contexts, one line each."""
     scale = alt.Scale(scheme="viridis", reverse=True)
     colour = alt.Color("counterfactual:O", scale=scale, legend=alt.Legend(title="r", orient="bottom"))
-    subtitle = [
-        "Contrastive contexts, a share r of the relevant ones counterfactual. Dotted: best weight for r = 0."
-    ]
+    subtitle = ["A share r of the relevant contexts is counterfactual. Dotted: the best weight for r = 0."]
     best = rows[rows["counterfactual"] == 0]
-    return grade_panels(rows, best, (colour,), "Counterfactual contexts keep ICL as knowledge grows", subtitle)
+    return grade_panels(
+        rows, best, (colour,), "Counterfactual contexts keep ICL as knowledge grows", subtitle
+    )
 
 
 def grade_panels(
