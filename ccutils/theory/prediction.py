@@ -17,10 +17,8 @@ from ccutils.errors import InputError
 from ccutils.theory.gradient_flow import behaviour, flow
 from ccutils.theory.model import Array, World, context_kinds, one_near, weights
 
-MEASURED = ["gate", "choice"]
 
-
-def panel_rows(theta: ArrayLike, world: World) -> pd.DataFrame:
+def gate_and_choice(theta: ArrayLike, world: World) -> pd.DataFrame:
     """Compute gate and choice with 0, 1 and k relevant examples: columns gate, choice, index n_relevant.
 
     Choice is NaN with nothing relevant.
@@ -45,16 +43,18 @@ def predict_panels(
     missing = {"base", fit_on} - set(rows["strategy"])
     if missing or not rows["n_relevant"].isin([0, 1, world.k]).all():
         raise InputError(f"rows need strategies base and {fit_on}, n_relevant 0, 1 and k = {world.k}.")
-    measured = {str(name): part.set_index("n_relevant")[MEASURED] for name, part in rows.groupby("strategy")}
+    measured = {
+        str(name): part.set_index("n_relevant")[["gate", "choice"]] for name, part in rows.groupby("strategy")
+    }
 
     def miss(strategy: str, theta: Array) -> Array:
         """Compute predicted minus measured values, 0 where none was measured."""
         found = measured[strategy]
-        return np.nan_to_num((panel_rows(theta, world).loc[found.index] - found).to_numpy().ravel())
+        return np.asarray((gate_and_choice(theta, world).loc[found.index] - found).fillna(0.0)).ravel()
 
     def end(strategy: str, fitted: Array) -> Array:
         there = replace(world, error=float(1 / (1 + np.exp(-fitted[1]))))
-        return flow(context_kinds(there, strategy), start[None], [float(np.exp(fitted[0]))])[0, 0]
+        return np.asarray(flow(context_kinds(there, strategy), start[None], [np.exp(fitted[0])])[0, 0])
 
     def missed(fitted: Array) -> Array:
         return miss(fit_on, end(fit_on, fitted))
@@ -65,7 +65,7 @@ def predict_panels(
     fitted = least_squares(missed, best, bounds=([-5, -6], [16, 6])).x
     parts = []
     for strategy in [name for name in rows["strategy"].unique() if name != "base"]:
-        predicted = panel_rows(end(strategy, fitted), world).add_suffix("_predicted")
+        predicted = gate_and_choice(end(strategy, fitted), world).add_suffix("_predicted")
         parts.append(rows[rows["strategy"] == strategy].join(predicted, on="n_relevant"))
     values = {"time": float(np.exp(fitted[0])), "error": float(1 / (1 + np.exp(-fitted[1])))}
     return pd.concat(parts, ignore_index=True), values

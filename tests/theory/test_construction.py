@@ -7,6 +7,7 @@ import torch
 from ccutils.errors import InputError
 from ccutils.theory.construction import (
     Attention,
+    Episodes,
     Layout,
     construct,
     draw_points,
@@ -28,15 +29,18 @@ def known(world: World) -> torch.Tensor:
     return scale_f(torch.randn(D, generator=generator(), dtype=torch.float64), world.error)
 
 
+def sampled(n: int, world: World, strategy: str) -> Episodes:
+    draws = draw_points(n, world.k, D, generator=generator(), dtype=torch.float64)
+    return make_episodes(draws, context_kinds(world, strategy), known(world))
+
+
 @pytest.mark.parametrize("similarity", SIMILARITIES)
 @pytest.mark.parametrize("strategy", CONTEXT_STRATEGIES)
 @pytest.mark.parametrize("theta", [(0.0, 0.0), (3.0, -1.5), (-2.0, 4.0)])
 def test_matrices_give_the_formula(similarity: str, strategy: str, theta: tuple[float, float]) -> None:
     world = World(k=5, similarity=similarity)
     f = known(world)
-    batch = make_episodes(
-        draw_points(200, 5, D, generator=generator(), dtype=torch.float64), context_kinds(world, strategy), f
-    )
+    batch = sampled(200, world, strategy)
     answers, attention = run_layers(construct(world, theta, f, 1.5), make_tokens(batch, 1.5)[None])
 
     s = (batch.x @ batch.target_x[..., None])[..., 0]  # (batch, k)
@@ -80,11 +84,7 @@ def test_layer_1_sees_no_later_token() -> None:
 def test_drawn_contexts_have_the_loss_in_closed_form(strategy: str) -> None:
     world = World(k=4, p=0.4, epsilon=0.2, noise=0.3, error=0.7)
     theta, f = np.array([1.7, -0.4]), known(world)
-    batch = make_episodes(
-        draw_points(20_000, 4, D, generator=generator(), dtype=torch.float64),
-        context_kinds(world, strategy),
-        f,
-    )
+    batch = sampled(20_000, world, strategy)
     squared = (run_layers(construct(world, theta, f), make_tokens(batch)[None])[0][0] - batch.target_y) ** 2
     error = float(squared.std()) / len(squared) ** 0.5
     assert float(squared.mean()) == pytest.approx(
@@ -94,11 +94,7 @@ def test_drawn_contexts_have_the_loss_in_closed_form(strategy: str) -> None:
 
 def test_drawn_contexts_have_the_similarities_of_their_kind() -> None:
     world = World(k=4, p=0.5, epsilon=0.2)
-    batch = make_episodes(
-        draw_points(5000, 4, D, generator=generator(), dtype=torch.float64),
-        context_kinds(world, "contrastive"),
-        known(world),
-    )
+    batch = sampled(5000, world, "contrastive")
     s = (batch.x @ batch.target_x[..., None])[..., 0]
     assert torch.allclose(s, batch.s[:, None] * batch.near, atol=1e-12)
     assert torch.allclose(batch.x.norm(dim=-1), torch.ones(5000, 4, dtype=torch.float64))
@@ -112,11 +108,7 @@ def test_drawn_contexts_have_the_similarities_of_their_kind() -> None:
 
 def test_similar_examples_are_alike_as_the_model_has_it() -> None:
     world = World(k=3, grades=(0.8,))
-    batch = make_episodes(
-        draw_points(50, 3, D, generator=generator(), dtype=torch.float64),
-        context_kinds(world, "similar"),
-        known(world),
-    )
+    batch = sampled(50, world, "similar")
     among = batch.x @ batch.x.mT
     expected = torch.full((3, 3), 0.64, dtype=torch.float64).fill_diagonal_(1.0)
     assert torch.allclose(among, expected.expand(50, 3, 3), atol=1e-12)
@@ -126,11 +118,7 @@ def test_weights_of_the_construction_are_those_of_the_model() -> None:
     world = World(k=4, p=1.0, epsilon=0.0, grades=(0.8,))
     (a, random), b = (weight[0] for weight in weights([2.0, 1.0], context_kinds(world, "contrastive")))
     f = known(world)
-    batch = make_episodes(
-        draw_points(3, 4, D, generator=generator(), dtype=torch.float64),
-        context_kinds(world, "contrastive"),
-        f,
-    )
+    batch = sampled(3, world, "contrastive")
     attention = run_layers(construct(world, (2.0, 1.0), f), make_tokens(batch)[None])[1][0]
     assert attention[:, 1::2][batch.near].numpy() == pytest.approx(a)
     assert attention[:, 1::2][~batch.near].numpy() == pytest.approx(random / 3)

@@ -9,7 +9,7 @@ import pytest
 from ccutils.errors import InputError
 from ccutils.theory.gradient_flow import flow
 from ccutils.theory.model import CONTEXT_STRATEGIES, World, context_kinds
-from ccutils.theory.prediction import panel_rows, predict_panels
+from ccutils.theory.prediction import gate_and_choice, predict_panels
 
 WORLD = World(k=4, similarity="absolute")
 
@@ -46,5 +46,7 @@ def synthetic_rows(time: float, error: float) -> pd.DataFrame:
     thetas = {"base": base}
     for name in CONTEXT_STRATEGIES:
         thetas[name] = flow(context_kinds(world, name), base[None], [time])[0, 0]
-    parts = [panel_rows(theta, world).reset_index().assign(strategy=name) for name, theta in thetas.items()]
+    parts = [
+        gate_and_choice(theta, world).reset_index().assign(strategy=name) for name, theta in thetas.items()
+    ]
     return pd.concat(parts, ignore_index=True)
