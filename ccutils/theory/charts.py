@@ -1,4 +1,4 @@
-"""Maps of the minimal model: phase portraits, loss surfaces, phase diagrams."""
+"""Draw maps of the minimal model: phase portraits, loss surfaces, phase diagrams."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,33 +16,33 @@ from ccutils.theory.model import Array, World, context_kinds, gradient, loss
 SHARPNESS = (-4.0, 12.0)  # of theta_1, in every portrait
 PULL = (-6.0, 10.0)  # of theta_2
 TIMES = np.logspace(-2, 5, 141)
-LEAST_STEP = 0.06  # of theta between two points of a line: less than a pixel of the portraits
-NULLCLINES = {"theta_1 stands still": "#e69f00", "theta_2 stands still": "#56b4e9"}
+LEAST_STEP = 0.06  # of theta between two points of a line: less than a pixel
+NULLCLINES = {"theta_1 is constant": "#e69f00", "theta_2 is constant": "#56b4e9"}
 REGIME_COLOURS = ("#0072b2", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
 
 
 def axes() -> tuple[alt.X, alt.Y]:
-    """Draw the plane that all portraits share."""
+    """Make the axes that all portraits share."""
     x = alt.X("theta_1:Q", title="theta_1 (sharpness)", scale=alt.Scale(domain=SHARPNESS, nice=False))
     y = alt.Y("theta_2:Q", title="theta_2 (pull of the weights)", scale=alt.Scale(domain=PULL, nice=False))
     return x, y
 
 
 def grid(count: int) -> Array:
-    """Return points of the portraits' plane, (count, count, 2), the second index along theta_1."""
+    """Make points of the portraits' plane, (count, count, 2), the second index along theta_1."""
     return np.stack(np.meshgrid(np.linspace(*SHARPNESS, count), np.linspace(*PULL, count)), axis=-1)
 
 
 def table(points: ArrayLike) -> pd.DataFrame:
-    """Return points (..., 2) as columns theta_1, theta_2."""
+    """Convert points (..., 2) to columns theta_1, theta_2."""
     return pd.DataFrame(np.asarray(points).reshape(-1, 2), columns=["theta_1", "theta_2"])
 
 
 def nullclines(world: World, strategy: str, count: int = 101) -> pd.DataFrame:
-    """Return columns theta_1, theta_2, line: where a part of the gradient changes sign on a grid's edges."""
+    """Find where a part of the gradient changes sign on a grid's edges: columns theta_1, theta_2, line."""
     points = grid(count)
     slope = gradient(points, context_kinds(world, strategy))
-    slope[np.abs(slope) < 1e-14] = np.nan  # no signal at all, rounding aside, is not a line
+    slope[np.abs(slope) < 1e-14] = np.nan  # rounding where there is no signal is not a line
     parts = []
     for component, name in enumerate(NULLCLINES):
         for axis in (0, 1):
@@ -57,7 +57,7 @@ def nullclines(world: World, strategy: str, count: int = 101) -> pd.DataFrame:
 
 
 def arrows(world: World, strategy: str, count: int = 17) -> pd.DataFrame:
-    """Return the flow's field: columns theta_1, theta_2, angle (degrees clockwise from up), speed (log10)."""
+    """Compute the field: columns theta_1, theta_2, angle (degrees clockwise from up), speed (log10)."""
     points = grid(count + 2)[1:-1, 1:-1]
     step = -gradient(points, context_kinds(world, strategy)).reshape(-1, 2)
     angle = np.degrees(np.arctan2(step[:, 0], step[:, 1]))
@@ -66,12 +66,12 @@ def arrows(world: World, strategy: str, count: int = 17) -> pd.DataFrame:
 
 
 def trajectories(world: World, strategy: str, starts: ArrayLike) -> pd.DataFrame:
-    """Return columns theta_1, theta_2, time, start: gradient flow from each of `starts` (n, 2)."""
+    """Follow gradient flow from each of `starts` (n, 2): columns theta_1, theta_2, time, start."""
     starts = np.asarray(starts, dtype=np.float64)
     ends = flow(context_kinds(world, strategy), starts, TIMES, accuracy=1e-6)
     path = np.concatenate([starts[None], ends])  # (times, n, 2)
     time, start = np.meshgrid(np.concatenate([[0.0], TIMES]), np.arange(len(starts)), indexing="ij")
-    # A point that lies on the one before it in the picture is left out: most of a picture's time is theirs.
+    # Leave out points that overlap the one before: they take most of the drawing time.
     length = np.linalg.norm(np.diff(path, axis=0, prepend=path[:1]), axis=-1).cumsum(0)
     seen = np.diff(length // LEAST_STEP, axis=0, prepend=-1) > 0
     seen[-1] = True
@@ -79,7 +79,7 @@ def trajectories(world: World, strategy: str, starts: ArrayLike) -> pd.DataFrame
 
 
 def default_starts() -> Array:
-    """Return a ring of starts within the portraits' plane, and the middle (0, 0): (n, 2)."""
+    """Make starts on a grid within the portraits' plane, and (0, 0): (n, 2)."""
     x, y = np.meshgrid([-3.0, 1.0, 5.0, 9.0], [-5.0, -1.0, 3.0, 7.0])
     return np.concatenate([np.stack([x.ravel(), y.ravel()], -1), [[0.0, 0.0]]])
 
@@ -124,8 +124,8 @@ def portraits(worlds: Sequence[World], strategies: Sequence[str]) -> Any:
     ]
     subtitle = [
         "Arrows: direction of training, darker is faster. Lines: training from many starts (dots).",
-        "Black diamond: the stable stationary point, where there is a finite one. No nullcline: no signal.",
-        "relative, absolute: whether the weights' slot sees the context's mean similarity, or not.",
+        "Black diamond: the finite stable stationary point, if any. No nullcline: no signal.",
+        "relative, absolute: whether the weights' slot sees the context's mean similarity.",
     ]
     title = alt.TitleParams("What each strategy teaches", subtitle=subtitle)
     return alt.vconcat(*rows).properties(title=title)
@@ -155,7 +155,7 @@ def tiles(
     """Draw tiles around a regular grid's points, a column for each `panel`; x, y: column, title and scale."""
     for (name, _, _), low, high in ((x, "left", "right"), (y, "low", "high")):
         half = np.diff(np.unique(data[name])).min() / 2
-        # Each reaches a little below the next, which hides the seams that viewers of SVG show.
+        # Tiles overlap a little, which hides the seams that SVG viewers show.
         data = data.assign(**{low: data[name] - half, high: data[name] + 1.2 * half})
     chart = alt.Chart(data).mark_rect(clip=True)
     return chart.encode(

@@ -1,4 +1,4 @@
-"""The trained transformer beside the minimal model's theory: rows and a chart. Ours."""
+"""Compare the trained transformer with the minimal model's theory: rows and a chart. Ours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -53,14 +53,14 @@ def comparison_rows(trained: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame
 def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: Sequence[str]) -> Any:
     """Draw the measures of the transformer over training, each seed a line, on the theory's gradient flow.
 
-    Time is not the same: the theory's log time is stretched so that both start and end at the panel's sides.
+    Time differs: the theory's log time is stretched so that both start and end at the panel's sides.
     """
     steps = trained["step"].max()
     log = np.log(theory["time"] / theory["time"].min())
     theory = theory.assign(step=log / log.max() * steps)
     rows = []
     for measure in PANELS:
-        # A title is said once, at the left of its row, in lines that are no longer than a panel is high.
+        # One title a row, at its left, in lines no longer than a panel is high.
         titles = [wrap(PANELS[measure], 18)] + [None] * (len(strategies) - 1)
         panels = [
             panel(trained, theory, strategy=strategy, measure=measure, title=title, steps=int(steps))
@@ -69,7 +69,7 @@ def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: S
         rows.append(alt.hconcat(*panels))
     subtitle = [
         "Coloured: the transformer, a line for each seed. Black: the theory, by gradient flow from (0, 0).",
-        "The two have clocks of their own: compare order and ends, not speed.",
+        "Time scales differ: compare order and ends, not speed.",
     ]
     title = alt.TitleParams("A trained transformer against the theory", subtitle=subtitle)
     return alt.vconcat(*rows).properties(title=title)

@@ -49,7 +49,7 @@ class Attention:
 
 
 def run_layers(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """Return predictions (n, batch) for tokens (n, batch, length, width), and the target's attention.
+    """Compute predictions (n, batch) for tokens (n, batch, length, width), and the target's attention.
 
     The attention is (n, batch, length). Layer 1 is causal; layer 2 is needed at the last token only.
     """
@@ -65,7 +65,7 @@ def run_layers(attention: Attention, tokens: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def construct(world: World, theta: ArrayLike, f: Tensor, scale: float = 1.0) -> Attention:
-    """Return the matrices that make the minimal model of theta (2,); f (d,) is the weights' part of g.
+    """Construct the matrices of the minimal model of theta (2,); f (d,) is the weights' part of g.
 
     `scale` is that of the tokens' inputs (see make_tokens).
     """
@@ -106,7 +106,7 @@ class Draws:
 def draw_points(
     n: int, k: int, d: int, *, generator: torch.Generator, dtype: torch.dtype = torch.float32
 ) -> Draws:
-    """Return random numbers of n contexts. Raises InputError if d, which must be above k, is not."""
+    """Draw the random numbers of n contexts. Raises InputError unless d is above k."""
     if d <= k:
         raise InputError(f"d is {d}: it must be above k = {k}, so that random examples are orthogonal.")
     q, r = torch.linalg.qr(torch.randn(n, d, k + 1, generator=generator, dtype=dtype))
@@ -136,7 +136,7 @@ class Episodes:
 
 
 def make_episodes(draws: Draws, kinds: Kinds, f: Tensor) -> Episodes:
-    """Return contexts of the given kinds: labels are (f + rest) x + noise, `f` (d,) fixed, `rest` new.
+    """Make contexts of the given kinds: labels are (f + rest) x + noise, `f` (d,) fixed, `rest` new.
 
     For a variance of 1 - error, f's squared length must be d (1 - error), which scale_f makes it.
     """
@@ -161,12 +161,12 @@ def make_episodes(draws: Draws, kinds: Kinds, f: Tensor) -> Episodes:
 
 
 def scale_f(f: Tensor, error: float) -> Tensor:
-    """Return `f` (d,) at the length that gives f(x) the variance 1 - error over uniformly random unit x."""
+    """Scale `f` (d,) to give f(x) the variance 1 - error over uniformly random unit x."""
     return f.mul((len(f) * (1 - error)) ** 0.5 / float(f.norm()))
 
 
 def make_tokens(batch: Episodes, scale: float = 1.0) -> Tensor:
-    """Return the tokens (n, length, width) of contexts, inputs times `scale`."""
+    """Make the tokens (n, length, width) of contexts, inputs times `scale`."""
     n, k, d = batch.x.shape
     at = Layout(d, k)
     tokens = torch.zeros(n, at.length, at.width, dtype=batch.x.dtype)

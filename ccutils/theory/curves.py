@@ -33,7 +33,7 @@ STATIONARY = {
 
 
 def end_state_rows(world: World, thetas: Mapping[str, Array], count: int = 101) -> pd.DataFrame:
-    """Return an example's weight and attention, k - 1 others random: strategy, similarity, panel, value."""
+    """Compute one example's weight and attention among random ones: strategy, similarity, panel, value."""
     s = np.linspace(0, 1, count)
     parts = []
     for name, theta in thetas.items():
@@ -62,13 +62,13 @@ def end_state_chart(world: World, thetas: Mapping[str, Array]) -> Any:
     panels[0] = alt.layer(panels[0], dots)
     title = alt.TitleParams(
         f"End states: one example of some similarity among {world.k - 1} random ones",
-        subtitle="Dotted: the best weight there is. Lines that lie on one another: flat attention, 1 / k.",
+        subtitle="Dotted: the best weight. Overlapping lines: flat attention, 1 / k.",
     )
     return alt.hconcat(*panels).properties(title=title)
 
 
 def error_table(world: World, thetas: Mapping[str, Array]) -> pd.DataFrame:
-    """Return the squared error of each strategy's theta with 0, 1 and k near examples, mean over grades.
+    """Compute the squared error of each strategy's theta with 0, 1 and k near examples, mean over grades.
 
     Columns: strategy and the names of GRADES; a last row for f alone.
     """
@@ -84,7 +84,7 @@ def error_table(world: World, thetas: Mapping[str, Array]) -> pd.DataFrame:
 
 
 def stationary_rows(worlds: Mapping[str, World], axes: Mapping[str, Array]) -> pd.DataFrame:
-    """Return contrastive training's stable point, one parameter varied at a time.
+    """Find contrastive training's stable point, one parameter varied at a time.
 
     `worlds` has a name for each world to start from; `axes` the values of each parameter. Columns world,
     parameter, at, theta_1, theta_2, smallest, largest (eigenvalues of the Hessian), gradient_norm; all NaN
@@ -117,7 +117,7 @@ def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
         x = alt.X("at:Q", title=title, axis=alt.Axis(tickCount=3, labelFlush=False))
         panels = []
         for column, name in STATIONARY.items():
-            # Said once, at the left of its row: five columns fit a page.
+            # One title a row, at its left, so that five columns fit a page.
             looks = log if column == "smallest" else linear
             y = alt.Y(f"{column}:Q", title=None if columns else name, **looks)
             panel = base.encode(x, y, colour)
@@ -125,16 +125,16 @@ def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
         columns.append(alt.vconcat(*panels))
     subtitle = [
         "Each column varies one parameter. At each point drawn both eigenvalues are positive: it is stable.",
-        "No point: no finite one, training goes on to ever larger theta.",
+        "No point: none is finite, and theta grows for ever.",
     ]
     heading = alt.TitleParams("The stable point of contrastive training", subtitle=subtitle)
     return alt.hconcat(*columns).resolve_scale(color="shared").properties(title=heading)
 
 
 def movable(world: World, marks: Mapping[str, Array]) -> Any:
-    """Draw a chart with sliders that moves without a kernel: what theta does to one example of similarity s.
+    """Draw a chart with sliders that works without a kernel: what theta does to one example of similarity s.
 
-    `marks` are theta of some strategies, named in its subtitle. All is computed in the browser.
+    `marks` are theta of some strategies, for the subtitle. The browser computes everything.
     """
     sliders = {
         "theta_1": (0.0, -4, 16, 0.1),
@@ -180,13 +180,13 @@ def movable(world: World, marks: Mapping[str, Array]) -> Any:
         "Move theta: can the green line follow the dotted one?",
         subtitle=[
             f"Where training ends, (theta_1, theta_2): {ends}",
-            "The sliders are below the chart; in a picture it stands at theta = (0, 0).",
+            "The sliders are below the chart; a picture shows theta = (0, 0).",
         ],
     )
     return chart.encode(x, y, *encodings).add_params(*params).properties(width=470, height=280, title=heading)
 
 
 def frame(chart: Any, height: int) -> str:
-    """Return a chart as HTML that stays alive without a kernel and without a network; `height` in pixels."""
+    """Convert a chart to HTML that works without a kernel and a network; `height` in pixels."""
     page = escape(chart.to_html(inline=True, embed_options=EMBED))
     return f'<div><iframe srcdoc="{page}" width="100%" height="{height}" style="border:0"></iframe></div>'

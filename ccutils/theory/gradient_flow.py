@@ -145,7 +145,7 @@ def end_of_ray(kinds: Kinds, direction: tuple[float, float], side: tuple[float, 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What theta does: arrays of theta's leading shape, each from 0 to 1. Means over the world's grades.
+    """Describe what theta does: arrays of theta's leading shape, from 0 to 1, means over the grades.
 
     nothing_relevant: gate (weight on the context) with k random examples. relevant: weight on one near
     example among k - 1 random ones. attention: that over the gate there, 1 / k if flat. all_relevant: gate

@@ -1,4 +1,4 @@
-"""What the minimal model predicts as the weights learn: weight on a relevant example against knowledge.
+"""Predict in-context learning as the weights learn: weight on a relevant example against knowledge.
 
 Theta settles at each error of the weights: the weights are assumed to learn more slowly than attention does.
 """

@@ -1,7 +1,7 @@
 """A two-layer attention-only transformer trained on samples of the minimal model's data. Ours.
 
-It has the architecture of ccutils.theory.construction, every matrix free and random at first; nothing of the
-construction, of theta or of f is told to it. All strategies and seeds train at once, side by side.
+It has the architecture of ccutils.theory.construction, every matrix free and random at first; it gets neither
+the construction, nor theta, nor f. All strategies and seeds train at once.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ MEASURES = ("nothing_relevant", "relevant", "attention", "all_relevant", "weight
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How the transformers are trained, by Adam on the squared error of the target's label.
+    """Set the training of the transformers, by Adam on the squared error of the target's label.
 
     d: dimension of the inputs, above the world's k. batch: contexts a step. rate: the learning rate, which
     falls to a tenth in the last quarter. init: standard deviation of every entry of every matrix at the
@@ -51,7 +51,7 @@ class Training:
 
 
 def initial(seeds: Sequence[int], width: int, init: float) -> Attention:
-    """Return random matrices, one transformer for each seed."""
+    """Draw random matrices, one transformer for each seed."""
     parts: list[list[Tensor]] = [[], [], [], []]
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
@@ -115,7 +115,7 @@ def seed_source(world: World, seed: int, training: Training) -> Source:
 def training_data(
     world: World, strategies: Sequence[str], sources: list[Source], chunk: list[Draws], training: Training
 ) -> tuple[Tensor, Tensor]:
-    """Return tokens (models, contexts, length, width) and targets' labels (models, contexts)."""
+    """Make tokens (models, contexts, length, width) and targets' labels (models, contexts)."""
     batches = [
         make_episodes(draws, context_kinds(world, strategy), source.f)
         for strategy in strategies
@@ -126,7 +126,7 @@ def training_data(
 
 
 def probe_kinds(world: World) -> dict[str, Kinds]:
-    """Return contexts to measure with: nothing relevant, one relevant example of k, all relevant."""
+    """Make contexts to measure with: nothing relevant, one relevant example of k, all relevant."""
     return {
         "none": context_kinds(world, "random"),
         "one": one_near(world, world.grades),
@@ -138,7 +138,7 @@ def probe_kinds(world: World) -> dict[str, Kinds]:
 def measure_weights(
     world: World, model: Attention, sources: list[Source], repeats: int, training: Training
 ) -> pd.DataFrame:
-    """Return what each transformer does on probe contexts, a row for each: columns model and MEASURES.
+    """Measure each transformer on probe contexts, a row for each: columns model and MEASURES.
 
     The models are those of `sources`, `repeats` times over. Weights are measured by what they do: the
     least-squares coefficients of the prediction on the labels of near examples, those of random ones, and

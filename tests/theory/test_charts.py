@@ -46,7 +46,7 @@ def test_nullclines_are_where_the_gradient_vanishes_and_cross_at_the_point() -> 
 
 def test_no_nullcline_without_a_signal() -> None:
     assert charts.nullclines(World(), "random").empty
-    assert set(charts.nullclines(World(), "batch_mix")["line"]) == {"theta_2 stands still"}
+    assert set(charts.nullclines(World(), "batch_mix")["line"]) == {"theta_2 is constant"}
 
 
 def test_arrows_point_down_the_loss() -> None:
@@ -69,7 +69,7 @@ def test_portraits_and_surfaces_can_be_drawn() -> None:
     assert width(svg) <= PAGE
     svg = drawn(charts.portraits([World(), World(similarity="absolute")], ["batch_mix"]))
     assert svg.index(">batch_mix, relative<") < svg.index(">batch_mix, absolute<")
-    assert svg.count(">theta_2 stands still<") == 1  # one legend for all
+    assert svg.count(">theta_2 is constant<") == 1  # one legend for all
     svg = drawn(charts.loss_surfaces(World(), CONTEXT_STRATEGIES, count=5))
     assert "squared error" in svg
     assert width(svg) <= PAGE
