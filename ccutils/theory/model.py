@@ -283,7 +283,7 @@ def stationary_weights(world: World, s: float) -> tuple[float, float]:
     answer of the weights; for r = 0 they have none.
 
     >>> [round(stationary_weights(World(error=0.0, counterfactual=r), 0.85)[0], 2) for r in (0, 0.25, 1)]
-    [0.0, 0.53, 0.86]
+    [0.0, 0.58, 0.84]
     """
     wrong, many, own = world.wrong, world.k - 1, 1 + world.noise
     known, error = 1 - world.error - wrong, world.error + wrong
