@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [workflow.basedir, os.environ.get("PYTHONPATH")]))
 from ccutils.chain.profiles import make_profile
-from ccutils.chain.watched import data_files, watchable
+from ccutils.chain.graph import data_files, watchable
 from ccutils.records import MODEL_FOLDER, RUN_FOLDER, model_folder
 
 threads_each = config.pop("threads", 1)

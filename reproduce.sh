@@ -155,7 +155,7 @@ answer() { # help, a wrong option, profile or folder: what function $2 of module
 
 if [ "${1:-}" = docs ]; then
     shift
-    answer site refuse_pages_options "$@"
+    answer site refuse_options "$@"
     environment requirements-dev.lock
     exec "$PYTHON" -m ccutils.chain.site "$@"
 fi

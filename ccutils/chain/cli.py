@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,37 +19,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from ccutils.chain.announce import Watch, how_to_go_on, where_to_look
-from ccutils.chain.estimate import find_speed, is_estimated
 from ccutils.chain.holding import end_processes, hold_folder, mark_processes
 from ccutils.chain.job import BAD_INPUT, KILLED, list_gpus, no_room, print_line
 from ccutils.chain.preflight import check_profile
 from ccutils.chain.profiles import ROOT, Profile, known_profiles, profile_path, read_profile, to_config
 from ccutils.chain.surroundings import settle
-from ccutils.errors import InputError, close_names, did_you_mean
+from ccutils.errors import InputError, nearest
 from ccutils.records import check_results_folder, write_json
 
 UP_TO_DATE = "Nothing to be done"
+STEPS = re.compile(r"(\d+) of (\d+) steps")
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-END_GRACE = 1.0  # seconds that a stopped run is given to end by itself; what is killed goes on as well
+END_GRACE = (
+    1.0  # seconds that a stopped run has to end by itself; training resumes from its checkpoint anyway
+)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a refusal is one sentence: with the option nearest to an unknown one, else with all known
-    options and then `words`.
-    """
-
-    words = ""
+    """argparse that raises InputError, with the options that look like an unknown one."""
 
     def error(self, message: str) -> NoReturn:
-        options = [name for action in self._actions for name in action.option_strings]
-        known = [name.removeprefix("--") for name in options if name.startswith("--")]
         unknown = message.partition("unrecognized arguments: ")[2].split()
-        for name in (word.partition("=")[0] for word in unknown if word.startswith("-")):
-            # Without the dashes, which are alike in all of them.
-            if close := close_names(name.strip("-"), known):
-                raise InputError(message + did_you_mean(f"--{option}" for option in close))
-        raise InputError(f"{message}; known options are {', '.join(options)}{self.words}.")
+        known = [name for action in self._actions for name in action.option_strings]
+        raise InputError(message + nearest(unknown[0], known) if unknown else f"{message}: see --help.")
 
 
 def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -64,29 +57,19 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "  ./reproduce.sh                               the embedded default, on the CPU\n"
         "  ./reproduce.sh --dry-run                     what would run, and why\n"
         "  ./reproduce.sh --compare                     this machine's numbers beside the reference\n"
-        "  ./reproduce.sh --set task=mtop --set k=4     others: any that a notebook lists at its top\n"
+        "  ./reproduce.sh --set task=mtop --set k=4     other parameters: any in a notebook's first cell\n"
         "  ./reproduce.sh --profile t4                  a real LLM on a GPU\n\n"
         "A second run does only what is missing or what a changed parameter or notebook affects.",
     )
-    parser.words = "; `./reproduce.sh test` and `./reproduce.sh docs` are the other commands"
-    parser.add_argument(
-        "--profile",
-        default="cpu",
-        help=f"which runs to make: {', '.join(known_profiles())}, or the path of a .yaml file like those in "
-        "profiles/ (default: cpu)",
-    )
-    parser.add_argument("--cores", type=count, default=cores(), help="CPU cores to use (default: all)")
-    parser.add_argument(
-        "--jobs", type=count, help="notebooks at once, sharing the cores (default: one a core)"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would run")
-    parser.add_argument("--open", action="store_true", help="open the report in a browser when it is done")
-    parser.add_argument(
-        "--compare",
-        action="store_true",
-        help="set the profile's results beside the reference rows; runs nothing",
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    names = ", ".join(known_profiles())
+    add("--profile", default="cpu", help=f"{names}, or the path of a .yaml file like these (default: cpu)")
+    add("--cores", type=count, default=cores(), help="CPU cores to use (default: all)")
+    add("--jobs", type=count, help="notebooks at once, sharing the cores (default: one per core)")
+    add("--dry-run", action="store_true", help="only list what would run")
+    add("--open", action="store_true", help="open the report in a browser at the end")
+    add("--compare", action="store_true", help="compare the results with the reference rows; runs nothing")
+    add(
         "--set",
         action="append",
         default=[],
@@ -95,46 +78,42 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         "replace the profile's; may be repeated",
     )
     options = parser.parse_args(arguments)
-    options.given = [text for text in arguments if text not in ("--open", "--dry-run")]
     profile_path(options.profile)
     return options
 
 
 def count(text: str) -> int:
-    """Return a whole number of at least 1, for argparse."""
+    """Parse a whole number of at least 1, for argparse."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
 def cores() -> int:
-    """Return the cores this process may use."""
+    """Count the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def snakemake_command(profile: Profile, options: argparse.Namespace, config: Path) -> list[str]:
-    """Return Snakemake's command line; `hold_folder` makes its own locks needless."""
-    command = [sys.executable, "-m", "ccutils.chain.graph", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(profile.results_folder), "--configfile", str(config)]
-    command += ["--cores", str(options.cores), "--resources", f"gpu={max(1, len(list_gpus()))}"]
-    command += ["--rerun-incomplete", "--keep-going", "--nolock", "--scheduler", "greedy"]
-    return command + (["--dry-run", "--quiet", "rules", "host"] if options.dry_run else [])
-
-
 def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, str]:
-    """Run the chain, showing the jobs' own lines and Snakemake's count of them; return its status and log.
+    """Run the chain, showing the jobs' own lines and their progress; return Snakemake's status and log.
 
-    The jobs print to standard output, Snakemake to standard error, but its dry run to standard output.
+    Jobs print to standard output, Snakemake to standard error, but to standard output in a dry run.
     """
+    from tqdm import tqdm  # here, since --help must work before anything is installed
+
     folder = profile.results_folder
     jobs = min(options.jobs or options.cores, options.cores)
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    config, lines = folder / ".snakemake" / "profile.json", []
+    config = folder / ".snakemake" / "profile.json"
     write_json(config, {**to_config(profile), "threads": options.cores // jobs})
-    speed = find_speed(folder, options.cores // jobs) if is_estimated(profile) else None
-    watch = Watch(profile, jobs, speed)
+    # hold_folder makes Snakemake's own locks needless, which outlive a killed run.
+    command = [sys.executable, "-m", "ccutils.chain.graph", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--configfile", str(config), "--cores", str(options.cores)]
+    command += ["--resources", f"gpu={max(1, len(list_gpus()))}", "--scheduler", "greedy"]
+    command += ["--rerun-incomplete", "--keep-going", "--nolock"]
+    command += ["--dry-run", "--quiet", "rules", "host"] if options.dry_run else []
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
-        snakemake_command(profile, options, config),
+        command,
         stdout=subprocess.PIPE if options.dry_run else None,
         stderr=subprocess.STDOUT if options.dry_run else subprocess.PIPE,
         text=True,
@@ -144,11 +123,13 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
     )
     stream = process.stdout if options.dry_run else process.stderr
     assert stream is not None
+    start, lines = time.monotonic(), []
     try:
         for line in stream:
             lines.append(line)
-            for told in watch.read(line):
-                print_line(told)
+            if steps := STEPS.match(line):
+                done, total = map(int, steps.groups())
+                print_line(tqdm.format_meter(done, total, time.monotonic() - start, ncols=80, unit=" jobs"))
         return process.wait(), "".join(lines)
     except KeyboardInterrupt:
         stop(process, folder)
@@ -157,11 +138,9 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
 
 def stop(process: subprocess.Popen[str], folder: Path) -> None:
     """Ask Snakemake and its jobs to end, and kill what is left after a while or at the next interruption."""
-    try:
+    with suppress(subprocess.TimeoutExpired, ProcessLookupError, KeyboardInterrupt):
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=END_GRACE)
-    except (subprocess.TimeoutExpired, ProcessLookupError, KeyboardInterrupt):
-        pass  # all the same
     for again in STOPS:
         signal.signal(again, signal.SIG_IGN)
     end_processes(folder)
@@ -169,85 +148,74 @@ def stop(process: subprocess.Popen[str], folder: Path) -> None:
 
 
 def prepare_child() -> None:
-    """Make a new process heed Ctrl-C, which a script's background job ignores, and be what Linux ends first
-    where memory is short: a job, and not this process, which tells what happened.
+    """Let a new process accept Ctrl-C, which a script's background jobs ignore, and be what Linux ends first
+    when memory runs out: a job, and not this process, which reports the failure.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with suppress(OSError):  # there is no such file elsewhere
+    with suppress(OSError):  # Linux only
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def plan(log: str) -> str:
-    """Return what a dry run said: how many jobs of which rule, and why; without its advice on options."""
+def planned_jobs(log: str) -> str:
+    """Extract from a dry run's log how many jobs of which rule would run and why."""
     table = log[log.rfind("Job stats") :].split("Some jobs were triggered")[0]
     lines = (line for line in table.splitlines() if not line.strip().startswith(("(check", "This was a dry")))
     return "\n".join(lines).strip()
 
 
 def failure_cause(status: int, log: str) -> str:
-    """Return why Snakemake failed although no job says why it did; its own words where that is unknown."""
+    """Explain a failure of Snakemake that no job explains; with Snakemake's own words if it is unknown."""
     if no_room(log):
-        return "The disk of the results folder is full: free some; the same command goes on."
-    if (
-        status < 0
-        or "died with <Signals" in log
-        or re.search(r"non-zero exit (status|code) -?(9|137)\b", log)
-    ):
+        return "The disk of the results folder is full: free some space; the same command resumes."
+    killed = r"died with <Signals|non-zero exit (status|code) -?(9|137)\b"
+    if status < 0 or re.search(killed, log):
         return f"Snakemake or a job was killed, {KILLED}"
     return f"Snakemake failed:\n{log[-3000:]}"
 
 
-def read_failures(results: Path) -> list[dict[str, str | int]]:
-    return [json.loads(path.read_text()) for path in sorted((results / "logs").rglob("*.failed"))]
-
-
-def tell_failures(failures: Sequence[dict[str, str | int]], results: Path) -> int:
-    """Say again at the end what failed, and return the exit status."""
-    print_line(f"\n{len(failures)} job(s) failed. What has finished with these settings is kept;")
-    print_line("the same command goes on from there.")
+def report_failures(failures: Sequence[dict[str, str | int]], results: Path) -> int:
+    """Print which jobs failed and why, and return the exit status."""
+    print_line(f"\n{len(failures)} job(s) failed. Finished jobs are kept; the same command resumes.")
     for note in failures:
-        print_line(
-            f"  {note['job']}: {note['message']}\n    log: {shown(results / 'logs')}/{note['job']}.log"
-        )
+        log = results / "logs" / f"{note['job']}.log"
+        print_line(f"  {note['job']}: {note['message']}\n    log: {shown(log)}")
     return BAD_INPUT if all(note["status"] == BAD_INPUT for note in failures) else 1
 
 
 def run_chain(options: argparse.Namespace) -> int:
-    """Check everything, run the chain, tell the outcome. Raises InputError before anything has started."""
+    """Check everything, run the chain, report the outcome. Raises InputError before anything has started."""
     start = time.monotonic()
     profile = read_profile(profile_path(options.profile), options.set)
     results = profile.results_folder
-    used = f"{options.cores} core{'s' if options.cores > 1 else ''}"
-    print_line(
-        f"profile {options.profile}, results in {shown(results)}, {used}; first it is checked and planned"
-    )
-    for sentence in settle(results):
-        print_line(sentence)
+    print_line(f"Profile {options.profile}, results in {shown(results)}, cores: {options.cores}")
+    for note in settle(results):
+        print_line(note)
     check_profile(profile, dry_run=options.dry_run)
     check_results_folder(results)
-    report = shown(results / "report.html")
     with hold_folder(results) as ended:
         if ended:
-            print_line(ended)
+            print_line(f"Ended {ended} process(es) that a killed run had left here.")
         for path in (results / "logs").rglob("*.failed"):
             path.unlink()
         status, log = run_snakemake(profile, options)
-        failures = read_failures(results)
+        failures = [json.loads(path.read_text()) for path in sorted((results / "logs").rglob("*.failed"))]
     if failures:
-        return tell_failures(failures, results)
+        return report_failures(failures, results)
     if status:
         print_line(failure_cause(status, log))
         return 1
+    report = results / "report.html"
     if UP_TO_DATE in log:
-        print_line(f"Nothing to do: everything is up to date. The report: {report}")
+        print_line(f"Nothing to do: everything is up to date. The report: {shown(report)}")
     elif options.dry_run:
-        print_line(plan(log))
+        print_line(planned_jobs(log))
     else:
-        print_line(f"Done in {time.monotonic() - start:.0f} s. The report: {report}")
-        kept = (ROOT / "reference" / f"{profile_path(options.profile).stem}.parquet").is_file()
-        print_line("\n".join(where_to_look(shown(results), report, options.given, kept)))
+        print_line(f"Done in {time.monotonic() - start:.0f} s. The report: {shown(report)}")
+        print_line(
+            f"Figures: {shown(results / 'figures')}; executed notebooks: {shown(results / 'notebooks')}"
+        )
     if options.open and not options.dry_run:
-        webbrowser.open((results / "report.html").as_uri())
+        webbrowser.open(report.as_uri())
     return 0
 
 
@@ -259,24 +227,21 @@ def compare_with_reference(options: argparse.Namespace) -> int:
     name = profile_path(options.profile).stem
     reference = find_reference(name)
     if reference is None:
-        raise InputError(
-            f"no reference rows of profile {name!r} are kept in reference/: none to compare with."
-        )
-    table = compare_rows(
-        find_rows(read_profile(profile_path(options.profile), options.set).results_folder), reference
-    )
+        raise InputError(f"there are no reference rows of profile {name!r} to compare with.")
+    results = read_profile(profile_path(options.profile), options.set).results_folder
+    table = compare_rows(find_rows(results), reference)
     print_line(table.to_string(index=False, float_format="{:.2f}".format))
     print_line(f"{tell_agreement(table)}\n{tell_origin(reference)}")
     return 0
 
 
 def shown(path: Path) -> str:
-    """Return a path as a person in the repository would write it."""
+    """Write a path as a person in the repository would."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def refuse_options(arguments: Sequence[str]) -> int:
-    """Answer --help and refuse a wrong option or profile; what reproduce.sh asks before it sets up."""
+    """Answer --help and refuse a wrong option or profile; reproduce.sh asks this before it sets up."""
     try:
         parse_options(arguments)
     except InputError as error:
@@ -299,10 +264,13 @@ def main(arguments: Sequence[str]) -> int:
     except OSError as error:
         if not no_room(str(error)):
             raise
-        print(f"error: the disk is full ({error}): free some; the same command goes on.", file=sys.stderr)
+        print(
+            f"error: the disk is full ({error}): free some space; the same command resumes.", file=sys.stderr
+        )
         return BAD_INPUT
     except KeyboardInterrupt:
-        print(how_to_go_on(arguments), file=sys.stderr)
+        again = shlex.join(["./reproduce.sh", *arguments])
+        print(f"Stopped. {again} resumes, training from its last checkpoint.", file=sys.stderr)
         return 130
 
 

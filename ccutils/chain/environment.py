@@ -1,4 +1,4 @@
-"""Does this environment hold the locked versions? `python -m ccutils.chain.environment LOCK` exits 0."""
+"""Check that this environment has the locked versions: `python -m ccutils.chain.environment LOCK` exits 0."""
 
 import sys
 from collections.abc import Iterator
@@ -9,32 +9,25 @@ from packaging.requirements import Requirement
 
 
 def read_lock(lock: Path) -> Iterator[Requirement]:
-    """Yield the pins of a lock file, those of other platforms and Pythons included."""
+    """Yield the pins of a lock file, including those of other platforms and Pythons."""
     for line in lock.read_text(encoding="utf-8").splitlines():
-        text = line.split("#")[0].strip()
-        if text:
+        if text := line.split("#")[0].strip():
             yield Requirement(text)
 
 
 def disagreements(lock: Path) -> list[str]:
-    """Return what this environment lacks or has in another version, one short phrase each; empty if it will
-    do.
-    """
+    """List the pins for this platform that are missing here or installed in another version."""
     found = []
     for pin in read_lock(lock):
-        if pin.marker and not pin.marker.evaluate():
-            continue
-        try:
-            have = version(pin.name)
-        except PackageNotFoundError:
-            found.append(f"{pin} is missing")
-            continue
-        if have not in pin.specifier:  # a local build such as 2.13.0+cpu satisfies ==2.13.0
-            found.append(f"{pin} wanted, {have} found")
+        if pin.marker is None or pin.marker.evaluate():
+            try:
+                if version(pin.name) not in pin.specifier:  # 2.13.0+cpu satisfies ==2.13.0
+                    found.append(f"{pin}: {version(pin.name)} found")
+            except PackageNotFoundError:
+                found.append(f"{pin}: missing")
     return found
 
 
 if __name__ == "__main__":
     problems = disagreements(Path(sys.argv[1]))
-    print("; ".join(problems), file=sys.stderr)
-    sys.exit(1 if problems else 0)
+    sys.exit("; ".join(problems) if problems else 0)

@@ -1,6 +1,41 @@
-"""Run Snakemake, which ends with what started it: `python -m ccutils.chain.graph` and Snakemake's options."""
+"""Run Snakemake, which ends with its parent: `python -m ccutils.chain.graph OPTIONS`; and name its inputs."""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from ccutils.chain.holding import end_with_parent
+
+PATTERN = re.compile(r"[{}<>]")  # {wildcard} and <pathvar>, which Snakemake offers no way to escape
+
+
+def data_files(options: Mapping[str, Any]) -> list[Path]:
+    """List the files that a task's options name, and those in folders they name, hidden ones left out.
+
+    Only absolute paths count: `profiles.from_root` makes paths in a profile absolute if they exist.
+    """
+    found = set()
+    for value in options.values():
+        path = Path(os.path.expanduser(value)) if isinstance(value, str) else Path()
+        if path.is_absolute():
+            files = path.rglob("*") if path.is_dir() else [path]
+            found |= {file for file in files if file.is_file() and "/." not in str(file)[len(str(path)) :]}
+    return sorted(found)
+
+
+def watchable(path: Path) -> str:
+    """Return a path as an input for Snakemake: itself, or a link to it if it would be read as a pattern."""
+    if not PATTERN.search(str(path)):
+        return str(path)
+    link = Path(".snakemake", "paths", hashlib.sha256(str(path).encode()).hexdigest()[:16] + path.suffix)
+    if not link.is_symlink():  # created once: a new link would be newer than what depends on it
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+    return str(link)
+
 
 if __name__ == "__main__":
     end_with_parent()

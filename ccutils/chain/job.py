@@ -1,7 +1,7 @@
 """Run one notebook of the chain with papermill: `python -m ccutils.chain.job NOTEBOOK JOB PARAMETERS GPUS`.
 
 Snakemake calls this in the results folder. The executed notebook and its log stay there, under notebooks/ and
-logs/. Exit status: 0 done, 2 bad input, 1 any other failure, told in one line.
+logs/. Exit status: 0 done, 2 bad input, 1 any other failure, reported in one line.
 """
 
 import fcntl
@@ -19,25 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from ccutils.chain.holding import end_with_parent
-from ccutils.chain.profiles import declared_parameters
+from ccutils.chain.profiles import ROOT, declared_parameters
 from ccutils.private import folders_in, hide_private, in_all_texts
 from ccutils.records import write_json
 
-# jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) where that package is there;
+# jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) if that package is there;
 # no schema of a notebook or a chart has one. Without it jsonschema leaves IRIs unchecked.
 NO_IRIS = "import sys; sys.modules['rfc3987_syntax'] = None"
-QUIET = "--IPKernelApp.log_level=CRITICAL"  # what a kernel says of its sockets, and when it is told to end
-HEARTBEAT = 20.0  # seconds between two lines that say how far a notebook is
-STARTS = 3  # tries to bring a kernel up
+QUIET = "--IPKernelApp.log_level=CRITICAL"  # a kernel's messages on its sockets, and on being told to end
+HEARTBEAT = 20.0  # seconds between two lines on how far a notebook is
+STARTS = 3  # tries to start a kernel: two that start at once may take the same port
 START_TIMEOUT = 120  # seconds for each; a machine at its limits was seen to take more than a minute
 NOT_STARTED = ("Kernel died before", "Kernel didn't respond")
 BAD_INPUT = 2
 FULL = ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full")
-"""What the system, and SQLite, say of a disk that is full, whatever library passes it on."""
-KILLED = (
-    "most often for want of memory: end other programs, give fewer --jobs or a smaller micro_batch; the same "
-    "command goes on."
-)
+"""How the system and SQLite report a full disk, whatever library passes it on."""
+KILLED = "most often for lack of memory: close other programs, use fewer --jobs or a smaller micro_batch."
 
 
 class NotebookError(Exception):
@@ -68,29 +65,23 @@ def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: 
                 run_papermill(notebook, copy, parameters)
         except PapermillExecutionError as error:
             raise failure(error.ename, error.evalue) from error
-        except Exception as error:  # the kernel died, the disk is full, the notebook is no notebook
-            logging.getLogger("papermill").exception("the notebook could not be run to its end")
+        except Exception as error:  # the kernel died, the disk is full, the file is not a notebook
+            logging.getLogger("papermill").exception("the notebook did not run to its end")
             raise failure(type(error).__name__, str(error)) from error
     return time.monotonic() - start
 
 
 def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> None:
-    """Execute in the notebook's own folder, as Jupyter does, with this environment's kernel.
-
-    A kernel that does not come up has run nothing and is started again: two that start at once may take the
-    same port, and a clock that jumps ends the wait.
-    """
+    """Execute in the notebook's own folder, as Jupyter does, with this environment's kernel."""
     import papermill
 
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     # The notebook must import the ccutils beside it and use this interpreter, other kernels or not.
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     os.environ |= {"PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1", "TOKENIZERS_PARALLELISM": "false"}
     for start in range(STARTS):
         try:
             papermill.execute_notebook(
-                escaped(notebook),
-                escaped(copy),
+                *(str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, copy)),
                 parameters=parameters,
                 kernel_name="python3",
                 language="python",
@@ -101,40 +92,32 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
                 extra_arguments=[f"--IPKernelApp.exec_lines={NO_IRIS}", QUIET],
             )
             return
-        except RuntimeError as error:
+        except RuntimeError as error:  # a kernel that does not start has run nothing
             if not str(error).startswith(NOT_STARTED) or start + 1 == STARTS:
                 raise
 
 
 @contextmanager
 def public_copy(copy: Path, parameters: dict[str, Any], results: Path) -> Iterator[None]:
-    """Take out of an executed notebook, failed or not, what is this machine's: people pass them on.
-
-    Paths in the repository stay right as seen from its notebooks.
-    """
+    """Remove this machine's folders from an executed notebook, failed or not: people pass notebooks on."""
     try:
         yield
     finally:
         known = folders_in([parameters, str(results)], root="..")
-        with suppress(FileNotFoundError, json.JSONDecodeError):  # there is none, or a full disk cut it off
+        with suppress(FileNotFoundError, json.JSONDecodeError):  # not written, or cut off by a full disk
             cells = in_all_texts(json.loads(copy.read_text(encoding="utf-8")), hide_private(known))
             part = copy.with_suffix(".part")
             part.write_text(json.dumps(cells, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             part.replace(copy)
 
 
-def escaped(path: Path) -> str:
-    """Return a path as papermill takes it, to which braces are places for parameters."""
-    return str(path).replace("{", "{{").replace("}", "}}")
-
-
 def failure(name: str, message: str) -> NotebookError:
-    """Return the one line that tells of an error by the name of its class and its message."""
+    """Turn the class and the message of an error into one line and an exit status."""
     last = " ".join(message.split())
     if name == "InputError":
         return NotebookError(last, BAD_INPUT)
     if no_room(last):
-        return NotebookError(f"there is no room to write to: {last}; free some.", BAD_INPUT)
+        return NotebookError(f"the disk is full: {last}; free some space.", BAD_INPUT)
     if name == "OSError" and "Read-only file system" in last:
         return NotebookError(f"the results folder cannot be written to: {last}.", BAD_INPUT)
     if name == "DeadKernelError":
@@ -143,7 +126,7 @@ def failure(name: str, message: str) -> NotebookError:
 
 
 def no_room(message: str) -> bool:
-    """Tell whether an error's message, of any library, is of a disk that is full, or full for this user."""
+    """Check whether an error's message, of any library, is about a disk that is full."""
     return any(text in message for text in FULL)
 
 
@@ -151,8 +134,7 @@ def no_room(message: str) -> bool:
 def log_to(path: Path) -> Iterator[None]:
     """Send what papermill logs, the notebook's own output included, to a file."""
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
-    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk: told once, below
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk is reported once
     logger = logging.getLogger("papermill")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -166,35 +148,33 @@ def log_to(path: Path) -> Iterator[None]:
 
 @contextmanager
 def heartbeat(job: str, log: Path, start: float) -> Iterator[None]:
-    """Print every HEARTBEAT seconds how long the job has run and the last thing its notebook said."""
+    """Print the last line of the job's log every HEARTBEAT seconds."""
     stop = threading.Event()
 
     def beat() -> None:
         while not stop.wait(HEARTBEAT):
-            print_line(f"  {job}: {time.monotonic() - start:.0f} s, {last_words(log)}")
+            print_line(f"  {job}: {time.monotonic() - start:.0f} s, {last_line(log)}")
 
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
+    threading.Thread(target=beat, daemon=True).start()
     try:
         yield
     finally:
         stop.set()
-        thread.join()
 
 
-def last_words(log: Path, width: int = 90) -> str:
-    """Return the last non-empty line of a log, a progress bar's last state included, no rule at its end."""
+def last_line(log: Path) -> str:
+    """Read the last line of a log that has words, the last state of a progress bar included."""
     text = log.read_text(encoding="utf-8", errors="replace")[-4000:].replace("\r", "\n")
-    lines = [line for line in (line.strip().rstrip("-") for line in text.splitlines()) if line]
-    return lines[-1][:width] if lines else "starting"
+    lines = [line.strip().rstrip("-") for line in text.splitlines()]
+    return next((line[:90] for line in reversed(lines) if line), "starting")
 
 
 @contextmanager
 def one_gpu(results: Path) -> Iterator[None]:
-    """Hold one GPU that no other job of this results folder holds, as the only one this process sees.
+    """Reserve a GPU that no other job of this results folder uses, as the only one this process sees.
 
-    Snakemake starts no more such jobs on a machine than it has GPUs; a lock on a file each says which one is
-    free. Where a cluster's scheduler has given the job one GPU, it is its own already.
+    Snakemake starts no more such jobs on a machine than it has GPUs; a lock file for each shows which is
+    free. If a cluster's scheduler gave the job one GPU, that one is its own already.
     """
     gpus = list_gpus()
     scheduled = any(name in os.environ for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"))
@@ -210,32 +190,29 @@ def one_gpu(results: Path) -> Iterator[None]:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
             yield
             return
-    raise NotebookError(f"all {len(gpus)} GPUs are held by other jobs: use fewer --jobs.", BAD_INPUT)
+    raise NotebookError(f"all {len(gpus)} GPUs are used by other jobs: use fewer --jobs.", BAD_INPUT)
 
 
 @contextmanager
 def no_gpu() -> Iterator[None]:
-    """Hide all GPUs from what this process starts: a job that asked for none leaves them to others.
+    """Hide all GPUs from a job that asked for none.
 
-    Nor does it compile: bitsandbytes else imports torch's compiler (1 s), which nothing uses on a CPU.
+    It does not compile either: otherwise bitsandbytes imports torch's compiler (1 s), unused on a CPU.
     """
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", "TORCHDYNAMO_DISABLE": "1"}
     yield
 
 
 def list_gpus() -> list[str]:
-    """Return the GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; none without a working
-    driver.
-    """
+    """List the GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; none without a driver."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [gpu for gpu in given.split(",") if gpu]
     try:
-        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
         return []
-    lines = [line for line in found.stdout.splitlines() if line.startswith("GPU ")]
-    return [str(i) for i in range(len(lines))] if found.returncode == 0 else []
+    return [str(i) for i in range(sum(line.startswith("GPU ") for line in found.stdout.splitlines()))]
 
 
 def print_line(line: str) -> None:
@@ -243,7 +220,7 @@ def print_line(line: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one job and tell of it; a failure is also left in logs/<job>.failed for the end of the run."""
+    """Run one job and report on it; a failure is also left in logs/<job>.failed for the end of the run."""
     notebook, job, parameters = Path(arguments[0]).resolve(), arguments[1], json.loads(arguments[2])
     results = Path.cwd()
     end_with_parent()
@@ -253,10 +230,9 @@ def main(arguments: list[str]) -> int:
             seconds = run_notebook(notebook, job, parameters, results)
     except NotebookError as error:
         print_line(f"FAILED   {job}: {error}\n         log: {results / 'logs' / f'{job}.log'}")
-        note = results / "logs" / f"{job}.failed"
-        with suppress(OSError):  # a full disk has no room for it
-            note.parent.mkdir(parents=True, exist_ok=True)
-            write_json(note, {"job": job, "status": error.status, "message": str(error)})
+        with suppress(OSError):  # a full disk
+            note = {"job": job, "status": error.status, "message": str(error)}
+            write_json(results / "logs" / f"{job}.failed", note)
         return error.status
     except KeyboardInterrupt:
         print_line(f"stopped  {job}")

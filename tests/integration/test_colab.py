@@ -13,9 +13,9 @@ from typing import Any
 import nbformat
 import pytest
 import yaml
+from ccutils.chain.address import read_address
 from nbclient import NotebookClient
 
-from ccutils.chain.address import read_address
 from ccutils.chain.profiles import ROOT, declared_parameters
 
 pytestmark = pytest.mark.slow

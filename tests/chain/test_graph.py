@@ -12,7 +12,7 @@ import pytest
 import yaml
 from stub_chain import make_chain
 
-from ccutils.chain.watched import data_files, watchable
+from ccutils.chain.graph import data_files, watchable
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ def test_a_folder_with_braces_is_run_and_watched_as_a_single_file_is(tmp_path: P
     profile.write_text(yaml.safe_dump(given))
     done = run(profile)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 of 7 steps" in done.stdout
+    assert "7/7" in done.stdout
     assert "Nothing to do" in run(profile, "--dry-run").stdout
     with rows.open("a") as file:
         file.write(json.dumps(made[0]) + "\n")
