@@ -41,6 +41,24 @@ def test_locks_hold_what_pyproject_asks_for(dependencies: list[str], lock: Path)
         )
 
 
+def test_colab_gets_what_it_lacks() -> None:
+    """Without dependencies: those of trl would replace a pyarrow that Colab's kernel has loaded."""
+    colab = {
+        canonicalize_name(pin.name) for pin in read_lock(ROOT / "tests" / "support" / "colab-2026-06.txt")
+    }
+    outside = {"torch", "snakemake", "papermill", "jupyterlab", "ipykernel"}  # Colab's own, or run notebooks
+    wanted = {
+        str(need) for need in map(Requirement, ALL) if canonicalize_name(need.name) not in colab | outside
+    }
+    added = {str(need) for need in read_lock(ROOT / "workflow" / "colab.txt")}
+    assert wanted <= added
+    for name in {Requirement(text).name for text in added}:
+        for needed in map(Requirement, requires(name) or []):
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                known = {canonicalize_name(Requirement(text).name) for text in added} | colab | outside
+                assert canonicalize_name(needed.name) in known, f"{name} needs {needed}"
+
+
 @pytest.mark.parametrize("lock", [LOCK, DEV_LOCK])
 def test_locks_are_exact(lock: Path) -> None:
     for name, versions in pins(lock).items():
