@@ -2,7 +2,7 @@
 
 python benchmarks/sharing.py --task topics --steps 800
 
-Contrastive contexts, the tiny base, seeds that are not those of profiles/cpu.yaml. targets_per_context 0:
+Contrastive contexts, the tiny base, seeds that are not those of profile `cpu`. targets_per_context 0:
 independent
 contexts; 1: the same with the target's own demonstration last; 8: shared by 8 targets, the own last. So 1
 against 0 tells what the position does, 8 against 1 what sharing does. Finished runs are kept in --results.

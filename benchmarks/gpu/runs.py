@@ -163,7 +163,7 @@ def launch(plan: Plan, gpu: bool) -> dict[str, Any]:
     """Start two processes as docs/gpu.md tells; without a GPU they talk by gloo."""
     from ccutils.training.saved import newest
 
-    config = str(ROOT / "launch" / "data_parallel.yaml")
+    config = str(ROOT / "workflow" / "launch" / "data_parallel.yaml")
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", config]
     command += ["--num_processes", "2", "--main_process_port", "0", "-m", "ccutils.training.launch"]
     hidden = {} if gpu else {"CUDA_VISIBLE_DEVICES": ""}

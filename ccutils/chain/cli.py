@@ -106,7 +106,13 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
     config = folder / ".snakemake" / "profile.json"
     write_json(config, {**to_config(profile), "threads": options.cores // jobs})
     # hold_folder makes Snakemake's own locks needless, which outlive a killed run.
-    command = [sys.executable, "-m", "ccutils.chain.graph", "--snakefile", str(ROOT / "Snakefile")]
+    command = [
+        sys.executable,
+        "-m",
+        "ccutils.chain.graph",
+        "--snakefile",
+        str(ROOT / "workflow" / "Snakefile"),
+    ]
     command += ["--directory", str(folder), "--configfile", str(config), "--cores", str(options.cores)]
     command += ["--resources", f"gpu={max(1, len(list_gpus()))}", "--scheduler", "greedy"]
     command += ["--rerun-incomplete", "--keep-going", "--nolock"]

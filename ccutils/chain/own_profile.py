@@ -15,7 +15,7 @@ SETTINGS = PROFILES / "t4.yaml"
 ON_A_CPU = PROFILES / "smollm2.yaml"
 """Source of the settings, strategies and seeds of LANGUAGE_MODELS, which need no GPU."""
 HEADER = """\
-# The training parameters are those of profiles/{name}, with reasons: they suit its
+# The training parameters are those of workflow/profiles/{name}, with reasons: they suit its
 # model, data and machine. gpu: false computes on the CPU, GPU or not; true refuses to run without a GPU.
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 from ccutils.errors import InputError, check_kind, check_seeds, from_text, nearest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROFILES = ROOT / "profiles"
+PROFILES = ROOT / "workflow" / "profiles"
 LISTS = {"task": "tasks", "model": "models", "strategy": "strategies", "seeds": "seeds", "results": "results"}
 """Parameters that say which run a notebook belongs to, and the key of a profile that gives their values."""
 AMBIGUOUS = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+)(\.[0-9_]*)?")
@@ -99,7 +99,7 @@ def read_profile(path: Path, settings: Iterable[str] = ()) -> Profile:
         raise InputError(f"{source} cannot be read: {error}") from error
     config = load_yaml(text, source)
     if not isinstance(config, dict):
-        raise InputError(f"{source} is not a mapping of names to values: see profiles/cpu.yaml.")
+        raise InputError(f"{source} is not a mapping of names to values: see workflow/profiles/cpu.yaml.")
     config.setdefault("results", f"results/{path.stem}")
     profile = make_profile(config, source)
     for setting in settings:

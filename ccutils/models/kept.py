@@ -1,7 +1,7 @@
 """Tiny bases that are kept in the repository, so that every machine starts from the same ones.
 
-`bases/<task>-<seed>.safetensors` holds the weights as float16, which a tiny base is rounded to when it is
-trained, kept or not; the JSON beside it holds its recipe, hash and in-context accuracy. Written by
+`data/bases/<task>-<seed>.safetensors` holds the weights as float16, to which a tiny base is rounded when
+trained, bundled or not; the JSON beside it holds its recipe, hash and in-context accuracy. Written by
 `python -m ccutils.models.kept topics 0 1 2`, which trains those that are not there.
 """
 
@@ -22,7 +22,7 @@ from ccutils.models.tiny_episodes import Material, episodes
 from ccutils.origin import checksum
 from ccutils.records import read_json, write_json
 
-BASES = Path(__file__).resolve().parents[2] / "bases"
+BASES = Path(__file__).resolve().parents[2] / "data" / "bases"
 EPISODES = 512
 """Episodes that the in-context accuracy is measured on; none was trained on."""
 

@@ -15,7 +15,7 @@ from ccutils.records import ELSEWHERE, read_json
 from ccutils.report.aggregate import SCORES, check_rows, final_rows, usual_rows
 from ccutils.report.intervals import difference_interval, errors_of
 
-FOLDER = Path(__file__).resolve().parents[2] / "reference"
+FOLDER = Path(__file__).resolve().parents[2] / "data" / "reference"
 OF_OTHER_TASKS = "-elsewhere"
 """What follows a profile's name in that of its rows of tasks that were not trained on."""
 ORIGIN = ("commit", "processor", "versions", "date")

@@ -202,7 +202,7 @@ def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
     return (
         f"![{title}: {what}]({to_docs}{picture(profile).name})\n\n*{title}; {what}; "
         f"{with_noun(final['seed'].nunique(), 'seed')}, {asked} targets a set each; bands: 95% intervals"
-        f"{'; dotted: ' if dotted else ''}{dotted}. Drawn from `reference/{profile}.parquet`, measured by "
+        f"{'; dotted: ' if dotted else ''}{dotted}. Drawn from `data/reference/{profile}.parquet`, measured by "
         "this package.*\n"
     )
 

@@ -4,7 +4,7 @@ Light to import: the launcher starts its processes only where neither a GPU nor 
 and transformers, peft and trl all import the latter.
 
 On several GPUs, with a JSON object of the fields of Plan:
-accelerate launch --config_file launch/data_parallel.yaml -m ccutils.training.launch '{"task": "mtop", ...}'
+accelerate launch --config_file workflow/launch/data_parallel.yaml -m ccutils.training.launch '{"k": 4}'
 """
 
 import sys

@@ -12,7 +12,7 @@ from ccutils.models.lora import Lora
 from ccutils.training.memory import check_fits, predict
 from ccutils.training.settings import Settings
 
-PROFILES = Path(__file__).parents[2] / "profiles"
+PROFILES = Path(__file__).parents[2] / "workflow" / "profiles"
 T4, RTX_24 = (15_800_000_000, torch.float16), (25_300_000_000, torch.bfloat16)  # bytes as torch reports them
 CARDS = {"t4": T4, "rtx24": RTX_24, "paper": RTX_24}
 SIZES = {  # of the models' configs: vocabulary, width, width of the MLP, layers, heads, key-value heads

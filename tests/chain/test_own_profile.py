@@ -29,7 +29,7 @@ def test_a_real_model_is_trained_with_settings_for_real_models(tmp_path: Path) -
     assert profile.parameters == {**settings, **OWN}
     assert profile.parameters["learning_rate"] == 2e-4 and profile.parameters["window"] == 1024
     text = (tmp_path / "profile.yaml").read_text(encoding="utf-8")
-    assert text.startswith("#") and f"profiles/{SETTINGS.name}" in text
+    assert text.startswith("#") and f"workflow/profiles/{SETTINGS.name}" in text
 
 
 def test_smollm2_is_trained_on_a_cpu_as_its_own_profile_does(
@@ -39,7 +39,7 @@ def test_smollm2_is_trained_on_a_cpu_as_its_own_profile_does(
     profile, its_own = written(tmp_path, "smollm2"), read_profile(ON_A_CPU)
     assert profile.parameters == {**its_own.parameters, **OWN} and not profile.gpu
     assert (profile.strategies, profile.seeds) == (its_own.strategies, its_own.seeds)
-    assert f"profiles/{ON_A_CPU.name}" in (tmp_path / "profile.yaml").read_text(encoding="utf-8")
+    assert f"workflow/profiles/{ON_A_CPU.name}" in (tmp_path / "profile.yaml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("gpus", "local", "hub"), [([], False, True), (["0"], True, True)])

@@ -110,7 +110,9 @@ def test_declared_parameters_reads_literals_and_annotations(tmp_path: Path) -> N
     assert declared_parameters(path) == {"k": 3, "names": ["a", "b"], "x": None}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "profiles").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "workflow" / "profiles").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_profiles_of_the_repository_fit_the_notebooks(path: Path) -> None:
     profile = read_profile(path)
     assert profile.results == f"results/{path.stem}"

@@ -20,7 +20,9 @@ from ccutils.chain.profiles import ROOT, declared_parameters
 pytestmark = pytest.mark.slow
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 VERSIONS = ROOT / "tests" / "support" / "colab-2026-06.txt"
-SMOKE: dict[str, Any] = yaml.safe_load((ROOT / "profiles" / "smoke.yaml").read_text())["parameters"]
+SMOKE: dict[str, Any] = yaml.safe_load((ROOT / "workflow" / "profiles" / "smoke.yaml").read_text())[
+    "parameters"
+]
 
 
 def test_the_notebooks_run_and_no_package_is_changed(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from ccutils.training.settings import Settings
 from ccutils.training.trainer import accumulation, micro_batch_size
 
 ROOT = Path(__file__).parents[2]
-LAUNCH = ROOT / "launch"
+LAUNCH = ROOT / "workflow" / "launch"
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
 

@@ -118,9 +118,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a JupyterLab on a copy of the repository, its notebooks with parameters of `smoke`."""
     folder = tmp_path_factory.mktemp("lab")
     copy = folder / "repository"
-    for part in ("ccutils", "notebooks", "bases", "profiles", "reference"):
+    for part in ("ccutils", "notebooks", "data", "workflow"):
         shutil.copytree(ROOT / part, copy / part, ignore=shutil.ignore_patterns("__pycache__"))
-    profile = read_profile(ROOT / "profiles" / "smoke.yaml", [])
+    profile = read_profile(ROOT / "workflow" / "profiles" / "smoke.yaml", [])
     for path in sorted((copy / "notebooks").glob("*.ipynb")):
         given = {"task": "topics", "model": "tiny", "strategy": "contrastive", "seeds": [0]}
         results = {"results": str(copy / "results" / "try")} if "results" in declared_parameters(path) else {}
