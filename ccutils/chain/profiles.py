@@ -200,9 +200,7 @@ def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Prof
             "models": tuple(from_root(model) for model in config["models"]),
             "strategies": tuple(config["strategies"]),
             "seeds": tuple(tuple(group) for group in groups),
-            **{
-                key: checked(f"{source}: {key!r}", config.get(key, {})) for key in ("parameters", "overrides")
-            },
+            **{key: checked(source, config.get(key, {})) for key in ("parameters", "overrides")},
         }
     )
 
