@@ -95,7 +95,9 @@ def build(results: Path, output: Path, *options: str) -> int:
             if (results / name).is_dir():
                 shutil.copytree(results / name, sources / name)
                 shutil.copytree(results / name, sources / "extra" / name)
-        shutil.copy(results / "report.html", sources / "extra")
+        for page in (results / "report.html", results / "answers.html"):
+            if page.exists():
+                shutil.copy(page, sources / "extra")
         print_line("Building the pages (a minute or two)")
         settings = ["-q", "-c", str(ROOT / "docs"), "-D", f"html_extra_path={sources / 'extra'}", *options]
         return int(sphinx(["-b", "html", *settings, str(sources), str(output)]))

@@ -45,7 +45,7 @@ def jobs(log: Path, word: str) -> set[str]:
     """
     text = log.read_text(errors="replace")
     if word == "finished":
-        text = text[: max(text.rfind(" steps ("), text.rfind("Done in"), 0)]
+        text = text[: max(text.rfind("/job]"), text.rfind("Done in"), 0)]
     return set(re.findall(rf"^{word} +(\S+)", text, re.M))
 
 
