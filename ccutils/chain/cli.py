@@ -24,7 +24,7 @@ from ccutils.chain.job import BAD_INPUT, KILLED, list_gpus, no_room, print_line
 from ccutils.chain.preflight import check_profile
 from ccutils.chain.profiles import ROOT, Profile, known_profiles, profile_path, read_profile, to_config
 from ccutils.chain.surroundings import settle
-from ccutils.errors import InputError, nearest
+from ccutils.errors import InputError, command, nearest
 from ccutils.records import check_results_folder, write_json
 
 UP_TO_DATE = "Nothing to be done"
@@ -106,20 +106,15 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
     config = folder / ".snakemake" / "profile.json"
     write_json(config, {**to_config(profile), "threads": options.cores // jobs})
     # hold_folder makes Snakemake's own locks needless, which outlive a killed run.
-    command = [
-        sys.executable,
-        "-m",
-        "ccutils.chain.graph",
-        "--snakefile",
-        str(ROOT / "workflow" / "Snakefile"),
-    ]
-    command += ["--directory", str(folder), "--configfile", str(config), "--cores", str(options.cores)]
-    command += ["--resources", f"gpu={max(1, len(list_gpus()))}", "--scheduler", "greedy"]
-    command += ["--rerun-incomplete", "--keep-going", "--nolock"]
-    command += ["--dry-run", "--quiet", "rules", "host"] if options.dry_run else []
+    snakefile = ROOT / "workflow" / "Snakefile"
+    snakemake = [sys.executable, "-m", "ccutils.chain.graph", "--snakefile", str(snakefile)]
+    snakemake += ["--directory", str(folder), "--configfile", str(config), "--cores", str(options.cores)]
+    snakemake += ["--resources", f"gpu={max(1, len(list_gpus()))}", "--scheduler", "greedy"]
+    snakemake += ["--rerun-incomplete", "--keep-going", "--nolock"]
+    snakemake += ["--dry-run", "--quiet", "rules", "host"] if options.dry_run else []
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     process = subprocess.Popen(
-        command,
+        snakemake,
         stdout=subprocess.PIPE if options.dry_run else None,
         stderr=subprocess.STDOUT if options.dry_run else subprocess.PIPE,
         text=True,
@@ -135,7 +130,7 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
             lines.append(line)
             if steps := STEPS.match(line):
                 done, total = map(int, steps.groups())
-                print_line(tqdm.format_meter(done, total, time.monotonic() - start, ncols=80, unit=" jobs"))
+                print_line(tqdm.format_meter(done, total, time.monotonic() - start, ncols=80, unit="job"))
         return process.wait(), "".join(lines)
     except KeyboardInterrupt:
         stop(process, folder)
@@ -246,14 +241,10 @@ def shown(path: Path) -> str:
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
-def refuse_options(arguments: Sequence[str]) -> int:
+@command
+def refuse_options(arguments: Sequence[str]) -> None:
     """Answer --help and refuse a wrong option or profile; reproduce.sh asks this before it sets up."""
-    try:
-        parse_options(arguments)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    return 0
+    parse_options(arguments)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -264,15 +255,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = parse_options(arguments)
         return compare_with_reference(options) if options.compare else run_chain(options)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except OSError as error:
-        if not no_room(str(error)):
+    except (InputError, OSError) as error:
+        if isinstance(error, OSError) and not no_room(str(error)):
             raise
-        print(
-            f"error: the disk is full ({error}): free some space; the same command resumes.", file=sys.stderr
-        )
+        print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         again = shlex.join(["./reproduce.sh", *arguments])

@@ -1,4 +1,4 @@
-"""What a machine may lack that libraries take for granted: a home folder, room for temporary files, UTF-8."""
+"""Replacements for what libraries take for granted: a home folder, space for temporary files, UTF-8."""
 
 import os
 import pwd
@@ -8,18 +8,18 @@ from pathlib import Path
 
 from ccutils.records import check_results_folder
 
-ROOM = 20 * 2**20  # bytes; what libraries write to a home and a temporary folder in a run is less
+ROOM = 20 * 2**20  # bytes; libraries write less than this to a home and a temporary folder in a run
 CACHES = {"HF_HOME": ".cache/huggingface", "CCUTILS_CACHE": ".cache/ccutils"}
-"""Where models are kept below a home folder: they can be read where nothing can be written."""
+"""Model caches in a home folder, which can be read even if nothing can be written there."""
 
 
 def settle(results: Path) -> list[str]:
-    """Let this process, and those it starts, do without a home and a temporary folder that can be used.
+    """Let this process and its children work without a usable home or temporary folder.
 
-    Then folders of the results folder are taken in their place; a sentence says so for each. Raises
-    InputError where that cannot be written to either.
+    Folders in the results folder replace them; one sentence is returned for each. Raises InputError if that
+    cannot be written to either.
     """
-    os.environ["PYTHONUTF8"] = "1"  # for what it starts: paths and texts are UTF-8 in any language setting
+    os.environ["PYTHONUTF8"] = "1"  # for children: paths and texts are UTF-8 in any language setting
     notes = []
     home = Path(os.path.expanduser("~"))
     if has_room(home):
@@ -32,30 +32,23 @@ def settle(results: Path) -> list[str]:
         os.environ["HOME"] = str(own)
         if not has_room(Path(os.environ.get("XDG_CACHE_HOME", ""))):
             os.environ["XDG_CACHE_HOME"] = str(own / ".cache")
-        notes.append(f"The home folder {home} cannot be written to: {own} is taken in its place.")
+        notes.append(f"The home folder {home} cannot be written to; using {own}.")
     try:
         pwd.getpwuid(os.getuid())
     except KeyError:  # a container may run as a user that it does not know
         os.environ.setdefault("LOGNAME", "somebody")
-    if not temporary_has_room():
-        own = make_folder(results, "tmp")
-        os.environ["TMPDIR"] = tempfile.tempdir = str(own)
-        notes.append(
-            f"The folder for temporary files is full or cannot be used: {own} is taken in its place."
-        )
+    try:  # Python ignores a full TMPDIR, other programs do not
+        usable = has_room(Path(os.environ.get("TMPDIR") or tempfile.gettempdir()))
+    except FileNotFoundError:  # no folder can be written to
+        usable = False
+    if not usable:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(make_folder(results, "tmp"))
+        notes.append(f"The folder for temporary files is full or cannot be used; using {tempfile.tempdir}.")
     return notes
 
 
-def temporary_has_room() -> bool:
-    """Tell whether there is room in the folder for temporary files; Python passes over a full one itself."""
-    given = os.environ.get("TMPDIR")
-    try:
-        return has_room(Path(given or tempfile.gettempdir()))
-    except FileNotFoundError:  # none can be written to at all
-        return False
-
-
 def has_room(folder: Path) -> bool:
+    """Check that a folder can be written to and has ROOM bytes free."""
     try:
         return os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).free >= ROOM
     except OSError:
