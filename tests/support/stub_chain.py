@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from ccutils.records import write_json
-
 ROOT = Path(__file__).parents[2]
 
 TRAIN = """
@@ -79,6 +77,5 @@ def make_chain(folder: Path) -> Path:
     folders = "".join(f"{name}: {json.dumps(str(folder / name))}\n" for name in ("notebooks", "results"))
     runs = "tasks: {topics: {}}\nmodels: [tiny]\nstrategies: [random]\nseeds: [[0, 1]]\nparameters: {k: 4}\n"
     profile.write_text(folders + runs)  # JSON's quoted text is YAML's, whatever the folder is called
-    # As if the machine had been timed before, which takes as long as three of its jobs.
-    write_json(folder / "results" / ".snakemake" / "speed.json", {"1": 0.5, "2": 0.5})
+    (folder / "results").mkdir(parents=True, exist_ok=True)
     return profile
