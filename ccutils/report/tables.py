@@ -36,7 +36,7 @@ from ccutils.report.hypotheses import check_hypotheses
 from ccutils.report.paired import Difference, paired_difference
 from ccutils.report.reference import FOLDER, OF_OTHER_TASKS, ORIGIN, find_reference
 
-DOCS_ROOT = FOLDER.parent
+DOCS_ROOT = FOLDER.parents[1]
 FIGURE = re.compile(r"(<!-- figure: (\w+) -->\n).*?(<!-- end of figure -->)", re.S)
 DOTTED = {
     "retrieved": "the untrained base with the k nearest examples as its context",
@@ -202,8 +202,8 @@ def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
     return (
         f"![{title}: {what}]({to_docs}{picture(profile).name})\n\n*{title}; {what}; "
         f"{with_noun(final['seed'].nunique(), 'seed')}, {asked} targets a set each; bands: 95% intervals"
-        f"{'; dotted: ' if dotted else ''}{dotted}. Drawn from `data/reference/{profile}.parquet`, measured by "
-        "this package.*\n"
+        f"{'; dotted: ' if dotted else ''}{dotted}. Drawn from `data/reference/{profile}.parquet`, "
+        "measured by this package.*\n"
     )
 
 
