@@ -56,9 +56,9 @@ class Record:
 
     def example(self, input_column: str, output_column: str) -> Example:
         """Make an example, the other columns as its `extra`. Raises InputError for a row with a fault."""
-        why = self.fault(input_column, output_column)
-        if why:
-            raise InputError(f"{self.place}: {why}; mend or leave out the row.")
+        for column in (input_column, output_column):
+            if why := self.fault(column):
+                raise InputError(f"{self.place}, column {column!r}: {why}. Correct or leave out the row.")
         extra = {n: self.text(n) for n in self.values if n not in (input_column, output_column)}
         return Example(self.text(input_column), self.text(output_column), extra=extra)
 
