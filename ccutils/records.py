@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,24 +153,42 @@ def write_rows(path: Path, rows: Iterable[Row], parameters: Mapping[str, Any]) -
     import pandas as pd
 
     table = pd.DataFrame([asdict(row) for row in rows], columns=list(Row.__dataclass_fields__))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    table.to_parquet(part, index=False)
-    os.replace(part, path)
+    with atomic(path) as part:
+        table.to_parquet(part, index=False)
     write_json(path.with_suffix(".json"), dict(parameters))
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    with atomic(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a path to write to: it replaces `path` when the block ends, and is removed if the block fails.
+
+    Links are followed, and an existing file's permissions are preserved. A device or a pipe cannot be
+    replaced: it is written in place.
+    """
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        yield part
+        if target.exists():
+            shutil.copymode(target, part)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """Base models: by name, from a directory or the Hub, quantised to NF4 and with LoRA on top."""
 
+import json
 import os
 import warnings
 from collections.abc import Collection
@@ -9,10 +10,19 @@ from typing import Any
 
 import torch
 from bitsandbytes.nn.modules import Linear4bit
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    PEFT_TYPE_TO_TUNER_MAPPING,
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from peft.import_utils import is_torchao_available
 from peft.tuners.lora import torchao as lora_torchao
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -29,6 +39,7 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import has_file
 from transformers.utils.import_utils import is_flash_attn_2_available
 
+from ccutils.contexts.prompts import shorten
 from ccutils.errors import InputError, nearest, reason
 from ccutils.models.internals import replace_internal
 from ccutils.models.lora import Lora
@@ -36,6 +47,9 @@ from ccutils.models.tiny import DEFAULT, Recipe, tiny_base
 from ccutils.origin import hash_file, hash_texts
 from ccutils.packaged import LANGUAGE_MODELS, find_model
 from ccutils.tasks.base import Task
+from ccutils.tasks.files import here
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 # Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
 warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecated", FutureWarning)
@@ -80,8 +94,12 @@ def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) ->
 
 def check_model(model: str) -> None:
     """Raise InputError for a local model that cannot be loaded; "tiny", LANGUAGE_MODELS and Hub ids pass."""
-    folder = Path(model).expanduser()
-    is_hub_id = not folder.exists() and model.count("/") == 1 and model[0] not in "./~"
+    folder = here(model)
+    try:
+        exists = folder.exists()
+    except OSError as error:
+        raise InputError(f"model {shorten(model)!r} cannot be read ({error.strerror}): check it.") from error
+    is_hub_id = not exists and model.count("/") == 1 and model[0] not in "./~"
     if model in ("tiny", *LANGUAGE_MODELS) or is_hub_id:
         return
     if not folder.is_dir():
@@ -227,15 +245,73 @@ def check_model_takes(config: PretrainedConfig, lora: Lora, attention: str = "au
     add_lora(model, lora, checkpointing=False)
 
 
+def check_adapter(folder: Path) -> None:
+    """Raise InputError for a folder without a LoRA-like adapter in safetensors; no weights are loaded."""
+    file = folder / ADAPTER_CONFIG
+    if not file.is_file():
+        inside = [found.parent for found in folder.glob(f"*/{ADAPTER_CONFIG}")]
+        if inside:
+            last = max(inside, key=lambda path: (len(path.name), path.name))
+            advice = f"it holds {len(inside)} adapters: give one of them, such as {last}"
+        elif (folder / "config.json").is_file():
+            advice = "it is a whole model: give it as the model, without an adapter"
+        else:
+            advice = "give the folder that peft's save_pretrained wrote"
+        raise InputError(f"adapter {folder} has no {ADAPTER_CONFIG}; {advice}.")
+    try:
+        kind = json.loads(file.read_text(encoding="utf-8"))["peft_type"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise InputError(f"{file} cannot be read ({reason(error)}): save the adapter again.") from error
+    if not issubclass(PEFT_TYPE_TO_TUNER_MAPPING.get(kind, object), BaseTuner):
+        raise InputError(
+            f"adapter {folder} is of type {kind!r}, which changes no weights of layers: only LoRA and its "
+            "like can be loaded."
+        )
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        if (folder / "adapter_model.bin").is_file():
+            raise InputError(
+                f"adapter {folder} has its weights as adapter_model.bin, and only safetensors are read, "
+                "since others can run code: load it with peft where you trust it, and use save_pretrained."
+            )
+        raise InputError(f"adapter {folder} has no weights ({ADAPTER_WEIGHTS}): save it again.")
+
+
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
     """Load a base with the adapter of a checkpoint folder on it, for answering.
 
     The adapter is put into the base itself: take it off with `.unload()`, which returns the base as it was,
-    before the next one goes on. Raises ValueError where one is on.
+    before the next one goes on. Raises ValueError where one is on, and InputError for a folder without an
+    adapter and for an adapter that does not fit the base, after which the base must be loaded again.
     """
     if any(isinstance(module, BaseTunerLayer) for module in base.modules()):
         raise ValueError("the base has an adapter on: take it off with unload() first.")
-    return PeftModel.from_pretrained(base, str(folder)).eval()
+    check_adapter(folder)
+    try:
+        weights = load_file(folder / ADAPTER_WEIGHTS)
+        model = PeftModel.from_pretrained(base, str(folder)).eval()
+        loaded: Any = set_peft_model_state_dict(model, weights)
+    except torch.OutOfMemoryError:
+        raise
+    except (SafetensorError, ValueError, LookupError, TypeError, RuntimeError) as error:
+        raise _misfit(folder, " ".join(str(error).split())[:200]) from error
+    unknown = loaded.unexpected_keys
+    wanted = set(get_peft_model_state_dict(model, save_embedding_layers=False))
+    if unknown or wanted - set(weights):
+        # peft only warns, and answers are those of the base, or of half an adapter.
+        lacks = len(wanted - set(weights))
+        raise _misfit(
+            folder, f"{len(unknown)} tensors of {len(weights)} fit no layer, and {lacks} are missing"
+        )
+    return model
+
+
+def _misfit(folder: Path, why: str) -> InputError:
+    about = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    return InputError(
+        f"adapter {folder} does not fit this model ({why}): load it on the base that it was trained on, "
+        f"{about.get('base_model_name_or_path')!r}. If tokens were added to that base, merge the adapter "
+        "into it and give the merged model."
+    )
 
 
 def attention_kernel(name: str) -> str:

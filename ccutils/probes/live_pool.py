@@ -1,7 +1,6 @@
 """Answering with the most similar examples at hand: adapting without training, what the paper is for."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from ccutils.contexts.neighbours import Index
 from ccutils.contexts.prompts import Prompt, Prompter
 from ccutils.errors import InputError, reason
+from ccutils.records import write_whole
 from ccutils.tasks.base import Example
 
 POOL_VERSION = 1
@@ -48,12 +48,7 @@ class LivePool:
         """Write the examples and what was added as JSON lines, whole or not at all; the index is not kept."""
         head = {"version": POOL_VERSION, "similarity": self.similarity, "indexed": len(self.examples)}
         lines = [head, *({**asdict(e), "extra": dict(e.extra)} for e in (*self.examples, *self.added))]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        part.write_text(
-            "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8"
-        )
-        os.replace(part, path)
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     @classmethod
     def load(cls, path: Path) -> "LivePool":
@@ -62,7 +57,8 @@ class LivePool:
         Raises InputError for a file that is missing, broken, or of another version.
         """
         try:
-            head, *lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+            text = path.read_text(encoding="utf-8").rstrip("\n")
+            head, *lines = map(json.loads, text.split("\n"))  # not splitlines: U+2028 and the like are text
             if head["version"] != POOL_VERSION:
                 raise InputError(
                     f"{path} has version {head['version']}, this code reads {POOL_VERSION}: save it anew."

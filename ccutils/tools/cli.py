@@ -1,8 +1,9 @@
-"""The command `ccutils`: export training rows, probe a model, look at neighbours."""
+"""The command `ccutils`: export training rows, probe a model, print neighbours."""
 
 import functools
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,38 @@ import click
 import ccutils
 from ccutils.contexts.neighbours import Index
 from ccutils.contexts.your_data import FORMATS, ContrastiveContexts, read_file
-from ccutils.errors import InputError
+from ccutils.errors import InputError, reason
+from ccutils.packaged import LANGUAGE_MODELS
 from ccutils.probes.questions import BETWEEN, KINDS
 from ccutils.records import STRATEGIES
 from ccutils.tasks.files import MissingColumnError, unusable
 from ccutils.tools.endpoint import APIS, Endpoint, EndpointError
-from ccutils.tools.export import write_export
-from ccutils.tools.probe import Asking, check_up, questions_of, told_beforehand
+from ccutils.tools.export import check_not_input, write_export
+from ccutils.tools.probe import (
+    WRITTEN,
+    Asking,
+    check_up,
+    distinct,
+    file_name,
+    hash_of,
+    questions_of,
+    told_beforehand,
+)
 
 BAD_INPUT, GAVE_UP = 2, 3
-CODES = """Exit codes: 0 done; 2 bad input, told in one sentence; 3 a server could not be reached or gave up
-(answers so far are kept: the same command goes on); 130 interrupted."""
+CODES = """Exit codes: 0 success; 2 bad input; 3 a server could not be reached or gave up (answers so far are
+saved: the same command continues); 130 interrupted."""
+ANSWERS = Path("probed")
+"""Where answers are saved unless `-o` is given; scores then have a subfolder of their own."""
+LIMITS = ("concurrent", "timeout", "retries", "ask_again")  # options that change no answer
+
+
+class HomePath(click.Path):
+    """A path in which `~` is the home folder, in `--output=~/file` as well, which no shell expands."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Expand `~`, then check the path as click does."""
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 def columns(work: Callable[..., None]) -> Any:
@@ -47,14 +69,15 @@ def columns(work: Callable[..., None]) -> Any:
 @click.group(epilog=CODES)
 @click.version_option(ccutils.__version__, prog_name="ccutils")
 def commands() -> None:
-    """Return contrastive contexts for any trainer, and a check-up of any model.
+    """Build contrastive-context training data for any trainer, and probe any model for in-context and
+    in-weights learning.
 
     DATA is a .jsonl, .json, .csv, .tsv or .parquet file with columns of text.
     """
 
 
 @commands.command(epilog=CODES)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=HomePath(path_type=Path))
 @columns
 @click.option("--k", default=8, show_default=True, help="Demonstrations in a context.")
 @click.option(
@@ -82,8 +105,14 @@ def commands() -> None:
     show_default=True,
     help="How a row is written.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the contexts that are drawn.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="JSON lines to write.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed for sampling the contexts.",
+)
+@click.option("-o", "--output", type=HomePath(path_type=Path), required=True, help="JSON lines to write.")
 def export(
     data: Path, input_column: str, output_column: str, output: Path, epochs: int, form: str, **values: Any
 ) -> None:
@@ -93,34 +122,48 @@ def export(
     alone. The same values give the same bytes. With --counterfactual some labels are wrong on purpose, so
     that only the context gives the answer; these rows have "counterfactual": true.
     """
+    check_not_input(data, output)
     examples = read_file(data, input_column, output_column)
     contexts = ContrastiveContexts(examples, **values)
     written, wrong = write_export(contexts, epochs, form, output)
-    click.echo(f"{written} rows of {len(examples)} examples: {output}")
+    to_pipe = not output.is_file()  # perhaps standard output itself
+    click.echo(f"{written} rows of {len(examples)} examples: {output}", err=to_pipe)
     if contexts.counterfactual:
         click.echo(
             f"counterfactual: {wrong} rows ({wrong / written:.0%}) have wrong labels on purpose; "
-            '"counterfactual": true marks them'
+            '"counterfactual": true marks them',
+            err=to_pipe,
         )
 
 
 @commands.command(epilog=CODES)
 @click.argument("data")
 @columns
-@click.option("--group-column", help="What the OOD sets hold out; without it outputs, where they repeat.")
-@click.option("--model", required=True, help="A folder or Hub id, or what the server calls its model.")
-@click.option("--adapter", type=click.Path(path_type=Path, exists=True), help="A peft adapter's folder.")
-@click.option("--against", help="A second model, asked the same questions in the same way.")
 @click.option(
-    "--against-adapter", type=click.Path(path_type=Path, exists=True), help="A peft adapter of that model."
+    "--group-column",
+    help="Column whose values the OOD sets hold out; default: the output, where outputs repeat.",
 )
-@click.option("--endpoint", help="A server of the OpenAI kind, such as http://localhost:8000/v1.")
 @click.option(
-    "--api", type=click.Choice(APIS), default=APIS[0], show_default=True, help="What the server is asked by."
+    "--model",
+    required=True,
+    help=f"A folder, a Hub id, {', '.join(('tiny', *LANGUAGE_MODELS))}; with --endpoint, the server's model "
+    "name.",
 )
-@click.option("--concurrent", default=8, show_default=True, help="Requests open at once.")
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds that a request may take.")
-@click.option("--retries", default=6, show_default=True, help="How often a request is tried again.")
+@click.option("--adapter", type=HomePath(path_type=Path, exists=True), help="Folder of a peft adapter.")
+@click.option("--against", help="A second model to compare with, asked the same questions.")
+@click.option(
+    "--against-adapter",
+    type=HomePath(path_type=Path, exists=True),
+    help="Adapter of the second model, which is --model unless --against names another.",
+)
+@click.option("--endpoint", help="An OpenAI-compatible server, such as http://localhost:8000/v1.")
+@click.option(
+    "--api", type=click.Choice(APIS), default=APIS[0], show_default=True, help="The server's API to use."
+)
+@click.option("--concurrent", default=8, show_default=True, help="Most requests open at once.")
+@click.option("--timeout", default=120.0, show_default=True, help="Timeout of a request, in seconds.")
+@click.option("--retries", default=6, show_default=True, help="Retries of a failed request.")
+@click.option("--ask-again", is_flag=True, help="Ask a server all questions, although answers are saved.")
 @click.option("--quantise", is_flag=True, help="Load the model in NF4.")
 @click.option("--k", default=8, show_default=True, help="Demonstrations in a context.")
 @click.option("--targets", default=100, show_default=True, help="Targets of each set.")
@@ -130,30 +173,40 @@ def export(
     type=click.Choice(["exact", "chrf", "bleu"]),
     default="exact",
     show_default=True,
-    help="How answers are judged.",
+    help="How answers are scored.",
 )
-@click.option("--max-new-tokens", default=64, show_default=True, help="Length of an answer, at most.")
+@click.option("--max-new-tokens", default=64, show_default=True, help="Most tokens of an answer.")
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
-@click.option("--seed", default=0, show_default=True, help="Of the targets and contexts that are drawn.")
-@click.option("--dry-run", is_flag=True, help="Only say how many requests and tokens it would be.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed for sampling targets and contexts.",
+)
+@click.option("--dry-run", is_flag=True, help="Only print the number of requests and tokens.")
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
-    default=Path("probed"),
-    show_default=True,
-    help="Folder for answers, scores and figure.",
+    type=HomePath(path_type=Path),
+    help="Folder for answers, scores and figure.  [default: answers in probed/, scores and figure in a "
+    "subfolder for each model and set of options]",
 )
-def probe(data: str, output: Path, dry_run: bool, **values: Any) -> None:
-    """Ask a model the probes' questions: does it learn in context, does it copy, what does it know without?
+def probe(data: str, output: Path | None, dry_run: bool, **values: Any) -> None:
+    """Measure what a model learns in context, what it knows without, and how often it copies.
 
-    DATA may also be an embedded task: topics, gloss or requests. With --endpoint the model is a server's;
-    --api completions sends plain text, chat sends demonstrations as turns; all questions can be asked by
-    either. A key is read from the environment variable CCUTILS_API_KEY or OPENAI_API_KEY and kept nowhere.
+    DATA may also be an embedded task: topics, gloss or requests. With --endpoint, a server is asked:
+    --api completions sends plain text, chat sends demonstrations as turns. The key is read from the
+    environment variable CCUTILS_API_KEY or OPENAI_API_KEY and saved nowhere.
     """
     names = ("input_column", "output_column", "group_column", "metric", "max_new_tokens")
     options = {name: values[name] for name in names}
     seed, similarity = values["seed"], values["similarity"]
+    asked = askings(**values)
+    shown = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    folder = output or ANSWERS / folder_name(data, asked, shown)
+    check_folder(folder)
+    check_not_input(Path(data).expanduser(), *(folder / name for name in WRITTEN))
     questions = questions_of(
         data,
         k=values["k"],
@@ -163,13 +216,19 @@ def probe(data: str, output: Path, dry_run: bool, **values: Any) -> None:
         kinds=values["kinds"],
         **options,
     )
-    asked = askings(**values)
     for asking in asked:
         click.echo(told_beforehand(questions, asking))
     if dry_run:
         return
-    shown = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-    for line in check_up(questions, asked, output, {"data": data, **shown}):
+    lines = check_up(
+        questions,
+        asked,
+        folder,
+        {"data": data, **shown},
+        answers_folder=output or ANSWERS,
+        ask_again=values["ask_again"],
+    )
+    for line in lines:
         click.echo(line)
 
 
@@ -186,21 +245,39 @@ def askings(
     """Return the models to ask, the second that of `against`. Raises InputError for what cannot be."""
     if endpoint and (adapter or against_adapter):
         raise InputError("--adapter is for a model loaded here: let the server load it, or leave it out.")
-    if against_adapter and not against:
-        raise InputError("--against-adapter needs --against: name the model that it belongs to.")
+    if against_adapter:
+        against = against or model
     found = []
     for name, folder in ((model, adapter), (against, against_adapter)):
-        if name:
+        if name and endpoint:
             limits = {key: values[key] for key in ("concurrent", "timeout", "retries")}
-            server = Endpoint(endpoint, name, api, **limits) if endpoint else None
-            found.append(Asking(name, server, folder, quantise, api == "chat"))
-    if len({asking.name for asking in found}) < len(found):
-        raise InputError("--against names the same model: name another, or give one of them an adapter.")
-    return found
+            found.append(Asking(name, Endpoint(endpoint, name, api, **limits), chat=api == "chat"))
+        elif name:
+            found.append(Asking(os.path.expanduser(name), None, folder, quantise, api == "chat"))
+    return distinct(found)
+
+
+def folder_name(data: str, asked: Sequence[Asking], values: Mapping[str, Any]) -> str:
+    """Name the folder of a probe's scores, another one for all options that change them."""
+    names = "-against-".join(file_name(asking.name) for asking in asked)
+    facts = {name: value for name, value in values.items() if name not in LIMITS}
+    return f"{file_name(Path(data).stem)}-{names[:120]}-{hash_of([data, facts])[:6]}"
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError for a folder that cannot be written to, without making it."""
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    except OSError as error:
+        raise InputError(f"{folder} cannot be used ({error.strerror}): choose another -o.") from error
+    if not there.is_dir():
+        raise InputError(f"{there} is a file, not a folder: choose another -o.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{there} cannot be written to: choose another -o.")
 
 
 @commands.command(epilog=CODES)
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=HomePath(path_type=Path))
 @click.argument("text")
 @columns
 @click.option("--k", default=5, show_default=True, help="How many examples.")
@@ -217,11 +294,15 @@ def neighbours(data: Path, text: str, input_column: str, output_column: str, k: 
 
 
 def main() -> None:
-    """Run the command line; see CODES for what it exits with."""
+    """Run the command line; exits with the status that CODES lists."""
     try:
         commands.main(prog_name="ccutils", standalone_mode=False)
     except InputError as error:
         click.echo(f"error: {error}", err=True)
+        sys.exit(BAD_INPUT)
+    except OSError as error:  # no permission, a full disk, a name too long
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {where}{reason(error) if error.strerror is None else error.strerror}", err=True)
         sys.exit(BAD_INPUT)
     except EndpointError as error:
         click.echo(f"error: {error}", err=True)

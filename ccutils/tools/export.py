@@ -1,13 +1,14 @@
 """Training rows with contrastive contexts, written to a file for trainers that read files."""
 
 import json
-import os
+from contextlib import suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
 from ccutils.contexts.your_data import ContrastiveContexts
 from ccutils.errors import InputError
+from ccutils.records import atomic
 
 
 def write_export(made: ContrastiveContexts, epochs: int, form: str, path: Path) -> tuple[int, int]:
@@ -17,17 +18,20 @@ def write_export(made: ContrastiveContexts, epochs: int, form: str, path: Path) 
 
     The same values give the same bytes. Raises InputError where the file cannot be written.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     total, wrong = epochs * len(made.drawn.pool), 0
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="\n") as file:
+        with atomic(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
             for row in tqdm(made.rows(epochs, form), total=total, desc="rows", unit="row", mininterval=1):
                 wrong += row.get("counterfactual", False)
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        os.replace(part, path)
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}): choose another -o.") from error
-    finally:
-        part.unlink(missing_ok=True)
     return total, wrong
+
+
+def check_not_input(data: Path, *outputs: Path) -> None:
+    """Raise InputError where writing one of the outputs would overwrite the data file, by whatever name."""
+    for path in outputs:
+        with suppress(OSError):  # one of the two does not exist
+            if path.samefile(data):
+                raise InputError(f"{path} is the data file itself: choose another -o.")

@@ -1,43 +1,66 @@
-"""A check-up of any model: the probes' questions, asked here or of a server, measured and written down."""
+"""Probing any model: the probes' questions, asked of a model loaded here or of a server, and their scores."""
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ccutils.contexts.prompts import Prompter
 from ccutils.errors import InputError
 from ccutils.probes.questions import QuestionSet, make_questions
 from ccutils.probes.scores import measure
-from ccutils.records import Row, Run, hash_prompt, write_rows
-from ccutils.tasks import load_task
+from ccutils.records import Row, Run, atomic, hash_prompt, write_rows
+from ccutils.tasks import Example, load_task
 from ccutils.tools.compare import difference_in_words, paired_differences
-from ccutils.tools.endpoint import Asked, Endpoint
+from ccutils.tools.endpoint import Asked, Endpoint, EndpointError
+from ccutils.tools.replies import answer_warnings, read_replies
 
 PRINTED_SCORES = {"iwl": 0, "icl": 1, "copy": 0, "quality": 1}
 """Scores that are printed and drawn, and their grade."""
 TASKS_BY_NAME = ("topics", "gloss", "requests")
 
 
+WRITTEN = ("probes.parquet", "probes.json", "differences.parquet", "scores.svg")
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A model and how it is reached: at an endpoint, or loaded here, perhaps with an adapter."""
+    """A model and how it is reached: at an endpoint, or loaded here, perhaps with an adapter.
+
+    `depth` is how many parts of the adapter's path its name shows: two checkpoints may be called the same.
+    """
 
     model: str
     endpoint: Endpoint | None = None
     adapter: Path | None = None
     quantise: bool = False
     chat: bool = False
+    depth: int = 1
 
     @property
     def name(self) -> str:
-        """What tells it from another in tables."""
-        return f"{self.model}+{self.adapter.name}" if self.adapter else self.model
+        """The model's name in tables."""
+        if self.adapter is None:
+            return self.model
+        return f"{self.model}+{'/'.join(self.adapter.absolute().parts[-self.depth :])}"
+
+
+def distinct(asked: Sequence[Asking]) -> list[Asking]:
+    """Name the models so that tables can tell them apart. Raises InputError if one is given twice."""
+    found = list(asked)
+    if len({(a.model, a.adapter.resolve() if a.adapter else None) for a in found}) < len(found):
+        raise InputError("--against names the same model: name another, or give one of them an adapter.")
+    while len({asking.name for asking in found}) < len(found):
+        found = [replace(asking, depth=asking.depth + 1) for asking in found]
+    return found
 
 
 def questions_of(
@@ -54,7 +77,13 @@ def questions_of(
     if data in TASKS_BY_NAME:
         task = load_task(data, seed=seed)
     else:
-        task = load_task("jsonl", seed=seed, path=data, **options)
+        try:
+            task = load_task("jsonl", seed=seed, path=data, **options)
+        except ImportError as error:
+            raise InputError(
+                f"{data!r} is no file and would be read from the Hub, which needs the package {error.name}: "
+                f"check the path, or pip install {error.name}."
+            ) from error
     return make_questions(task, k, seed=seed, n_targets=n_targets, similarity=similarity, kinds=kinds)
 
 
@@ -77,31 +106,85 @@ def told_beforehand(questions: QuestionSet, asking: Asking) -> str:
     )
 
 
-def ask_questions(questions: QuestionSet, asking: Asking, folder: Path) -> list[str]:
-    """Return the model's answers, from the folder where they are kept. Raises what Endpoint and models do."""
+def ask_questions(
+    questions: QuestionSet, asking: Asking, folder: Path, *, ask_again: bool = False
+) -> list[str]:
+    """Return the model's answers, which are saved in the folder and reused from it.
+
+    Prints what a reader of the scores must know of them. Raises what Endpoint and models do.
+    """
+    ask = _ask_here if asking.endpoint is None else _ask_server
+    answers, notes = ask(questions, asking, folder, ask_again)
+    for note in [*notes, *answer_warnings(questions, answers)]:
+        print(f"{asking.name}: {note}")
+    return answers
+
+
+def _ask_server(
+    questions: QuestionSet, asking: Asking, folder: Path, ask_again: bool
+) -> tuple[list[str], list[str]]:
     most, endpoint = questions.task.max_new_tokens, asking.endpoint
-    if endpoint is not None:
-        texts = texts_of(questions, asking.chat)
-        facts = [endpoint.url, endpoint.model, endpoint.api, most]
-        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-        found = endpoint.answers(
-            texts, max_new_tokens=most, path=folder / f"answers-{file_name(asking.name)}-{key}.jsonl"
-        )
-        if found.cut:
-            print(f"{found.cut} of {found.asked} answers were cut off at {most} tokens: --max-new-tokens")
-        return found.texts
+    assert endpoint is not None
+    texts = texts_of(questions, asking.chat)
+    stem = f"answers-{file_name(asking.name)}"
+    stem += f"-{hash_of([endpoint.url, endpoint.model, endpoint.api, most])}"
+    notes = []
+    try:
+        served = endpoint.served()
+        path = folder / f"{stem}{f'-{hash_of(served)}' if served else ''}.jsonl"
+    except EndpointError as error:
+        keys = set(map(hash_prompt, texts))
+        complete = [path for path in folder.glob(f"{stem}*.jsonl") if keys <= read_replies(path).keys()]
+        if ask_again or not complete:
+            raise
+        path = max(complete, key=lambda path: path.stat().st_mtime)
+        notes.append(f"{error} Its saved answers are used.")
+    if ask_again and path.exists():
+        path.replace(path.with_suffix(f".{datetime.now():%Y%m%d-%H%M%S-%f}.old"))
+    elif not path.exists() and any(folder.glob(f"{stem}*.jsonl")):
+        print(f"{asking.name}: the server has another model behind this name now: all questions are asked")
+    found = endpoint.answers(texts, max_new_tokens=most, path=path)
+    counts = {
+        f"answers are reused, saved by {found.reused_from:%Y-%m-%d %H:%M} (--ask-again asks anew)"
+        if found.reused_from
+        else "": len(texts) - found.asked,
+        f"answers were cut off at {most} tokens: raise --max-new-tokens": found.cut,
+        "questions were not answered (refused, filtered or empty) and are left out": found.unanswered,
+        "prompts were shortened by the server: raise its context (num_ctx in Ollama), or lower --k": (
+            found.shortened
+        ),
+    }
+    notes += [f"{n} of {len(texts)} {what}" for what, n in counts.items() if n]
+    return found.texts, notes + found.notes
+
+
+def _ask_here(
+    questions: QuestionSet, asking: Asking, folder: Path, ask_again: bool
+) -> tuple[list[str], list[str]]:
+    if ask_again:
+        raise InputError("--ask-again is for --endpoint: a model loaded here gives the same answers again.")
     try:
         from ccutils.evaluation.responder import Responder
+        from ccutils.models.base import check_adapter, model_path
+        from ccutils.models.tiny import make_recipe
     except ImportError as error:
         raise InputError(
             f"a model is loaded here by torch and others ({error}): pip install "
             "'contrastive-context[train]', or name an --endpoint."
         ) from error
-    responder = Responder(asking.model, folder, asking.quantise, chat=asking.chat)
-    prompts = responder.prompts(questions)
-    return responder.answers(
-        prompts, max_new_tokens=most, adapter=asking.adapter, folder=folder, name=file_name(asking.name)
+    if asking.adapter is not None:
+        check_adapter(asking.adapter)
+    path = model_path(asking.model, questions.task, folder / "cache", make_recipe({}, questions.seed))
+    responder = Responder(path, folder, asking.quantise, chat=asking.chat)
+    answers = responder.answers(
+        responder.prompts(questions),
+        max_new_tokens=questions.task.max_new_tokens,
+        adapter=asking.adapter,
+        folder=folder,
+        name=file_name(replace(asking, depth=1).name),
     )
+    empty = sum(not answer for answer in answers)
+    return answers, [f"{empty} of {len(answers)} answers are empty and are left out"] * bool(empty)
 
 
 def check_up(
@@ -109,25 +192,47 @@ def check_up(
     asked: Sequence[Asking],
     folder: Path,
     parameters: Mapping[str, Any],
+    *,
+    answers_folder: Path | None = None,
+    ask_again: bool = False,
 ) -> list[str]:
     """Ask one model, or two; write scores and figure to the folder, and return what to print.
 
-    Written are probes.parquet (tidy rows), differences.parquet of two models, and scores.svg.
+    Writes probes.parquet (tidy rows), differences.parquet of two models, and scores.svg. Questions that were
+    not answered are left out of the scores. Answers are saved in `answers_folder`, by default the same.
     """
-    answers = [ask_questions(questions, asking, folder) for asking in asked]
+    given = [
+        ask_questions(questions, asking, answers_folder or folder, ask_again=ask_again) for asking in asked
+    ]
+    questions = without_unanswered(questions)
     rows: list[Row] = []
-    for asking, given in zip(asked, answers, strict=True):
+    for asking, answers in zip(asked, given, strict=True):
         run = Run(folder, questions.task.name, asking.name, "base", questions.seed)
-        rows += measure(questions, given, run, 0)
+        rows += measure(questions, answers, run, 0)
     write_rows(folder / "probes.parquet", rows, {**parameters, "facts": dict(questions.task.facts)})
     table = pd.DataFrame([{name: getattr(row, name) for name in Row.__dataclass_fields__} for row in rows])
     table = table[[PRINTED_SCORES.get(r.probe) == r.grade and r.n > 0 for r in rows]]
+    if table.empty:
+        return [f"no answer can be scored; rows: {folder / 'probes.parquet'}"]
     said = [scores_text(table)]
     if len(asked) == 2:
-        differences = paired_differences(questions, *answers)
-        differences.to_parquet(folder / "differences.parquet", index=False)
+        differences = paired_differences(questions, given[0], given[1])
+        with atomic(folder / "differences.parquet") as part:
+            differences.to_parquet(part, index=False)
         said += difference_in_words(differences, asked[0].name, asked[1].name)
     return [*said, draw_scores(table, folder / "scores.svg")]
+
+
+def without_unanswered(questions: QuestionSet) -> QuestionSet:
+    """Score empty answers as NaN, which every score leaves out."""
+    task = questions.task
+
+    def score(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
+        scores = np.array(task.score(answers, examples), dtype=np.float64)
+        scores[[not answer for answer in answers]] = np.nan
+        return scores
+
+    return replace(questions, task=replace(task, score=score))
 
 
 def scores_text(table: pd.DataFrame) -> str:
@@ -156,16 +261,22 @@ def draw_scores(table: pd.DataFrame, path: Path) -> str:
         x=alt.X("value:Q", scale=scale, title="score, 95% interval"), color=alt.Color("model:N", legend=None)
     )
     bars = base.mark_rule().encode(x="low:Q", x2="high:Q", color=alt.Color("model:N", legend=None))
-    alt.layer(bars, dots).properties(width=180).facet(
-        column=alt.Column("probe:N", title=None), row="set:N"
-    ).save(path)
+    chart = alt.layer(bars, dots).properties(width=180)
+    with atomic(path) as part:
+        chart.facet(column=alt.Column("probe:N", title=None), row="set:N").save(part, format="svg")
     return f"figure: {path}; rows: {path.with_name('probes.parquet')}"
 
 
+def hash_of(values: Any) -> str:
+    """Hash what JSON can hold, for a file's name."""
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
+
+
 def file_name(name: str) -> str:
-    """Return a name that a file can have.
+    """Return a name that a file can have, of at most 80 bytes.
 
     >>> file_name("org/name:7b")
     'org-name-7b'
     """
-    return re.sub(r"[^\w.+-]+", "-", name.strip("/.")) or "model"
+    found = re.sub(r"[^\w.+-]+", "-", name.strip("/."))
+    return found.encode()[-80:].decode(errors="ignore") or "model"
