@@ -9,6 +9,7 @@ import pytest
 import torch
 import transformers.utils.hub
 from bitsandbytes.nn import Linear4bit
+from safetensors.torch import load_file, save_file
 from small import RECIPE, TASK
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from transformers.integrations import sdpa_attention
@@ -17,6 +18,7 @@ from ccutils.errors import InputError
 from ccutils.models import base as models
 from ccutils.models.base import (
     add_lora,
+    check_adapter,
     check_hub,
     check_model,
     check_model_takes,
@@ -210,6 +212,77 @@ class TestAdapters:
         base = load_base(path, quantise=False)
         merged = load_adapter(copy.deepcopy(base), adapters[0]).merge_and_unload()
         assert torch.allclose(logits(merged), logits(load_adapter(base, adapters[0])), atol=1e-4)
+
+
+class TestAdaptersThatDoNotFit:
+    def test_a_run_folder_names_its_last_checkpoint(self, adapters):
+        shutil.copytree(adapters[0], adapters[0].with_name("checkpoint-10"))
+        with pytest.raises(InputError, match=r"such as .*checkpoint-10"):
+            check_adapter(adapters[0].parent)
+
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            (lambda folder: (folder / "adapter_config.json").unlink(), "no adapter_config.json"),
+            (lambda folder: (folder / "adapter_config.json").write_text("{"), "adapter_config.json"),
+            (lambda folder: (folder / "adapter_config.json").write_text("[]"), "adapter_config.json"),
+            (lambda folder: rename_weights(folder, "adapter_model.bin"), "adapter_model.bin"),
+            (lambda folder: rename_weights(folder, "other.safetensors"), "no weights"),
+            (lambda folder: set_config(folder, peft_type="PROMPT_TUNING"), "PROMPT_TUNING"),
+            (lambda folder: set_config(folder, peft_type="PREFIX_TUNING"), "PREFIX_TUNING"),
+            (lambda folder: set_config(folder, peft_type="SOME_DAY"), "SOME_DAY"),
+        ],
+    )
+    def test_what_is_no_adapter_that_can_be_loaded(self, adapters, change, named):
+        change(adapters[0])
+        with pytest.raises(InputError, match=named):
+            check_adapter(adapters[0])
+
+    def test_a_whole_model_is_no_adapter(self, path):
+        with pytest.raises(InputError, match="whole model"):
+            check_adapter(Path(path))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda weights: {f"other.{name}": tensor for name, tensor in weights.items()},
+            lambda weights: {name: tensor for name, tensor in weights.items() if "q_proj" in name},
+            lambda weights: {name: tensor[:, :1].contiguous() for name, tensor in weights.items()},
+            lambda weights: {**weights, "base_model.model.model.embed_tokens.weight": torch.zeros(999, 32)},
+            lambda weights: {},
+        ],
+    )
+    def test_weights_that_match_no_layer_or_only_some(self, path, adapters, change):
+        file = adapters[0] / "adapter_model.safetensors"
+        save_file(change(load_file(file)), file)
+        with pytest.raises(InputError, match="does not fit this model"):
+            load_adapter(load_base(path, quantise=False), adapters[0])
+
+    def test_weights_that_are_broken(self, path, adapters):
+        (adapters[0] / "adapter_model.safetensors").write_bytes(b"none")
+        with pytest.raises(InputError, match="does not fit this model"):
+            load_adapter(load_base(path, quantise=False), adapters[0])
+
+    def test_another_base(self, task, tmp_path, adapters):
+        recipe = make_recipe({**RECIPE, "width": 16, "layers": 1})
+        other = model_path("tiny", task, tmp_path / "cache", recipe)
+        with pytest.raises(InputError, match="does not fit this model"):
+            load_adapter(load_base(other, quantise=False), adapters[0])
+
+
+def rename_weights(folder: Path, name: str) -> None:
+    (folder / "adapter_model.safetensors").rename(folder / name)
+
+
+def set_config(folder: Path, **values: str) -> None:
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "org/" + "x" * 300, "~nobody/model", "a\0b"])
+def test_a_name_that_no_model_can_have(name, task, tmp_path):
+    with pytest.raises(InputError):
+        model_path(name, task, tmp_path)
 
 
 class TestPrecision:

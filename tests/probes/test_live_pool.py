@@ -54,6 +54,22 @@ def test_a_saved_pool_answers_as_before(tmp_path: Path) -> None:
     assert again.added == pool.added and again.similarity == "tfidf"
 
 
+@pytest.mark.parametrize(
+    "text", ["a\u2028b", "a\u0085b", "a\x1cb", "a\r\nb", "a\nb", "half \ud83d", "caf\u00e9"]
+)
+def test_a_saved_pool_holds_any_text(tmp_path: Path, text: str) -> None:
+    pool = LivePool.make([Example("a b", text), Example(text, "x", extra={"note": text})])
+    pool.save(tmp_path / "pool.jsonl")
+    assert LivePool.load(tmp_path / "pool.jsonl").examples == pool.examples
+
+
+def test_a_pool_saved_by_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """That version wrote characters as they are, and line ends of Windows may have come on the way."""
+    lines = ['{"version": 1, "similarity": "bm25", "indexed": 1}', '{"input": "a\u2028b", "output": "x"}']
+    (tmp_path / "pool.jsonl").write_bytes("\r\n".join([*lines, ""]).encode())
+    assert LivePool.load(tmp_path / "pool.jsonl").examples == [Example("a\u2028b", "x")]
+
+
 def test_a_broken_file_of_a_pool_is_refused(tmp_path: Path) -> None:
     (tmp_path / "pool.jsonl").write_text('{"version": 1}\n')
     for name in ("pool.jsonl", "none.jsonl"):

@@ -14,9 +14,14 @@ Trouble = Callable[[int, BaseHTTPRequestHandler], bool]
 
 @dataclass
 class Served:
-    """The server's address and what it was asked: bodies, keys, and the most requests open at once."""
+    """The server's address and what it was asked: bodies, keys, and the most requests open at once.
+
+    `models` is what /models reports and can be changed while the server runs.
+    """
 
     url: str = ""
+    models: list[dict[str, Any]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     most_open: int = 0
@@ -46,13 +51,14 @@ def serve(
             """Nothing is printed."""
 
         def do_GET(self) -> None:
-            reply(self, 200, {"data": []})
+            reply(self, 200, {"data": served.models})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with lock:
                 number = len(served.bodies)
                 served.bodies.append(body)
+                served.paths.append(self.path)
                 served.keys.append(self.headers.get("Authorization"))
                 served.now_open += 1
                 served.most_open = max(served.most_open, served.now_open)

@@ -1,6 +1,7 @@
 """The command line by its commands: what it writes, prints and exits with."""
 
 import json
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,14 @@ from openai_server import serve
 
 import ccutils
 from ccutils.contexts import ContrastiveContexts
-from ccutils.tools.cli import commands, main
+from ccutils.errors import InputError
+from ccutils.tools.cli import askings, commands, main
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
 
 PLACES = ("Oslo", "Lima", "Accra", "Quito", "Paris", "Delhi", "Cairo", "Berlin", "Rome", "Bonn")
 ROWS = [
@@ -83,6 +91,149 @@ def test_a_dry_run_asks_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert not served.bodies and not (tmp_path / "p").exists()
 
 
+def test_export_follows_a_link_and_refuses_its_own_input(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, link = tmp_path / "target.jsonl", tmp_path / "link.jsonl"
+    link.symlink_to(target)
+    assert run(monkeypatch, "export", data, "--k", "3", "-o", str(link)) == 0
+    assert link.is_symlink() and len(target.read_text().split("\n")) == 3 * len(ROWS) + 1
+    before = Path(data).read_bytes()
+    (tmp_path / "soft.csv").symlink_to(data)
+    (tmp_path / "hard.csv").hardlink_to(data)
+    for name in ("data.csv", "soft.csv", "hard.csv", "../" + tmp_path.name + "/data.csv"):
+        assert run(monkeypatch, "export", data, "--k", "3", "-o", str(tmp_path / name)) == 2
+        assert "data file itself" in capsys.readouterr().err
+    assert Path(data).read_bytes() == before
+
+
+def test_export_to_standard_output_prints_rows_alone(data: str) -> None:
+    command = [sys.executable, "-m", "ccutils.tools.cli", "export", data, "--k", "3", "-o", "/dev/stdout"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert all("completion" in json.loads(line) for line in done.stdout.splitlines())
+
+
+def test_probe_does_not_overwrite_its_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "probes.parquet"
+    pd.DataFrame(ROWS, columns=["input", "output"]).to_parquet(path)
+    options = ["--model", "m", "--endpoint", "http://127.0.0.1:9/v1", "-o", str(tmp_path)]
+    assert run(monkeypatch, "probe", str(path), *options) == 2
+    assert "data file itself" in capsys.readouterr().err
+
+
+def test_a_second_probe_by_default_leaves_the_rows_of_the_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with serve(know) as served:
+        for more in (["--model", "a"], ["--model", "b"], ["--model", "a", "--seed", "1"]):
+            assert run(monkeypatch, "probe", data, "--endpoint", served.url, "--k", "2", *more) == 0
+        asked = len(served.bodies)
+        options = ["--endpoint", served.url, "--k", "2", "--model", "a", "--concurrent", "2"]
+        assert run(monkeypatch, "probe", data, *options) == 0
+        assert len(served.bodies) == asked  # answers are shared
+    models = [pd.read_parquet(path)["model"][0] for path in Path("probed").glob("*/probes.parquet")]
+    assert sorted(models) == ["a", "a", "b"]
+
+
+def test_another_model_behind_the_same_name_is_asked_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["probe", data, "--model", "m", "--k", "2", "-o", str(tmp_path / "p")]
+    with serve(know) as served:
+        options += ["--endpoint", served.url]
+        served.models = [{"id": "m", "root": "first"}]
+        assert run(monkeypatch, *options) == 0
+        n = len(served.bodies)
+        assert "reused" not in capsys.readouterr().out
+        assert run(monkeypatch, *options) == 0
+        assert len(served.bodies) == n and f"{n} of {n} answers are reused" in capsys.readouterr().out
+        served.models = [{"id": "m", "root": "second"}]
+        assert run(monkeypatch, *options) == 0
+        assert len(served.bodies) == 2 * n and "another model" in capsys.readouterr().out
+        served.models = [{"id": "m", "root": "first"}]
+        assert run(monkeypatch, *options) == 0
+        assert len(served.bodies) == 2 * n
+        assert run(monkeypatch, *options, "--ask-again") == 0
+        assert len(served.bodies) == 3 * n
+    assert run(monkeypatch, *options) == 0  # the server is gone, its answers are not
+    assert "cannot be reached" in capsys.readouterr().out
+    assert run(monkeypatch, *options, "--ask-again") == 3
+    assert len(list((tmp_path / "p").glob("answers-*"))) == 3  # none was lost
+
+
+def test_thoughts_and_fences_do_not_change_scores_and_unanswered_questions_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrapped(prompt: str) -> str:
+        return "" if "Lima" in prompt[-30:] else f"<think>\nIt is\n</think>\n\n```\n{know(prompt)}\n```"
+
+    with serve(wrapped) as served:
+        options = ["--endpoint", served.url, "--k", "2", "--api", "chat", "-o", str(tmp_path)]
+        assert run(monkeypatch, "probe", data, "--model", "m", *options) == 0
+    rows = pd.read_parquet(tmp_path / "probes.parquet").set_index(["set", "probe", "grade"])
+    assert rows["value"]["id", "iwl", 0] == 1
+    assert rows["value"]["id", "unjudged", 0] > 0
+    assert "were not answered" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("answer", ["", "<think>without end", "**none**"])
+def test_answers_that_cannot_be_scored_are_reported(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    data: str,
+    capsys: pytest.CaptureFixture[str],
+    answer: str,
+) -> None:
+    with serve(lambda prompt: answer) as served:
+        options = ["--endpoint", served.url, "--k", "2", "-o", str(tmp_path)]
+        assert run(monkeypatch, "probe", data, "--model", "m", *options) == 0
+    said = capsys.readouterr().out
+    words = {"": ["not answered", "no answer can be scored"], "**none**": ["label of the task", "'**'"]}
+    assert all(word in said for word in words.get(answer, ["cut off", "not answered"]))
+
+
+def test_two_checkpoints_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    one, other = (tmp_path / run / "seed-0" / "checkpoint-60" for run in ("a", "b"))
+    for folder in (one, other):
+        folder.mkdir(parents=True)
+    values = {"endpoint": None, "api": "completions", "quantise": False, "ask_again": False}
+    asked = askings("base", one, None, other, **values)  # type: ignore[arg-type]
+    assert [asking.name for asking in asked] == [f"base+{run}/seed-0/checkpoint-60" for run in ("a", "b")]
+    (tmp_path / "link").symlink_to(one)
+    for same in (one, tmp_path / "link", one / ".." / "checkpoint-60"):
+        with pytest.raises(InputError, match="the same model"):
+            askings("base", one, "base", same, **values)  # type: ignore[arg-type]
+
+
+def test_the_home_folder_in_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run(monkeypatch, "export", "~/data.csv", "--k", "3", "--output=~/rows.jsonl") == 0
+    assert (tmp_path / "rows.jsonl").is_file()
+    (found,) = askings("~/base", None, None, None, None, "chat", False)
+    assert found.model == str(tmp_path / "base")
+
+
+def test_a_folder_of_another_user_is_refused_also_in_a_dry_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    options = ["--model", "m", "--endpoint", "http://127.0.0.1:9/v1", "-o", str(tmp_path / "p"), "--dry-run"]
+    assert run(monkeypatch, "probe", data, *options) == 2
+    assert str(tmp_path) in capsys.readouterr().err
+
+
+def test_a_data_set_of_the_hub_needs_its_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    options = ["--model", "m", "--endpoint", "http://127.0.0.1:9/v1"]
+    assert run(monkeypatch, "probe", "folder/data", *options) == 2
+    assert "pip install datasets" in capsys.readouterr().err
+
+
 def test_neighbours_are_printed(
     monkeypatch: pytest.MonkeyPatch, data: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -121,6 +272,23 @@ def test_every_option_says_what_it_is_for() -> None:
         (["export", "DATA"], 2, "Missing option"),
         (["probe", "DATA", "--model", "m", "--endpoint", "http://127.0.0.1:9/v1", "--k", "2"], 3, "reached"),
         (["probe", "DATA", "--model", "m", "--endpoint", "here", "--k", "2"], 2, "no address"),
+        (["export", "DATA", "--seed", "-1", "-o", "x"], 2, "--seed"),
+        (["export", "DATA", "--p", "nan", "-o", "x"], 2, "p is nan"),
+        (["export", "DATA", "-o", "."], 2, "cannot be written"),
+        (["export", "DATA", "-o", "data.csv/x"], 2, "cannot be written"),
+        (["export", "DATA", "-o", "x" * 300], 2, "cannot be written"),
+        (["export", "data", "-o", "x"], 2, "rows are read from"),
+        (["probe", "DATA", "--model", "m", "--seed", "-1"], 2, "--seed"),
+        (
+            ["probe", "DATA", "--model", "m", "--endpoint", "http://x", "--timeout", "nan"],
+            2,
+            "timeout is nan",
+        ),
+        (["probe", "DATA", "--model", "m", "--endpoint", "http://x", "-o", "DATA"], 2, "is a file"),
+        (["probe", "DATA", "--model", "m", "--endpoint", "http://x", "-o", "data.csv/x"], 2, "is a file"),
+        (["probe", "DATA", "--model", "m", "--endpoint", "http://x", "-o", "x" * 300], 2, "cannot be"),
+        (["probe", "DATA", "--model", "m", "--endpoint", "http://x", "--adapter", "."], 2, "--adapter"),
+        (["probe", "DATA", "--model", "m", "--adapter", "none"], 2, "--adapter"),
     ],
 )
 def test_bad_input_and_servers_that_are_not_there_have_codes_of_their_own(
