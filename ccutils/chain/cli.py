@@ -168,10 +168,20 @@ def failure_cause(status: int, log: str) -> str:
     """Explain a failure of Snakemake that no job explains; with Snakemake's own words if it is unknown."""
     if no_room(log):
         return "The disk of the results folder is full: free some space; the same command resumes."
+    if denied := re.search(r"Permission denied: '([^']+)'", log):
+        return not_permitted(denied[1])
     killed = r"died with <Signals|non-zero exit (status|code) -?(9|137)\b"
     if status < 0 or re.search(killed, log):
         return f"Snakemake or a job was killed, {KILLED}"
     return f"Snakemake failed:\n{log[-3000:]}"
+
+
+def not_permitted(path: str) -> str:
+    """Describe a file of the results folder that this user may not use, as another user's are."""
+    return (
+        f"No permission for {path}, which may be another user's: ask its owner for it, or choose another "
+        "folder for results by --set results=FOLDER."
+    )
 
 
 def report_failures(failures: Sequence[dict[str, str | int]], results: Path) -> int:
@@ -255,6 +265,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = parse_options(arguments)
         return compare_with_reference(options) if options.compare else run_chain(options)
+    except PermissionError as error:
+        print(f"error: {not_permitted(str(error.filename))}", file=sys.stderr)
+        return BAD_INPUT
     except (InputError, OSError) as error:
         if isinstance(error, OSError) and not no_room(str(error)):
             raise

@@ -118,6 +118,8 @@ def failure(name: str, message: str) -> NotebookError:
         return NotebookError(last, BAD_INPUT)
     if no_room(last):
         return NotebookError(f"the disk is full: {last}; free some space.", BAD_INPUT)
+    if name == "PermissionError":
+        return NotebookError(f"no permission for a file, which may be another user's: {last}.", BAD_INPUT)
     if name == "OSError" and "Read-only file system" in last:
         return NotebookError(f"the results folder cannot be written to: {last}.", BAD_INPUT)
     if name == "DeadKernelError":

@@ -184,7 +184,7 @@ def _ask_here(
         name=file_name(replace(asking, depth=1).name),
     )
     empty = sum(not answer for answer in answers)
-    return answers, [f"{empty} of {len(answers)} answers are empty and are left out"] * bool(empty)
+    return answers, [f"{empty} of {len(answers)} answers are empty and count as wrong"] * bool(empty)
 
 
 def check_up(
@@ -198,13 +198,13 @@ def check_up(
 ) -> list[str]:
     """Ask one model, or two; write scores and figure to the folder, and return what to print.
 
-    Writes probes.parquet (tidy rows), differences.parquet of two models, and scores.svg. Questions that were
-    not answered are left out of the scores. Answers are saved in `answers_folder`, by default the same.
+    Writes probes.parquet (tidy rows), differences.parquet of two models, and scores.svg. Questions that a
+    server did not answer are left out of the scores. Answers are saved in `answers_folder`, by default the same.
     """
-    given = [
-        ask_questions(questions, asking, answers_folder or folder, ask_again=ask_again) for asking in asked
-    ]
-    questions = without_unanswered(questions)
+    answers_folder = answers_folder or folder
+    given = [ask_questions(questions, asking, answers_folder, ask_again=ask_again) for asking in asked]
+    if any(asking.endpoint for asking in asked):
+        questions = without_unanswered(questions)
     rows: list[Row] = []
     for asking, answers in zip(asked, given, strict=True):
         run = Run(folder, questions.task.name, asking.name, "base", questions.seed)

@@ -101,6 +101,21 @@ def test_a_bad_value_is_refused_in_one_line_before_anything_starts(
     assert made(chain) == before
 
 
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_a_file_of_another_user_is_named_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dry_run: list[str]
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied", "results/.lock")
+
+    monkeypatch.setattr(reproduce, "run_chain", refuse)
+    assert reproduce.main(dry_run) == 2
+    assert "results/.lock" in capsys.readouterr().err
+    assert "results/x" in reproduce.failure_cause(
+        1, "PermissionError: [Errno 13] Permission denied: 'results/x'"
+    )
+
+
 def test_a_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10 * 2**20))

@@ -109,6 +109,7 @@ def test_a_kernel_that_does_not_come_up_is_started_again(
     [
         (InputError.__name__, "k is wrong.", 2),
         ("OSError", "[Errno 28] No space left on device: 'x'", 2),
+        ("PermissionError", "[Errno 13] Permission denied: 'x'", 2),
         ("OSError", "[Errno 30] Read-only file system: 'x'", 2),
         ("SafetensorError", "I/O error: No space left on device (os error 28)", 2),
         ("OSError", "[Errno 27] File too large", 2),
