@@ -1,4 +1,4 @@
-"""The command line `ccutils`: contexts for any trainer, a check-up of any model, outside of the chain.
+"""The command line `ccutils`: contexts for any trainer, probes of any model, outside of the chain.
 
 `cli` has the commands, `export` writes training rows to a file, `probe` asks a model the probes' questions,
 by `endpoint` where it is a server, and `compare` sets two models side by side. It uses `contexts`, `probes`,

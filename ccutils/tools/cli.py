@@ -36,6 +36,7 @@ saved: the same command continues); 130 interrupted."""
 ANSWERS = Path("probed")
 """Where answers are saved unless `-o` is given; scores then have a subfolder of their own."""
 LIMITS = ("concurrent", "timeout", "retries", "ask_again")  # options that change no answer
+SEED = click.IntRange(0, 2**63 - 1)  # what NumPy and torch take
 
 
 class HomePath(click.Path):
@@ -107,7 +108,7 @@ def commands() -> None:
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Seed for sampling the contexts.",
@@ -160,7 +161,13 @@ def export(
 @click.option(
     "--api", type=click.Choice(APIS), default=APIS[0], show_default=True, help="The server's API to use."
 )
-@click.option("--concurrent", default=8, show_default=True, help="Most requests open at once.")
+@click.option(
+    "--concurrent",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    help="Most requests open at once.",
+)
 @click.option("--timeout", default=120.0, show_default=True, help="Timeout of a request, in seconds.")
 @click.option("--retries", default=6, show_default=True, help="Retries of a failed request.")
 @click.option("--ask-again", is_flag=True, help="Ask a server all questions, although answers are saved.")
@@ -179,7 +186,7 @@ def export(
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Seed for sampling targets and contexts.",
@@ -245,14 +252,18 @@ def askings(
     """Return the models to ask, the second that of `against`. Raises InputError for what cannot be."""
     if endpoint and (adapter or against_adapter):
         raise InputError("--adapter is for a model loaded here: let the server load it, or leave it out.")
-    if against_adapter:
-        against = against or model
+    if against is None and against_adapter:
+        against = model
     found = []
     for name, folder in ((model, adapter), (against, against_adapter)):
-        if name and endpoint:
+        if name is None:
+            continue
+        if not name.strip():
+            raise InputError("the model's name is empty: give --model, and --against if at all, a name.")
+        if endpoint is not None:
             limits = {key: values[key] for key in ("concurrent", "timeout", "retries")}
             found.append(Asking(name, Endpoint(endpoint, name, api, **limits), chat=api == "chat"))
-        elif name:
+        else:
             found.append(Asking(os.path.expanduser(name), None, folder, quantise, api == "chat"))
     return distinct(found)
 

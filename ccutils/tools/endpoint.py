@@ -27,6 +27,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader, ReadTimeoutError
 
 from ccutils.errors import InputError, check_count
 from ccutils.records import hash_prompt
+from ccutils.tasks.tables import check_utf8
 from ccutils.tools.replies import Reply, is_shortened, parse_reply, read_replies
 
 APIS = ("completions", "chat")
@@ -103,6 +104,7 @@ class Endpoint:
             raise InputError(f"endpoint {self.url!r} is no address: write, say, http://localhost:8000/v1.")
         if self.api not in APIS:
             raise InputError(f"api {self.api!r} does not exist: choose one of {', '.join(APIS)}.")
+        check_utf8(self.model, "the model's name")
         check_count("concurrent", self.concurrent)
         if not 0 < self.timeout <= LONGEST_TIMEOUT:
             raise InputError(f"timeout is {self.timeout}: it must be above 0, at most {LONGEST_TIMEOUT} s.")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -56,11 +57,17 @@ class Asking:
 def distinct(asked: Sequence[Asking]) -> list[Asking]:
     """Name the models so that tables can tell them apart. Raises InputError if one is given twice."""
     found = list(asked)
-    if len({(a.model, a.adapter.resolve() if a.adapter else None) for a in found}) < len(found):
+    if len(set(map(_identity, found))) < len(found):
         raise InputError("--against names the same model: name another, or give one of them an adapter.")
     while len({asking.name for asking in found}) < len(found):
         found = [replace(asking, depth=asking.depth + 1) for asking in found]
     return found
+
+
+def _identity(asking: Asking) -> tuple[str, str]:
+    """Return what two spellings of the same model and adapter share."""
+    model = asking.model if asking.endpoint else os.path.realpath(asking.model)
+    return model, os.path.realpath(asking.adapter) if asking.adapter else ""
 
 
 def questions_of(
@@ -199,7 +206,8 @@ def check_up(
     """Ask one model, or two; write scores and figure to the folder, and return what to print.
 
     Writes probes.parquet (tidy rows), differences.parquet of two models, and scores.svg. Questions that a
-    server did not answer are left out of the scores. Answers are saved in `answers_folder`, by default the same.
+    server did not answer are left out of the scores. Answers are saved in `answers_folder`, by default
+    the same folder.
     """
     answers_folder = answers_folder or folder
     given = [ask_questions(questions, asking, answers_folder, ask_again=ask_again) for asking in asked]

@@ -208,6 +208,13 @@ def test_two_checkpoints_of_the_same_name_are_told_apart(tmp_path: Path) -> None
             askings("base", one, "base", same, **values)  # type: ignore[arg-type]
 
 
+def test_one_folder_by_two_names_is_one_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for other in ("base/", "./base", str(tmp_path / "base")):
+        with pytest.raises(InputError, match="the same model"):
+            askings("base", None, other, None, None, "chat", False)
+
+
 def test_the_home_folder_in_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert run(monkeypatch, "export", "~/data.csv", "--k", "3", "--output=~/rows.jsonl") == 0
@@ -273,6 +280,14 @@ def test_every_option_says_what_it_is_for() -> None:
         (["probe", "DATA", "--model", "m", "--endpoint", "http://127.0.0.1:9/v1", "--k", "2"], 3, "reached"),
         (["probe", "DATA", "--model", "m", "--endpoint", "here", "--k", "2"], 2, "no address"),
         (["export", "DATA", "--seed", "-1", "-o", "x"], 2, "--seed"),
+        (["export", "DATA", "--seed", "9" * 30, "-o", "x"], 2, "--seed"),
+        (["probe", "DATA", "--model", ""], 2, "--model"),
+        (["probe", "DATA", "--model", "m", "--endpoint", ""], 2, "no address"),
+        (
+            ["probe", "DATA", "--model", "m", "--endpoint", "http://x", "--concurrent", "-3"],
+            2,
+            "--concurrent",
+        ),
         (["export", "DATA", "--p", "nan", "-o", "x"], 2, "p is nan"),
         (["export", "DATA", "-o", "."], 2, "cannot be written"),
         (["export", "DATA", "-o", "data.csv/x"], 2, "cannot be written"),

@@ -206,6 +206,7 @@ def test_the_key_is_sent_and_written_nowhere(tmp_path: Path, monkeypatch: pytest
         ),
         *({"timeout": value} for value in (0, -1, float("nan"), float("inf"), 1e12)),
         {"api": "talk"},
+        {"model": "\udcff"},
         {"concurrent": 0},
         {"retries": -1},
     ],
