@@ -35,7 +35,7 @@ CODES = """Exit codes: 0 success; 2 bad input; 3 a server could not be reached o
 saved: the same command continues); 130 interrupted."""
 ANSWERS = Path("probed")
 """Where answers are saved unless `-o` is given; scores then have a subfolder of their own."""
-LIMITS = ("concurrent", "timeout", "retries", "ask_again")  # options that change no answer
+ONLY_ASKING = ("concurrent", "timeout", "retries", "ask_again")  # options that change no score
 SEED = click.IntRange(0, 2**63 - 1)  # what NumPy and torch take
 
 
@@ -271,7 +271,7 @@ def askings(
 def folder_name(data: str, asked: Sequence[Asking], values: Mapping[str, Any]) -> str:
     """Name the folder of a probe's scores, another one for all options that change them."""
     names = "-against-".join(file_name(asking.name) for asking in asked)
-    facts = {name: value for name, value in values.items() if name not in LIMITS}
+    facts = {name: value for name, value in values.items() if name not in ONLY_ASKING}
     return f"{file_name(Path(data).stem)}-{names[:120]}-{hash_of([data, facts])[:6]}"
 
 

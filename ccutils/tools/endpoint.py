@@ -27,7 +27,7 @@ from urllib3.exceptions import HTTPError, InvalidHeader, ReadTimeoutError
 
 from ccutils.errors import InputError, check_count
 from ccutils.records import hash_prompt
-from ccutils.tasks.tables import check_utf8
+from ccutils.tasks.files import unusable
 from ccutils.tools.replies import Reply, is_shortened, parse_reply, read_replies
 
 APIS = ("completions", "chat")
@@ -104,7 +104,8 @@ class Endpoint:
             raise InputError(f"endpoint {self.url!r} is no address: write, say, http://localhost:8000/v1.")
         if self.api not in APIS:
             raise InputError(f"api {self.api!r} does not exist: choose one of {', '.join(APIS)}.")
-        check_utf8(self.model, "the model's name")
+        if fault := unusable(self.model):
+            raise InputError(f"the model's name {self.model!r} is {fault}: give another.")
         check_count("concurrent", self.concurrent)
         if not 0 < self.timeout <= LONGEST_TIMEOUT:
             raise InputError(f"timeout is {self.timeout}: it must be above 0, at most {LONGEST_TIMEOUT} s.")
@@ -153,12 +154,12 @@ class Endpoint:
         missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
         reused = any(key in known for key in keys)
         when = datetime.fromtimestamp(path.stat().st_mtime) if reused else None
-        limits = Limits(max_new_tokens)
+        parameters = Parameters(max_new_tokens)
         if missing:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
-                self._ask_all(missing, limits, file)
+                self._ask_all(missing, parameters, file)
             known = read_replies(path)
         replies = [known[key] for key in keys]
         return EndpointAnswers(
@@ -168,15 +169,15 @@ class Endpoint:
             unanswered=sum(not reply.answer for reply in replies),
             shortened=sum(map(is_shortened, prompts, replies)),
             reused_from=when,
-            notes=limits.notes,
+            notes=parameters.notes,
         )
 
-    def _ask_all(self, missing: Mapping[str, Asked], limits: "Limits", file: TextIO) -> None:
+    def _ask_all(self, missing: Mapping[str, Asked], parameters: "Parameters", file: TextIO) -> None:
         """Append the missing answers to the file."""
         pool, workers, lock = self._pool(), ThreadPoolExecutor(self.concurrent), Lock()
 
         def ask(key: str) -> None:
-            line = self._ask(pool, missing[key], limits).line(key)
+            line = self._ask(pool, missing[key], parameters).line(key)
             with lock:  # here, so that an answer on its way when another request fails is saved, too
                 file.write(line)
                 file.flush()
@@ -219,7 +220,7 @@ class Endpoint:
     def _through(self) -> str:
         return ", through the proxy of the environment" if proxy_of(self.url) else ""
 
-    def _ask(self, pool: urllib3.PoolManager, prompt: Asked, limits: "Limits") -> Reply:
+    def _ask(self, pool: urllib3.PoolManager, prompt: Asked, parameters: "Parameters") -> Reply:
         """Ask one prompt; a reply without choices is asked for again, and then counts as no answer."""
         # No "stop": some servers fail on it, and only the first line is used.
         where, name = (
@@ -227,7 +228,7 @@ class Endpoint:
         )
         reply, tries = None, 0
         while reply is None and tries < EMPTY_TRIES:
-            sent = dict(limits.values)
+            sent = dict(parameters.values)
             try:
                 got = pool.request(
                     "POST",
@@ -241,7 +242,7 @@ class Endpoint:
                     f"endpoint {self.url} stopped answering ({type(why).__name__}{self._through()}, after "
                     f"{self.retries} tries more): see that the server runs."
                 ) from error
-            if got.status in (400, 422) and limits.adapt(sent, got.data.decode("utf-8", "replace")):
+            if got.status in (400, 422) and parameters.adapt(sent, got.data.decode("utf-8", "replace")):
                 continue
             reply, tries = self._read(got, where), tries + 1
         return reply or Reply(None)
@@ -284,7 +285,7 @@ class Endpoint:
 
 
 @dataclass(slots=True)
-class Limits:
+class Parameters:
     """The parameters of every request, adapted to what the server accepts; shared by all threads."""
 
     max_new_tokens: int

@@ -18,8 +18,8 @@ THOUGHT = re.compile(rf"\s*(?:[<\[◁]{_NAME}[>\]▷]|<\|channel\|>analysis)", r
 THOUGHT_END = re.compile(rf"[<\[◁]/{_NAME}[>\]▷]|<\|channel\|>final<\|message\|>", re.I)
 FENCE = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n")
 MARKUP = re.compile(r"(?:\\\w+\{|<[^>\s]+>|\w+:(?=\s)|[^\w\s])+")
-MOST_CHARACTERS = 8
-"""Characters per token. Tokenizers average 2 to 6: above this, the server did not read the whole prompt."""
+MOST_CHARACTERS = 6
+"""Characters per token. Tokenizers average 2 to 5: above this, the server did not read the whole prompt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,38 +17,8 @@ PROMPTS = [f"question {i}" for i in range(12)]
 WANTED = [f"ANSWER {i}" for i in range(12)]
 
 
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
 def shout(prompt: str) -> str:
     return f" {prompt.replace('question', 'answer').upper()}\nmore"
-
-
-def ask(url: str, path: Path, **changes: object) -> list[str]:
-    return ask_all(url, path, **changes).texts
-
-
-def ask_all(url: str, path: Path, **changes: object) -> EndpointAnswers:
-    values = {"concurrent": 3, "retries": 2, "timeout": 5.0, **changes}
-    return Endpoint(url, "m", **values).answers(PROMPTS, max_new_tokens=8, path=path)  # type: ignore[arg-type]
-
-
-def replies(*values: dict[str, object], usual: bool = True) -> Callable[[int, BaseHTTPRequestHandler], bool]:
-    """The first requests get these bodies; later ones are answered as usual, or get the last body."""
-
-    def trouble(number: int, handler: BaseHTTPRequestHandler) -> bool:
-        if number >= len(values) and usual:
-            return False
-        reply(handler, 200, values[min(number, len(values) - 1)])
-        return True
-
-    return trouble
-
-
-def completion(text: object, **more: object) -> dict[str, object]:
-    return {"choices": [{"text": text, **more}]}
 
 
 def test_answers_are_in_order_and_never_asked_twice(tmp_path: Path) -> None:
@@ -259,6 +229,10 @@ def test_a_key_that_the_server_repeats_is_not_printed(
     with serve(shout, refuses) as served, pytest.raises(InputError) as refused:
         ask(served.url, tmp_path / "a.jsonl")
     assert "secret" not in str(refused.value)
+
+
+def completion(text: object, **more: object) -> dict[str, object]:
+    return {"choices": [{"text": text, **more}]}
 
 
 @pytest.mark.parametrize(
@@ -495,3 +469,29 @@ def test_what_is_served_leaves_out_what_differs_between_requests() -> None:
         served.models[1]["created"] = 1
         assert Endpoint(served.url, "m").served() == [{"id": "m", "root": "a", "created": 1}]
         assert Endpoint(served.url, "any").served()[1]["id"] == "other"
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+
+def ask(url: str, path: Path, **changes: object) -> list[str]:
+    return ask_all(url, path, **changes).texts
+
+
+def ask_all(url: str, path: Path, **changes: object) -> EndpointAnswers:
+    values = {"concurrent": 3, "retries": 2, "timeout": 5.0, **changes}
+    return Endpoint(url, "m", **values).answers(PROMPTS, max_new_tokens=8, path=path)  # type: ignore[arg-type]
+
+
+def replies(*values: dict[str, object], usual: bool = True) -> Callable[[int, BaseHTTPRequestHandler], bool]:
+    """The first requests get these bodies; later ones are answered as usual, or get the last body."""
+
+    def trouble(number: int, handler: BaseHTTPRequestHandler) -> bool:
+        if number >= len(values) and usual:
+            return False
+        reply(handler, 200, values[min(number, len(values) - 1)])
+        return True
+
+    return trouble

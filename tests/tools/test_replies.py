@@ -10,6 +10,12 @@ from ccutils.tasks import load_task
 from ccutils.tools.replies import Reply, answer_warnings, extract, read_replies
 
 
+def test_some_markup_is_no_reason_to_warn(questions: QuestionSet) -> None:
+    answers = [question.expected.output for question in questions.questions]
+    answers[0] = f"**{answers[0]}**"
+    assert not answer_warnings(questions, answers)
+
+
 @pytest.mark.parametrize(
     ("text", "answer", "complete"),
     [
@@ -92,12 +98,6 @@ def test_warnings_about_markup_and_about_answers_that_are_no_labels(
 ) -> None:
     answers = [form.format(question.expected.output) for question in questions.questions]
     assert len(answer_warnings(questions, answers)) == warned
-
-
-def test_some_markup_is_no_reason_to_warn(questions: QuestionSet) -> None:
-    answers = [question.expected.output for question in questions.questions]
-    answers[0] = f"**{answers[0]}**"
-    assert not answer_warnings(questions, answers)
 
 
 def test_free_text_is_not_expected_to_be_a_label(questions: QuestionSet) -> None:
