@@ -21,7 +21,7 @@ from typing import Any
 from ccutils.chain.holding import end_with_parent
 from ccutils.chain.profiles import ROOT, declared_parameters
 from ccutils.private import folders_in, hide_private, in_all_texts
-from ccutils.records import write_json
+from ccutils.records import write_json, write_whole
 
 # jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) if that package is there;
 # no schema of a notebook or a chart has one. Without it jsonschema leaves IRIs unchecked.
@@ -106,9 +106,7 @@ def public_copy(copy: Path, parameters: dict[str, Any], results: Path) -> Iterat
         known = folders_in([parameters, str(results)], root="..")
         with suppress(FileNotFoundError, json.JSONDecodeError):  # not written, or cut off by a full disk
             cells = in_all_texts(json.loads(copy.read_text(encoding="utf-8")), hide_private(known))
-            part = copy.with_suffix(".part")
-            part.write_text(json.dumps(cells, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            part.replace(copy)
+            write_whole(copy, json.dumps(cells, indent=1, ensure_ascii=False) + "\n")
 
 
 def failure(name: str, message: str) -> NotebookError:

@@ -1,7 +1,6 @@
 """Which pool examples are nearest to a text, and how near: similarity in [0, 1]."""
 
 import hashlib
-import os
 import re
 import unicodedata
 import zipfile
@@ -16,6 +15,7 @@ from tqdm.auto import tqdm
 
 from ccutils.contexts.similarity import BACKENDS, make_backend
 from ccutils.errors import InputError
+from ccutils.records import atomic
 
 __all__ = ["BACKENDS", "Index", "Neighbours", "duplicate_groups", "fold", "pool_neighbours"]
 
@@ -54,13 +54,10 @@ class Neighbours:
 
     def save(self, path: Path) -> None:
         """Write as .npz, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with part.open("wb") as file:
+        with atomic(path) as part, part.open("wb") as file:
             np.savez_compressed(
                 file, version=FILE_VERSION, rows=self.rows, scores=self.scores, source=self.source
             )
-        os.replace(part, path)
 
     @classmethod
     def load(cls, path: Path) -> "Neighbours":

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from ccutils.contexts.paraphrase_rules import keeps, needed, rewrite
 from ccutils.errors import InputError
+from ccutils.records import write_whole
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Paraphrase, Task
 from ccutils.tasks.files import here, read_records, require, unusable
@@ -101,11 +101,12 @@ def paraphrase(
     name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
     path = cache / f"paraphrases-{how.kind}-{name}.jsonl"
     if not path.exists():
-        write_lines(path, make_rows(examples, how, own, write))
-    rows = read_records(path) if examples else []
+        rows = make_rows(examples, how, own, write)
+        write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+    records = read_records(path) if examples else []
     return Paraphrases(
-        {str(r.values["input"]): tuple(r.values["paraphrases"]) for r in rows},
-        {str(r.values["input"]): str(r.values["kind"]) for r in rows},
+        {str(r.values["input"]): tuple(r.values["paraphrases"]) for r in records},
+        {str(r.values["input"]): str(r.values["kind"]) for r in records},
     )
 
 
@@ -212,14 +213,6 @@ def from_file(path: Path) -> dict[str, list[str]]:
             raise InputError(f"{record.place}: it must have text in `input` and `paraphrase`; mend the line.")
         offered.setdefault(record.text("input"), []).extend(t.strip() for t in texts)
     return offered
-
-
-def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write JSON lines whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    os.replace(part, path)
 
 
 def _bytes(path: Path) -> bytes:

@@ -14,7 +14,7 @@ from ccutils.origin import describe_origin, hash_texts
 from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import QuestionSet, curve_questions
 from ccutils.probes.scores import measure_judged
-from ccutils.records import Row, Run, read_json, write_rows
+from ccutils.records import Row, Run, atomic, read_json, write_rows
 from ccutils.tasks import Task, load_task
 from ccutils.training.identity import changes, describe_run, write_changes
 from ccutils.training.plan import Plan
@@ -102,10 +102,8 @@ def write_judged(run: Run, judged: Mapping[int, pd.DataFrame]) -> None:
         table[name] = getattr(run, name)
     path = run.folder / "questions.parquet"
     floats = table.select_dtypes("float64").columns
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    table.astype(dict.fromkeys(floats, "float32")).to_parquet(part, index=False, compression="zstd")
-    part.replace(path)
+    with atomic(path) as part:
+        table.astype(dict.fromkeys(floats, "float32")).to_parquet(part, index=False, compression="zstd")
 
 
 def find_or_train(plan: Plan) -> dict[int, Path]:

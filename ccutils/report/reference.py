@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ccutils.errors import InputError, command
-from ccutils.records import ELSEWHERE, read_json
+from ccutils.records import ELSEWHERE, atomic, read_json
 from ccutils.report.aggregate import SCORES, check_rows, final_rows, usual_rows
 from ccutils.report.intervals import difference_interval, errors_of
 
@@ -70,11 +70,9 @@ def _write_kept(results: Path, file: str, profile: str, folder: Path) -> Path | 
         again = pd.MultiIndex.from_frame(kept[RUN_COLUMNS]).isin(pd.MultiIndex.from_frame(table[RUN_COLUMNS]))
         table = pd.concat([kept[~again], table], ignore_index=True)
     table = table.sort_values([*RUN_COLUMNS, "step"], kind="stable", ignore_index=True)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{profile}.parquet"
-    part = path.with_suffix(".part")
-    table.to_parquet(part, index=False, compression="zstd")
-    part.replace(path)
+    with atomic(path) as part:
+        table.to_parquet(part, index=False, compression="zstd")
     return path
 
 
