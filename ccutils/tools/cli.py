@@ -14,7 +14,7 @@ from ccutils.contexts.neighbours import Index
 from ccutils.contexts.your_data import FORMATS, ContrastiveContexts, read_file
 from ccutils.errors import InputError, reason
 from ccutils.packaged import LANGUAGE_MODELS
-from ccutils.probes.questions import BETWEEN, KINDS
+from ccutils.probes.questions import BETWEEN, KINDS, PLAIN
 from ccutils.records import STRATEGIES
 from ccutils.tasks.files import MissingColumnError, unusable
 from ccutils.tools.endpoint import APIS, Endpoint, EndpointError
@@ -202,27 +202,23 @@ def export(
 def probe(data: str, output: Path | None, dry_run: bool, **values: Any) -> None:
     """Measure what a model learns in context, what it knows without, and how often it copies.
 
+    Baselines without a model are scored on the same questions and printed below it.
+
     DATA may also be an embedded task: topics, gloss or requests. With --endpoint, a server is asked:
     --api completions sends plain text, chat sends demonstrations as turns. The key is read from the
     environment variable CCUTILS_API_KEY or OPENAI_API_KEY and saved nowhere.
     """
     names = ("input_column", "output_column", "group_column", "metric", "max_new_tokens")
     options = {name: values[name] for name in names}
-    seed, similarity = values["seed"], values["similarity"]
+    seed = values["seed"]
     asked = askings(**values)
     shown = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
     folder = output or ANSWERS / folder_name(data, asked, shown)
     check_folder(folder)
     check_not_input(Path(data).expanduser(), *(folder / name for name in WRITTEN))
-    questions = questions_of(
-        data,
-        k=values["k"],
-        seed=seed,
-        n_targets=values["targets"],
-        similarity=similarity,
-        kinds=values["kinds"],
-        **options,
-    )
+    options |= {"k": values["k"], "n_targets": values["targets"], "similarity": values["similarity"]}
+    make = functools.partial(questions_of, data, **options)
+    questions = make(seed=seed, kinds=values["kinds"])
     for asking in asked:
         click.echo(told_beforehand(questions, asking))
     if dry_run:
@@ -234,6 +230,7 @@ def probe(data: str, output: Path | None, dry_run: bool, **values: Any) -> None:
         {"data": data, **shown},
         answers_folder=output or ANSWERS,
         ask_again=values["ask_again"],
+        validation=lambda: make(seed=seed ^ 1, kinds=[PLAIN]),
     )
     for line in lines:
         click.echo(line)

@@ -4,17 +4,16 @@ urllib3 does the waiting and retrying.
 """
 
 import json
-import math
 import os
 import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, TextIO
@@ -34,11 +33,9 @@ APIS = ("completions", "chat")
 """completions: the prompt as plain text, the form that IC-Train trains on; base models need it. chat:
 demonstrations as turns, in the server's own chat template. Either can ask every question."""
 KEY_VARIABLES = ("CCUTILS_API_KEY", "OPENAI_API_KEY")  # environment variables; the first that is set counts
-BUSY = (408, 409, 425, 429, *range(500, 1000))
-"""Statuses that are tried again."""
-LONGEST_WAIT = 120
-"""Seconds: a server that asks to wait longer (Retry-After) is tried again after these."""
-LONGEST_TIMEOUT = 86_400
+BUSY = (408, 409, 425, 429, *range(500, 1000))  # statuses that are retried
+LONGEST_WAIT = 120  # seconds before a retry, even if the server's Retry-After is longer
+LONGEST_TIMEOUT = 86_400  # seconds
 EMPTY_TRIES = 3  # requests for one answer, where replies have no choices
 LIMIT_NAMES = ("max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_tokens")
 """Names that servers have for the most tokens of an answer."""
@@ -47,8 +44,7 @@ UNSUPPORTED = re.compile(
     r"|forbidden|deprecated|removed|only",
     re.I,
 )
-CHANGING = ("permission", "status", "pricing")
-"""Fields of /models that differ from one request to the next, though the model is the same."""
+CHANGING = ("permission", "status", "pricing")  # fields of /models that change while the model does not
 
 Asked = str | list[dict[str, str]]
 """A prompt: a text, or messages with `role` and `content`."""
@@ -60,16 +56,17 @@ class EndpointError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EndpointAnswers:
-    """Answers in the order of the prompts ('': not answered), and counts: asked in this call, cut off at the
-    token limit, unanswered, and answered to a shortened prompt. `reused_from` is when the last of the reused
-    answers was saved, `notes` what the server did not accept.
+    """Answers in the order of the prompts, '' where a prompt was not answered.
+
+    `cut`, `unanswered` and `shortened` count prompts: answered up to the token limit, not answered, not read
+    in full. `reused` counts saved answers, the last saved at `reused_from`. `notes` name refused parameters.
     """
 
     texts: list[str]
-    asked: int
     cut: int
     unanswered: int
     shortened: int
+    reused: int
     reused_from: datetime | None
     notes: list[str]
 
@@ -79,7 +76,7 @@ class Endpoint:
     """A server's address such as http://localhost:8000/v1, and how it is asked.
 
     At most `concurrent` requests are open at once. `timeout` is in seconds. A request is retried `retries`
-    times, after 0.5 s, 1 s, 2 s and so on, or after what the server asks for (at most LONGEST_WAIT). Raises
+    times, after 0.5 s, 1 s, 2 s and so on, or after the server's Retry-After (at most LONGEST_WAIT). Raises
     InputError for invalid values.
     """
 
@@ -97,7 +94,7 @@ class Endpoint:
             parts = urllib3.util.Url()
         if parts.auth or parts.query:
             raise InputError(
-                "the endpoint's address holds a user name or a query: leave it out, and put the key into the "
+                "the endpoint's address has a user name or a query: leave it out, and put the key into the "
                 f"environment variable {KEY_VARIABLES[0]}."
             )
         if parts.scheme not in ("http", "https") or not parts.host:
@@ -105,7 +102,7 @@ class Endpoint:
         if self.api not in APIS:
             raise InputError(f"api {self.api!r} does not exist: choose one of {', '.join(APIS)}.")
         if fault := unusable(self.model):
-            raise InputError(f"the model's name {self.model!r} is {fault}: give another.")
+            raise InputError(f"the model's name {self.model!r} is {fault}: use another name.")
         check_count("concurrent", self.concurrent)
         if not 0 < self.timeout <= LONGEST_TIMEOUT:
             raise InputError(f"timeout is {self.timeout}: it must be above 0, at most {LONGEST_TIMEOUT} s.")
@@ -113,99 +110,145 @@ class Endpoint:
             raise InputError(f"retries is {self.retries}: it must be at least 0.")
 
     def served(self) -> list[dict[str, Any]]:
-        """Return what /models reports of this model, or of all if it names none so; [] if it reports nothing.
+        """Ask /models for what identifies this model; all models if none has its name, [] without a report.
 
-        Raises EndpointError at once if nobody listens.
+        Many servers set `created` to the time of the request; it is dropped then. Raises EndpointError
+        immediately if there is no server.
         """
-        with self._pool() as pool:
-            try:
-                got = pool.request(
-                    "GET",
-                    f"{self.url.rstrip('/')}/models",
-                    headers=headers(),
-                    retries=patient(self.retries).new(connect=0, read=0, other=0),
-                    timeout=10,
-                )
-            except HTTPError as error:
-                why = getattr(error, "reason", None) or error
-                if isinstance(why, ReadTimeoutError):
-                    return []  # it may be busy loading: the questions themselves wait longer
-                raise EndpointError(
-                    f"endpoint {self.url} cannot be reached ({type(why).__name__}{self._through()}): start "
-                    "the server, or check the address."
-                ) from error
-        now = time.time()
-        with suppress(ValueError, TypeError, KeyError):
-            now = parsedate_to_datetime(got.headers["Date"]).timestamp()
+        retry, now = self._retry().new(connect=0, read=0, other=0), time.time()
         try:
-            models = json.loads(got.data)["data"] if got.status == 200 else []
+            with self._pool() as pool:
+                got = self._request(pool, "GET", "models", "cannot be reached", retries=retry, timeout=10)
+        except EndpointError as error:
+            if isinstance(error.__cause__, ReadTimeoutError):
+                return []  # it may be loading the model: the questions wait longer
+            raise
+        try:
+            if date := got.headers.get("Date"):
+                now = parsedate_to_datetime(date).timestamp()
+            models = sorted(json.loads(got.data)["data"], key=lambda model: str(model["id"]))
+            for model in models:
+                if abs(now - (model.get("created") or 0)) < 60:
+                    del model["created"]
             own = [model for model in models if model["id"] == self.model] or models
-            return [_lasting(model, now) for model in sorted(own, key=lambda model: str(model["id"]))]
+            return [{key: model[key] for key in model if key not in CHANGING} for model in own]
         except (ValueError, LookupError, TypeError, AttributeError):
             return []
 
     def answers(self, prompts: Sequence[Asked], max_new_tokens: int, path: Path) -> EndpointAnswers:
-        """Ask the prompts whose answers the file `path` lacks, greedily, and save each answer as it arrives.
+        """Ask, greedily, the prompts whose answers the file `path` lacks; save each answer as it arrives.
 
         Raises InputError if the server refuses the request (no such model, no key), and EndpointError if it
         cannot be reached or gives up; the same call then continues from the saved answers.
         """
         known, keys = read_replies(path), list(map(hash_prompt, prompts))
         missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
-        reused = any(key in known for key in keys)
+        reused = len(set(keys)) - len(missing)
         when = datetime.fromtimestamp(path.stat().st_mtime) if reused else None
-        parameters = Parameters(max_new_tokens)
+        parameters = Parameters({"max_tokens": max_new_tokens, "temperature": 0})
         if missing:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a", encoding="utf-8") as file:
-                file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
+                file.write("\n" * bool(file.tell()))  # an interruption may have cut the last line off
                 self._ask_all(missing, parameters, file)
             known = read_replies(path)
         replies = [known[key] for key in keys]
         return EndpointAnswers(
             [reply.answer for reply in replies],
-            asked=len(missing),
             cut=sum(reply.cut for reply in replies),
             unanswered=sum(not reply.answer for reply in replies),
             shortened=sum(map(is_shortened, prompts, replies)),
+            reused=reused,
             reused_from=when,
             notes=parameters.notes,
         )
 
     def _ask_all(self, missing: Mapping[str, Asked], parameters: "Parameters", file: TextIO) -> None:
         """Append the missing answers to the file."""
-        pool, workers, lock = self._pool(), ThreadPoolExecutor(self.concurrent), Lock()
+        pool, lock, saved = self._pool(), Lock(), list[str]()
 
         def ask(key: str) -> None:
             line = self._ask(pool, missing[key], parameters).line(key)
-            with lock:  # here, so that an answer on its way when another request fails is saved, too
+            with lock:  # in the worker: open requests are saved even if another one fails
                 file.write(line)
                 file.flush()
+                saved.append(key)
 
-        futures: list[Future[None]] = []
         try:
             self.served()
-            futures = [workers.submit(ask, key) for key in missing]
-            for future in tqdm(as_completed(futures), total=len(futures), desc=self.model, mininterval=1):
-                future.result()
+            with pool, ThreadPoolExecutor(self.concurrent) as workers:
+                answers = workers.map(ask, missing)  # an error cancels those that are not open yet
+                list(tqdm(answers, total=len(missing), desc=self.model, mininterval=1))
         except (EndpointError, InputError) as error:
-            workers.shutdown(cancel_futures=True)
-            came = [f for f in futures if not f.cancelled() and f.exception() is None]
-            kept = f" {len(came)} of {len(missing)} answers are kept: the same command goes on from there."
-            raise type(error)(f"{error}{kept if came else ''}") from error
-        finally:
-            workers.shutdown(cancel_futures=True)
-            pool.clear()
+            n = f" {len(saved)} of {len(missing)} answers are saved; the same command continues."
+            raise type(error)(f"{error}{n if saved else ''}") from error
+
+    def _ask(self, pool: urllib3.PoolManager, prompt: Asked, parameters: "Parameters") -> Reply:
+        """Ask one prompt; a reply without choices is asked for again, and then counts as no answer."""
+        # No "stop": some servers fail on it, and only the first line is used.
+        text = isinstance(prompt, str)
+        where, name = ("completions", "prompt") if text else ("chat/completions", "messages")
+        reply, tries = None, 0
+        while reply is None and tries < EMPTY_TRIES:
+            sent = dict(parameters.values)
+            body = {"model": self.model, name: prompt, **sent}
+            got = self._request(pool, "POST", where, "stopped answering", json=body)
+            if got.status not in (400, 422) or not parameters.adapt(sent, got.data.decode(errors="replace")):
+                reply, tries = self._read(got, where), tries + 1
+        return reply or Reply(None)
+
+    def _read(self, got: urllib3.BaseHTTPResponse, where: str) -> Reply | None:
+        """Parse a reply; None if it has no choices. Raises EndpointError if the server is busy, else
+        InputError.
+        """
+        body = got.data.decode(errors="replace").strip()
+        if got.status == 400 and re.search(r"content_filter|ResponsibleAIPolicyViolation", body):
+            return Reply(None, "content_filter")
+        for key in headers().values():
+            body = body.replace(key.removeprefix("Bearer "), "...")
+        about = f"status {got.status} and {body[:120]!r}"
+        if got.status in BUSY:
+            wait = got.headers.get("Retry-After")
+            raise EndpointError(
+                f"endpoint {self.url} is busy or fails ({about}, after {self.retries} retries"
+                f"{f'; Retry-After: {wait} s' if wait else ''}): lower --concurrent, or see the server's log."
+            )
+        if got.status in (401, 403):
+            raise InputError(
+                f"endpoint {self.url} needs a key (status {got.status}): put it into the environment "
+                f"variable {KEY_VARIABLES[0]}."
+            )
+        try:
+            if got.status != 200:
+                raise ValueError
+            return parse_reply(json.loads(got.data))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            base = re.sub(r"/(chat/)?completions/?$", "", self.url.rstrip("/"))
+            base += "" if re.search(r"/v\d", base) else "/v1"
+            meant = "" if base == self.url.rstrip("/") else f"; did you mean --endpoint {base}?"
+            raise InputError(
+                f"endpoint {self.url}/{where} answered with {about}{self._proxied()}: check --model and "
+                f"--api, and that prompts fit the server's context (--k){meant or '.'}"
+            ) from error
+
+    def _request(
+        self, pool: urllib3.PoolManager, method: str, where: str, failed: str, **values: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """Send a request. Raises EndpointError, with urllib3's reason as its cause."""
+        try:
+            return pool.request(method, f"{self.url.rstrip('/')}/{where}", headers=headers(), **values)
+        except HTTPError as error:
+            why = getattr(error, "reason", None) or error
+            raise EndpointError(
+                f"endpoint {self.url} {failed} ({type(why).__name__}, after {self.retries} retries"
+                f"{self._proxied()}): check that the server runs, and the address."
+            ) from why
 
     def _pool(self) -> urllib3.PoolManager:
-        """Make a pool of connections, through the proxy of the environment if there is one."""
-        values: dict[str, Any] = {
-            "maxsize": self.concurrent,
-            "retries": patient(self.retries),
-            "timeout": urllib3.Timeout(connect=10, read=self.timeout),
-        }
-        proxy = proxy_of(self.url)
-        if proxy is None:
+        """Create a pool of connections, through the proxy of the environment if there is one."""
+        timeout = urllib3.Timeout(connect=10, read=self.timeout)
+        values: dict[str, Any] = {"maxsize": self.concurrent, "retries": self._retry(), "timeout": timeout}
+        if (proxy := proxy_of(self.url)) is None:
             return urllib3.PoolManager(**values)
         try:
             auth = urllib3.util.parse_url(proxy).auth
@@ -214,122 +257,86 @@ class Endpoint:
         except HTTPError as error:
             raise InputError(
                 "the proxy of HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used "
-                f"({type(error).__name__}): give an address such as http://proxy:3128, or set NO_PROXY."
+                f"({type(error).__name__}): set an address such as http://proxy:3128, or NO_PROXY."
             ) from error
 
-    def _through(self) -> str:
-        return ", through the proxy of the environment" if proxy_of(self.url) else ""
-
-    def _ask(self, pool: urllib3.PoolManager, prompt: Asked, parameters: "Parameters") -> Reply:
-        """Ask one prompt; a reply without choices is asked for again, and then counts as no answer."""
-        # No "stop": some servers fail on it, and only the first line is used.
-        where, name = (
-            ("completions", "prompt") if isinstance(prompt, str) else ("chat/completions", "messages")
+    def _retry(self) -> urllib3.Retry:
+        return Patient(
+            self.retries,
+            status_forcelist=BUSY,
+            allowed_methods=None,  # repeating a request is harmless
+            backoff_factor=0.5,
+            backoff_max=30,
+            raise_on_status=False,
         )
-        reply, tries = None, 0
-        while reply is None and tries < EMPTY_TRIES:
-            sent = dict(parameters.values)
-            try:
-                got = pool.request(
-                    "POST",
-                    f"{self.url.rstrip('/')}/{where}",
-                    json={"model": self.model, name: prompt, **sent},
-                    headers=headers(),
-                )
-            except HTTPError as error:
-                why = getattr(error, "reason", None) or error
-                raise EndpointError(
-                    f"endpoint {self.url} stopped answering ({type(why).__name__}{self._through()}, after "
-                    f"{self.retries} tries more): see that the server runs."
-                ) from error
-            if got.status in (400, 422) and parameters.adapt(sent, got.data.decode("utf-8", "replace")):
-                continue
-            reply, tries = self._read(got, where), tries + 1
-        return reply or Reply(None)
 
-    def _read(self, got: urllib3.BaseHTTPResponse, where: str) -> Reply | None:
-        said = got.data.decode("utf-8", "replace").strip()
-        if got.status == 400 and re.search(r"content_filter|ResponsibleAIPolicyViolation", said):
-            return Reply(None, "content_filter")
-        for key in headers().values():
-            said = said.replace(key.removeprefix("Bearer "), "...")
-        said = said[:120]
-        if got.status in BUSY:
-            wait = got.headers.get("Retry-After")
-            raise EndpointError(
-                f"endpoint {self.url} is too busy or fails (status {got.status} and {said!r}, after "
-                f"{self.retries} tries more{f'; it asks to wait {wait} s' if wait else ''}): lower "
-                "--concurrent, or see the server's log."
-            )
-        if got.status in (401, 403):
-            raise InputError(
-                f"endpoint {self.url} wants a key (status {got.status}): put it into the environment "
-                f"variable {KEY_VARIABLES[0]}."
-            )
-        try:
-            if got.status != 200:
-                raise ValueError
-            return parse_reply(json.loads(got.data))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"endpoint {self.url}/{where} answered with status {got.status} and {said!r}"
-                f"{self._through()}: check --model and --api, and that prompts fit the server's context "
-                f"(--k){self._address()}."
-            ) from error
-
-    def _address(self) -> str:
-        """Suggest the address that was probably meant, where this one is not that of an API."""
-        base = re.sub(r"/(chat/)?completions/?$", "", self.url.rstrip("/"))
-        base += "" if re.search(r"/v\d", base) else "/v1"
-        return "" if base == self.url.rstrip("/") else f"; did you mean --endpoint {base}?"
+    def _proxied(self) -> str:
+        return ", through the proxy of the environment" if proxy_of(self.url) else ""
 
 
 @dataclass(slots=True)
 class Parameters:
     """The parameters of every request, adapted to what the server accepts; shared by all threads."""
 
-    max_new_tokens: int
-    values: dict[str, Any] = field(init=False)
+    values: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
-    def __post_init__(self) -> None:
-        self.values = {"max_tokens": self.max_new_tokens, "temperature": 0}
-
-    def adapt(self, sent: dict[str, Any], said: str) -> bool:
-        """Rename or leave out a parameter that the server refuses; return whether to ask again."""
+    def adapt(self, sent: Mapping[str, Any], message: str) -> bool:
+        """Rename or drop the parameter that the server's message refuses; return whether to ask again."""
+        named = set(re.findall(r"\w+", message))
         with self.lock:
-            if self.values != sent:  # another thread was refused first
+            if self.values != sent:  # another thread has adapted them
                 return True
-            if "temperature" in sent and re.search(r"\btemperature\b", said):
-                self.values = {key: value for key, value in sent.items() if key != "temperature"}
+            if "temperature" in named & sent.keys():
+                del self.values["temperature"]
                 self.notes.append("the server refuses temperature 0: its answers are sampled, not greedy")
                 return True
-            name = next((name for name in LIMIT_NAMES if name in sent), "")
-            if not name or not re.search(rf"\b{name}\b", said) or not UNSUPPORTED.search(said):
+            name = next((name for name in LIMIT_NAMES if name in named & sent.keys()), None)
+            if name is None or not UNSUPPORTED.search(message):
                 return False
-            others = [other for other in LIMIT_NAMES if other != name and re.search(rf"\b{other}\b", said)]
-            self.values = {key: value for key, value in sent.items() if key != name}
+            limit = self.values.pop(name)
+            others = [other for other in LIMIT_NAMES if other in named - {name}]
             if name == "max_tokens" and others:
-                self.values[others[0]] = self.max_new_tokens
+                self.values[others[0]] = limit
             else:
                 self.notes.append("the server accepts no limit on the tokens of an answer")
             return True
 
 
-def headers() -> dict[str, str]:
-    """Return the request's headers, with the key of the environment if there is one; it is saved nowhere.
+class Patient(urllib3.Retry):
+    """Retries that follow Retry-After up to LONGEST_WAIT and report long waits."""
 
-    Raises InputError, without the value, for a key that no header can hold.
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        """Return the seconds to wait; None without a valid header."""
+        try:
+            asked = super().get_retry_after(response) or 0.0
+        except InvalidHeader:
+            return None
+        wait = min(asked, LONGEST_WAIT)
+        if wait >= 10:
+            report_once(f"status {response.status}, Retry-After: {asked:.0f} s; retrying in {wait:.0f} s")
+        return wait
+
+
+@cache
+def report_once(message: str) -> None:
+    """Print a message beside the progress bar, unless it was printed before."""
+    tqdm.write(message, file=sys.stderr)
+
+
+def headers() -> dict[str, str]:
+    """Return the request's headers, with the key of the environment if there is one; it is never saved.
+
+    Raises InputError, without the value, for a key that no header can contain.
     """
     for name in KEY_VARIABLES:
-        key = os.environ.get(name, "").strip()
-        if key and not (key.isascii() and key.isprintable()):
-            raise InputError(
-                f"the key in {name} holds a line break, a control character or a letter beyond ASCII: copy "
-                "it again."
-            )
-        if key:
+        if key := os.environ.get(name, "").strip():
+            if not (key.isascii() and key.isprintable()):
+                raise InputError(
+                    f"the key in {name} has a line break, a control character or a letter beyond ASCII: copy "
+                    "it again."
+                )
             return {"Authorization": f"Bearer {key}"}
     return {}
 
@@ -342,44 +349,3 @@ def proxy_of(url: str) -> str | None:
     if not proxy or proxy_bypass(host) or proxy_bypass(parts.netloc or host):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def patient(retries: int) -> urllib3.Retry:
-    """Make the rule by which requests are retried; long waits are reported once."""
-    reported: set[int] = set()
-
-    class Patient(urllib3.Retry):
-        def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-            try:
-                asked = super().get_retry_after(response) or 0.0
-            except InvalidHeader:
-                return None
-            wait = min(asked, LONGEST_WAIT)
-            if wait >= 10 and math.ceil(wait) not in reported:
-                reported.add(math.ceil(wait))
-                tqdm.write(
-                    f"the server (status {response.status}) asks to wait {asked:.0f} s: trying again in "
-                    f"{wait:.0f} s",
-                    file=sys.stderr,
-                )
-            return wait
-
-    return Patient(
-        retries,
-        status_forcelist=BUSY,
-        allowed_methods=None,  # asking twice does no harm
-        backoff_factor=0.5,
-        backoff_max=30,
-        raise_on_status=False,
-    )
-
-
-def _lasting(model: dict[str, Any], now: float) -> dict[str, Any]:
-    """Drop what differs from one request to the next; many servers give the time of the request as
-    `created`.
-    """
-    made = model.get("created")
-    fresh = isinstance(made, int | float) and abs(now - made) < 60
-    return {
-        key: value for key, value in model.items() if key not in CHANGING and not (key == "created" and fresh)
-    }

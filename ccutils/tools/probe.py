@@ -4,8 +4,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 
 from ccutils.contexts.prompts import Prompter
 from ccutils.errors import InputError
+from ccutils.probes.baselines import (
+    choose_threshold,
+    gated,
+    majority_label,
+    nearest_shown,
+    tfidf_classifier,
+)
+from ccutils.probes.judged import labels_repeat
 from ccutils.probes.questions import QuestionSet, make_questions
 from ccutils.probes.scores import measure
 from ccutils.records import Row, Run, atomic, hash_prompt, write_rows
@@ -27,9 +35,9 @@ from ccutils.tools.replies import answer_warnings, read_replies
 PRINTED_SCORES = {"iwl": 0, "icl": 1, "copy": 0, "quality": 1}
 """Scores that are printed and drawn, and their grade."""
 TASKS_BY_NAME = ("topics", "gloss", "requests")
-
-
-WRITTEN = ("probes.parquet", "probes.json", "differences.parquet", "scores.svg")
+WRITTEN: tuple[str, ...] = ("probes.parquet", "probes.json", "baselines.parquet", "baselines.json")
+WRITTEN += ("differences.parquet", "scores.svg")
+"""Files that a probe writes to its folder, beside answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +159,12 @@ def _ask_server(
     elif not path.exists() and any(folder.glob(f"{stem}*.jsonl")):
         print(f"{asking.name}: the server has another model behind this name now: all questions are asked")
     found = endpoint.answers(texts, max_new_tokens=most, path=path)
+    if found.reused_from:
+        notes.append(
+            f"{found.reused} saved answers are reused, the last of {found.reused_from:%Y-%m-%d %H:%M} "
+            "(--ask-again asks all questions again)"
+        )
     counts = {
-        f"answers are reused, saved by {found.reused_from:%Y-%m-%d %H:%M} (--ask-again asks anew)"
-        if found.reused_from
-        else "": len(texts) - found.asked,
         f"answers were cut off at {most} tokens: raise --max-new-tokens": found.cut,
         "questions were not answered (refused, filtered or empty) and are left out": found.unanswered,
         "prompts were shortened by the server: raise its context (num_ctx in Ollama), or lower --k": (
@@ -202,33 +212,64 @@ def check_up(
     *,
     answers_folder: Path | None = None,
     ask_again: bool = False,
+    validation: Callable[[], QuestionSet],
 ) -> list[str]:
     """Ask one model, or two; write scores and figure to the folder, and return what to print.
 
-    Writes probes.parquet (tidy rows), differences.parquet of two models, and scores.svg. Questions that a
-    server did not answer are left out of the scores. Answers are saved in `answers_folder`, by default
-    the same folder.
+    Writes probes.parquet (tidy rows), differences.parquet of two models, baselines.parquet (rows of the
+    baselines without a model) and scores.svg. Questions that a server did not answer are left out of the
+    scores. Answers are saved in `answers_folder`, by default the same folder. `validation` makes the
+    questions by which the gate's threshold is chosen.
     """
     answers_folder = answers_folder or folder
     given = [ask_questions(questions, asking, answers_folder, ask_again=ask_again) for asking in asked]
+    without_model, missing = baselines(questions, validation)
+    of_baselines = rows_of(questions, without_model, folder)
     if any(asking.endpoint for asking in asked):
         questions = without_unanswered(questions)
-    rows: list[Row] = []
-    for asking, answers in zip(asked, given, strict=True):
-        run = Run(folder, questions.task.name, asking.name, "base", questions.seed)
-        rows += measure(questions, answers, run, 0)
-    write_rows(folder / "probes.parquet", rows, {**parameters, "facts": dict(questions.task.facts)})
-    table = pd.DataFrame([{name: getattr(row, name) for name in Row.__dataclass_fields__} for row in rows])
-    table = table[[PRINTED_SCORES.get(r.probe) == r.grade and r.n > 0 for r in rows]]
-    if table.empty:
+    rows = rows_of(questions, {asking.name: own for asking, own in zip(asked, given, strict=True)}, folder)
+    about = {**parameters, "facts": dict(questions.task.facts)}
+    write_rows(folder / "probes.parquet", rows, about)
+    write_rows(folder / "baselines.parquet", of_baselines, about)
+    shown, beside = (
+        [asdict(row) for row in some if PRINTED_SCORES.get(row.probe) == row.grade and row.n > 0]
+        for some in (rows, of_baselines)
+    )
+    if not shown:
         return [f"no answer can be scored; rows: {folder / 'probes.parquet'}"]
-    said = [scores_text(table)]
+    table = pd.DataFrame([*shown, *beside])
+    said = [scores_text(table), *missing]
     if len(asked) == 2:
         differences = paired_differences(questions, given[0], given[1])
         with atomic(folder / "differences.parquet") as part:
             differences.to_parquet(part, index=False)
         said += difference_in_words(differences, asked[0].name, asked[1].name)
     return [*said, draw_scores(table, folder / "scores.svg")]
+
+
+def rows_of(questions: QuestionSet, answers: Mapping[str, Sequence[str]], folder: Path) -> list[Row]:
+    """Measure the probes by the answers of each name."""
+    runs = {name: Run(folder, questions.task.name, name, "base", questions.seed) for name in answers}
+    return [row for name, given in answers.items() for row in measure(questions, given, runs[name], 0)]
+
+
+def baselines(
+    questions: QuestionSet, validation: Callable[[], QuestionSet]
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Answer by each baseline without a model, by name; also return why some are missing.
+
+    The gate's threshold is chosen on `validation`. Where labels do not repeat there is no classifier.
+    """
+    found = {"majority label": majority_label(questions), "nearest shown label": nearest_shown(questions)}
+    if not labels_repeat(questions.task):
+        return found, []
+    try:
+        found["TF-IDF classifier"] = known = tfidf_classifier(questions)
+        other = validation()
+        found["gated classifier"] = gated(questions, known, choose_threshold(other, tfidf_classifier(other)))
+    except InputError as error:
+        return found, [f"fewer baselines: {error}"]
+    return found, []
 
 
 def without_unanswered(questions: QuestionSet) -> QuestionSet:
@@ -251,7 +292,9 @@ def scores_text(table: pd.DataFrame) -> str:
             {"iwl": "IWL-score", "icl": "ICL-score", "copy": "Copy-score", "quality": "quality, 1 relevant"}
         ),
     )
-    wide = shown.pivot(index=["model", "set"], columns="of", values="score").fillna("-").reset_index()
+    order = pd.CategoricalDtype(list(table["model"].unique()))
+    wide = shown.astype({"model": order}).pivot(index=["model", "set"], columns="of", values="score")
+    wide = wide.fillna("-").reset_index()
     return str(wide.to_string(index=False))
 
 
@@ -263,7 +306,7 @@ def draw_scores(table: pd.DataFrame, path: Path) -> str:
         from ccutils import style  # noqa: F401 - its import gives the chart the looks of all figures
     except ImportError:
         return "no figure: it needs Altair (pip install altair vl-convert-python)"
-    base = alt.Chart(table).encode(y=alt.Y("model:N", title=None))
+    base = alt.Chart(table).encode(y=alt.Y("model:N", title=None, sort=list(table["model"].unique())))
     scale = alt.Scale(domain=[0, 1])
     dots = base.mark_point(filled=True, size=60).encode(
         x=alt.X("value:Q", scale=scale, title="score, 95% interval"), color=alt.Color("model:N", legend=None)
