@@ -84,6 +84,42 @@ def test_two_models_are_compared_target_by_target(
     assert "a against b, ICL-score" in capsys.readouterr().out
 
 
+def test_more_targets_and_kinds_ask_only_new_prompts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str
+) -> None:
+    with serve(know) as served:
+        options = ["probe", data, "--model", "m", "--endpoint", served.url, "--k", "2", "-o", str(tmp_path)]
+        assert run(monkeypatch, *options, "--kinds", "plain", "--targets", "2") == 0
+        first = len(served.bodies)
+        assert run(monkeypatch, *options) == 0
+        prompts = [body["prompt"] for body in served.bodies]
+    assert 0 < first < len(prompts) == len(set(prompts))
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_baselines_without_a_model_are_printed_below_it(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    data: str,
+    capsys: pytest.CaptureFixture[str],
+    installed: bool,
+) -> None:
+    if installed:
+        pytest.importorskip("sklearn")
+    else:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"] + ["sklearn"]:
+            monkeypatch.setitem(sys.modules, name, None)
+    with serve(know) as served:
+        options = ["--endpoint", served.url, "--k", "2", "--targets", "4", "-o", str(tmp_path)]
+        assert run(monkeypatch, "probe", data, "--model", "m", *options) == 0
+    said = capsys.readouterr().out
+    names = ["majority label", "nearest shown label"]
+    names += ["TF-IDF classifier", "gated classifier"] * installed
+    assert list(pd.read_parquet(tmp_path / "baselines.parquet")["model"].unique()) == names
+    assert set(pd.read_parquet(tmp_path / "probes.parquet")["model"]) == {"m"}
+    assert all(name in said for name in names) and ("[tfidf]" in said) != installed
+
+
 def test_a_dry_run_asks_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: str) -> None:
     with serve(follow) as served:
         options = ["--endpoint", served.url, "--k", "2", "--dry-run", "-o", str(tmp_path / "p")]
@@ -149,7 +185,7 @@ def test_another_model_behind_the_same_name_is_asked_anew(
         n = len(served.bodies)
         assert "reused" not in capsys.readouterr().out
         assert run(monkeypatch, *options) == 0
-        assert len(served.bodies) == n and f"{n} of {n} answers are reused" in capsys.readouterr().out
+        assert len(served.bodies) == n and f"{n} saved answers are reused" in capsys.readouterr().out
         served.models = [{"id": "m", "root": "second"}]
         assert run(monkeypatch, *options) == 0
         assert len(served.bodies) == 2 * n and "another model" in capsys.readouterr().out

@@ -74,9 +74,10 @@ def test_replies_cut_off_before_the_answer_is_complete(text: str | None, ended: 
 def test_saved_replies_are_read_again_and_broken_lines_skipped(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     saved = [Reply("rain\u2028snow\u0085", "stop", 7), Reply(None, "content_filter"), Reply("\ud83d")]
-    lines = "".join(reply.line(i) for i, reply in enumerate(saved))
-    path.write_text(lines + '[3, "of an earlier version"]\nnull\n[4, "cut o', encoding="utf-8")
-    assert read_replies(path) == dict(enumerate([*saved, Reply("of an earlier version")]))
+    lines = "".join(reply.line(f"key {i}") for i, reply in enumerate(saved))
+    path.write_text(lines + '["key 3", "of an earlier version"]\nnull\n["key 4", "cut o', encoding="utf-8")
+    wanted = [*saved, Reply("of an earlier version")]
+    assert read_replies(path) == {f"key {i}": reply for i, reply in enumerate(wanted)}
     assert read_replies(tmp_path / "none.jsonl") == {}
 
 
