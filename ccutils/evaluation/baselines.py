@@ -6,16 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ccutils.errors import InputError
 from ccutils.origin import describe_origin, hash_texts
-from ccutils.probes.baselines import choose_threshold, gated, majority_label, nearest_shown, tfidf_classifier
+from ccutils.probes.baselines import answer_all
 from ccutils.probes.questions import PLAIN, QuestionSet, make_questions
 from ccutils.probes.scores import measure
 from ccutils.records import BASELINE_FILE, Row, Run, write_rows
 from ccutils.tasks import load_task
-
-VALIDATION_SEED = 100
-"""The seed whose questions the gate's threshold is chosen on; no result is reported for it."""
 
 
 def measure_baselines(
@@ -26,24 +22,20 @@ def measure_baselines(
     Strategies of the rows: majority (the pool's most frequent label), nearest (the label of the most similar
     demonstration), classifier (TF-IDF and logistic regression on the pool) and gated (the classifier, unless
     the most similar demonstration is above a threshold chosen on VALIDATION_SEED). The last two are left out
-    without scikit-learn, and where outputs are not labels. Returns the path of the rows."""
+    without scikit-learn, and where outputs are not labels that repeat. Returns the path of the rows."""
     asked = [[q.set, q.kind, q.grade, q.target.input, q.expected.output] for q in questions.questions]
     key = hash_texts([[questions.k, similarity, asked]])[:16]
     path = run.root / run.task / f"seed-{run.seed}-{key}" / BASELINE_FILE
     if path.exists():
         return path
-    answers = {"majority": majority_label(questions), "nearest": nearest_shown(questions)}
-    if questions.task.map_labels is not None:
-        try:
-            known = tfidf_classifier(questions)
-            task = load_task(run.task, seed=VALIDATION_SEED, **task_options)
-            validation = make_questions(
-                task, questions.k, seed=VALIDATION_SEED, similarity=similarity, kinds=[PLAIN]
-            )
-            threshold = choose_threshold(validation, tfidf_classifier(validation))
-            answers |= {"classifier": known, "gated": gated(questions, known, threshold)}
-        except InputError as error:
-            print(f"no classifier among the baselines: {error}", flush=True)
+
+    def validation(seed: int) -> QuestionSet:
+        task = load_task(run.task, seed=seed, **task_options)
+        return make_questions(task, questions.k, seed=seed, similarity=similarity, kinds=[PLAIN])
+
+    answers, missing = answer_all(questions, validation)
+    if missing:
+        print(missing, flush=True)
     rows: list[Row] = []
     for name, of_baseline in answers.items():
         rows += measure(questions, of_baseline, replace(run, strategy=name, variant="", base=""), 0)

@@ -1,13 +1,37 @@
 """Baselines without a language model: rules and a linear classifier that answer the probes' questions."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ccutils.contexts.similarity import words
 from ccutils.errors import InputError
+from ccutils.probes.judged import labels_repeat
 from ccutils.probes.questions import PLAIN, QuestionSet
+
+VALIDATION_SEED = 100
+"""The seed whose questions the gate's threshold is chosen on; no result is reported for it."""
+
+
+def answer_all(
+    questions: QuestionSet, validation: Callable[[int], QuestionSet]
+) -> tuple[dict[str, list[str]], str]:
+    """Answer by every baseline, by the names of BASELINES; also return why classifier and gated are missing.
+
+    `validation` makes questions by a seed; those of VALIDATION_SEED choose the gate's threshold. Without
+    scikit-learn, and where outputs are not labels that repeat, there is neither classifier nor gate.
+    """
+    answers = {"majority": majority_label(questions), "nearest": nearest_shown(questions)}
+    if questions.task.map_labels is None or not labels_repeat(questions.task):
+        return answers, ""
+    try:
+        known = tfidf_classifier(questions)
+        other = validation(VALIDATION_SEED + (questions.seed == VALIDATION_SEED))
+        threshold = choose_threshold(other, tfidf_classifier(other))
+    except InputError as error:
+        return answers, f"no classifier among the baselines: {error}"
+    return answers | {"classifier": known, "gated": gated(questions, known, threshold)}, ""
 
 
 def majority_label(questions: QuestionSet) -> list[str]:

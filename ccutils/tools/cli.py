@@ -230,7 +230,7 @@ def probe(data: str, output: Path | None, dry_run: bool, **values: Any) -> None:
         {"data": data, **shown},
         answers_folder=output or ANSWERS,
         ask_again=values["ask_again"],
-        validation=lambda: make(seed=seed ^ 1, kinds=[PLAIN]),
+        validation=lambda seed: make(seed=seed, kinds=[PLAIN]),
     )
     for line in lines:
         click.echo(line)

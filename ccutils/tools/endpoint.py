@@ -165,7 +165,8 @@ class Endpoint:
 
     def _ask_all(self, missing: Mapping[str, Asked], parameters: "Parameters", file: TextIO) -> None:
         """Append the missing answers to the file."""
-        pool, lock, saved = self._pool(), Lock(), list[str]()
+        pool, workers = self._pool(), ThreadPoolExecutor(self.concurrent)
+        lock, saved = Lock(), list[str]()
 
         def ask(key: str) -> None:
             line = self._ask(pool, missing[key], parameters).line(key)
@@ -176,12 +177,15 @@ class Endpoint:
 
         try:
             self.served()
-            with pool, ThreadPoolExecutor(self.concurrent) as workers:
-                answers = workers.map(ask, missing)  # an error cancels those that are not open yet
-                list(tqdm(answers, total=len(missing), desc=self.model, mininterval=1))
+            answers = workers.map(ask, missing)  # an error cancels those that are not open yet
+            list(tqdm(answers, total=len(missing), desc=self.model, mininterval=1))
         except (EndpointError, InputError) as error:
+            workers.shutdown(cancel_futures=True)
             n = f" {len(saved)} of {len(missing)} answers are saved; the same command continues."
             raise type(error)(f"{error}{n if saved else ''}") from error
+        finally:
+            workers.shutdown(cancel_futures=True)
+            pool.clear()
 
     def _ask(self, pool: urllib3.PoolManager, prompt: Asked, parameters: "Parameters") -> Reply:
         """Ask one prompt; a reply without choices is asked for again, and then counts as no answer."""

@@ -16,14 +16,7 @@ from numpy.typing import NDArray
 
 from ccutils.contexts.prompts import Prompter
 from ccutils.errors import InputError
-from ccutils.probes.baselines import (
-    choose_threshold,
-    gated,
-    majority_label,
-    nearest_shown,
-    tfidf_classifier,
-)
-from ccutils.probes.judged import labels_repeat
+from ccutils.probes.baselines import answer_all
 from ccutils.probes.questions import QuestionSet, make_questions
 from ccutils.probes.scores import measure
 from ccutils.records import Row, Run, atomic, hash_prompt, write_rows
@@ -34,6 +27,11 @@ from ccutils.tools.replies import answer_warnings, read_replies
 
 PRINTED_SCORES = {"iwl": 0, "icl": 1, "copy": 0, "quality": 1}
 """Scores that are printed and drawn, and their grade."""
+BASELINES_NOTE = (
+    "Without a model: majority (the pool's most frequent label), nearest (label of the most similar "
+    "demonstration), classifier (TF-IDF and logistic regression on the pool), gated (the classifier, unless "
+    "the most similar demonstration is similar enough)."
+)
 TASKS_BY_NAME = ("topics", "gloss", "requests")
 WRITTEN: tuple[str, ...] = ("probes.parquet", "probes.json", "baselines.parquet", "baselines.json")
 WRITTEN += ("differences.parquet", "scores.svg")
@@ -212,18 +210,18 @@ def check_up(
     *,
     answers_folder: Path | None = None,
     ask_again: bool = False,
-    validation: Callable[[], QuestionSet],
+    validation: Callable[[int], QuestionSet],
 ) -> list[str]:
     """Ask one model, or two; write scores and figure to the folder, and return what to print.
 
     Writes probes.parquet (tidy rows), differences.parquet of two models, baselines.parquet (rows of the
     baselines without a model) and scores.svg. Questions that a server did not answer are left out of the
-    scores. Answers are saved in `answers_folder`, by default the same folder. `validation` makes the
-    questions by which the gate's threshold is chosen.
+    scores. Answers are saved in `answers_folder`, by default the same folder. `validation` is that of
+    `answer_all`.
     """
     answers_folder = answers_folder or folder
     given = [ask_questions(questions, asking, answers_folder, ask_again=ask_again) for asking in asked]
-    without_model, missing = baselines(questions, validation)
+    without_model, missing = answer_all(questions, validation)
     of_baselines = rows_of(questions, without_model, folder)
     if any(asking.endpoint for asking in asked):
         questions = without_unanswered(questions)
@@ -238,7 +236,7 @@ def check_up(
     if not shown:
         return [f"no answer can be scored; rows: {folder / 'probes.parquet'}"]
     table = pd.DataFrame([*shown, *beside])
-    said = [scores_text(table), *missing]
+    said = [scores_text(table), BASELINES_NOTE, *[missing] * bool(missing)]
     if len(asked) == 2:
         differences = paired_differences(questions, given[0], given[1])
         with atomic(folder / "differences.parquet") as part:
@@ -251,25 +249,6 @@ def rows_of(questions: QuestionSet, answers: Mapping[str, Sequence[str]], folder
     """Measure the probes by the answers of each name."""
     runs = {name: Run(folder, questions.task.name, name, "base", questions.seed) for name in answers}
     return [row for name, given in answers.items() for row in measure(questions, given, runs[name], 0)]
-
-
-def baselines(
-    questions: QuestionSet, validation: Callable[[], QuestionSet]
-) -> tuple[dict[str, list[str]], list[str]]:
-    """Answer by each baseline without a model, by name; also return why some are missing.
-
-    The gate's threshold is chosen on `validation`. Where labels do not repeat there is no classifier.
-    """
-    found = {"majority label": majority_label(questions), "nearest shown label": nearest_shown(questions)}
-    if not labels_repeat(questions.task):
-        return found, []
-    try:
-        found["TF-IDF classifier"] = known = tfidf_classifier(questions)
-        other = validation()
-        found["gated classifier"] = gated(questions, known, choose_threshold(other, tfidf_classifier(other)))
-    except InputError as error:
-        return found, [f"fewer baselines: {error}"]
-    return found, []
 
 
 def without_unanswered(questions: QuestionSet) -> QuestionSet:

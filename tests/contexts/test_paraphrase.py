@@ -28,6 +28,12 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+def test_half_a_character_is_cached_and_read_again(tmp_path: Path):
+    example = Example("rain \ud83d in town", "weather")
+    made, again = (paraphrase([example], Paraphraser("none"), tmp_path) for _ in range(2))
+    assert made == again and again.texts == {example.input: (example.input,)}
+
+
 def test_what_a_label_needs_worked_by_hand():
     assert needed(CALL.input, CALL.output) == ["ann lee"]
     sql = "SELECT * FROM city WHERE state = 'new york' AND n > 5000"
