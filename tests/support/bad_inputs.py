@@ -548,7 +548,7 @@ TOOLS = [
     (["probe", "FOLDER/data.csv", "--model", "m", "--group-column", "a"], "--group-column"),
     (["probe", "FOLDER/data.csv", "--model", "m", "--endpoint", "here", "--k", "2"], "here"),
     (["probe", "FOLDER/data.csv", "--model", "m", "--against", "m", "--k", "2"], "--against"),
-    (["probe", "FOLDER/data.csv", "--model", "m", "--against-adapter", "FOLDER", "--k", "2"], "--against"),
+    (["probe", "FOLDER/data.csv", "--model", "m", "--against-adapter", "FOLDER", "--k", "2"], "'m'"),
     (["probe", "FOLDER/data.csv", "--k", "2"], "model"),
     (["frob"], "frob"),
 ]
