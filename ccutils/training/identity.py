@@ -113,10 +113,9 @@ def refuse_other_run(plan: Plan, description: Mapping[str, Any] | None = None) -
     folder = plan.run.folder
     found = read_json(folder / "plan.json")
     if found is None:
-        if (folder / "done.json").exists() or any(folder.glob("checkpoint-*")):
-            why = "a run without plan.json"
-        else:
+        if not any(folder.glob("checkpoint-*")):
             return
+        why = "a run without plan.json"
     else:
         changed = changes(found, description or _known(plan))
         if not changed:

@@ -34,7 +34,7 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
         prepared = prepared or prepare_run(plan)
     description = describe_run(plan, prepared.task)
     refuse_other_run(plan, description)
-    if done.exists():
+    if done.exists() and (folder / "plan.json").exists():
         return dict(read_json(done))
     survey = prepared.prompts.survey(plan.settings.steps * plan.settings.batch)
     memory = predict_memory(plan, prepared.path, survey)
