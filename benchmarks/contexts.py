@@ -68,7 +68,7 @@ def machine() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "bm25s", "faiss-cpu"))
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "faiss-cpu"))
     return f"{names[0] if names else platform.processor()}; Python {platform.python_version()}, {libraries}"
 
 

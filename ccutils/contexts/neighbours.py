@@ -1,11 +1,12 @@
-"""Which pool examples are nearest to a text, and how near: similarity in [0, 1]."""
+"""The nearest pool examples of a text, with their similarity in [0, 1]."""
 
 import hashlib
 import re
 import unicodedata
 import zipfile
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,17 @@ from ccutils.records import atomic
 __all__ = ["BACKENDS", "Index", "Neighbours", "duplicate_groups", "fold", "pool_neighbours"]
 
 FILE_VERSION = 1  # of the .npz file
-SCORE_STEPS = (
-    100_000  # similarities are compared in steps of 1e-5, so that rounding noise does not break a tie
-)
-SCORES_AT_ONCE = 2**23  # similarities held at once: about 250 MB while they are sorted
+SCORE_STEPS = 100_000  # similarities are compared in steps of 1e-5, so that rounding does not break a tie
+SCORES_AT_ONCE = 2**23  # similarities in memory at once: about 250 MB while they are sorted
 
 
 def fold(text: str) -> str:
-    """Return the text without case and with single spaces: two inputs with the same fold are duplicates."""
+    """Normalise case and white space: two inputs with the same result are duplicates."""
     return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 def duplicate_groups(texts: Sequence[str]) -> NDArray[np.int64]:
-    """Number the texts, shape (n,), the same for duplicates.
+    """Number the texts, shape (n,), with the same number for duplicates.
 
     >>> duplicate_groups(["Play it", "stop", "play  it"]).tolist()
     [0, 1, 0]
@@ -45,7 +44,7 @@ def duplicate_groups(texts: Sequence[str]) -> NDArray[np.int64]:
 class Neighbours:
     """The k nearest pool rows of n queries: rows (n, k), best first, and scores (n, k) in [0, 1].
 
-    `source` is a hash of what they were found with (backend and texts), empty if unknown.
+    `source` is a hash of backend and texts, empty if unknown.
     """
 
     rows: NDArray[np.int32]
@@ -53,7 +52,7 @@ class Neighbours:
     source: str = ""
 
     def save(self, path: Path) -> None:
-        """Write as .npz, whole or not at all."""
+        """Write an .npz file, atomically."""
         with atomic(path) as part, part.open("wb") as file:
             np.savez_compressed(
                 file, version=FILE_VERSION, rows=self.rows, scores=self.scores, source=self.source
@@ -61,27 +60,23 @@ class Neighbours:
 
     @classmethod
     def load(cls, path: Path) -> "Neighbours":
-        """Read what `save` wrote. Raises InputError for a missing or broken file, or another version."""
+        """Load what `save` wrote. Raises InputError for a missing or broken file, or another version."""
         try:
             with np.load(path, allow_pickle=False) as file:
-                version, rows, scores = int(file["version"]), file["rows"], file["scores"]
-                source = str(file["source"])
+                rows, scores, source = file["rows"], file["scores"], str(file["source"])
+                if file["version"] != FILE_VERSION or (rows.ndim, rows.shape, rows.dtype) != (
+                    2,
+                    scores.shape,
+                    np.int32,
+                ):
+                    raise ValueError("another version or form")
         except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path} is no file of neighbours: delete it and find them again.") from error
-        if version != FILE_VERSION:
-            raise InputError(
-                f"{path} has version {version} and this code reads version {FILE_VERSION}: delete it and "
-                "find the neighbours again."
-            )
-        if rows.ndim != 2 or rows.shape != scores.shape or rows.dtype != np.int32:
-            raise InputError(
-                f"{path} holds arrays of the wrong shape or type: delete it and find them again."
-            )
+            raise InputError(f"{path} is not a valid neighbour cache: delete it to rebuild it.") from error
         return cls(rows, scores, source)
 
 
 class Index:
-    """A pool made searchable. Raises InputError for an empty pool and for a backend that does not exist."""
+    """A searchable pool. Raises InputError for an empty pool and for an unknown backend."""
 
     def __init__(self, texts: Sequence[str], backend: str = "bm25") -> None:
         if not len(texts):
@@ -96,10 +91,10 @@ class Index:
         exclude: Sequence[Sequence[int]] | None = None,
         batch_size: int = 256,
     ) -> Neighbours:
-        """Find the k nearest pool rows of each query, without the rows that `exclude` names for it.
+        """Find the k nearest pool rows of each query, except the rows in its entry of `exclude`.
 
-        Ties (similarity equal in steps of 1e-5) go to the lower row. Raises InputError where fewer than k
-        rows are left.
+        Ties (similarity equal in steps of 1e-5) go to the lower row. Raises InputError if fewer than k rows
+        remain.
         """
         n = len(self.texts)
         if not 1 <= k <= n:
@@ -124,27 +119,26 @@ class Index:
     def _nearest(
         self, queries: Any, k: int, exclude: Sequence[Sequence[int]]
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return rows and scores (batch, k). Fetches more while a tie at the end could still change them."""
+        """Find rows and scores (batch, k); fetch more while a tie at the end could still change them."""
         n = len(self.texts)
         fetch = min(n, k + max(map(len, exclude), default=0) + 8)
         while True:
-            rows, scores = self.backend.nearest(queries, fetch)  # (batch, m)
+            rows, scores = self.backend.nearest(queries, fetch)  # (batch, m), m at least `fetch`
             steps = np.rint(scores.astype(np.float64) * SCORE_STEPS).astype(np.int64)
-            # One whole number holds score and row, so that sorting breaks ties by row.
-            keys = steps * n + (n - 1 - (np.arange(n) if rows is None else rows))
+            keys = steps * n + (
+                n - 1 - rows
+            )  # score and row in one number, so that sorting breaks ties by row
             for i, left_out in enumerate(exclude):
-                gone = list(left_out) if rows is None else np.isin(rows[i], list(left_out))
-                keys[i, gone] = -np.iinfo(np.int64).max
-            best = -np.partition(-keys, k - 1, axis=1)[:, :k] if k < keys.shape[1] else keys
-            best = -np.sort(-best, axis=1)  # (batch, k)
-            if rows is None or fetch == n or np.all(steps[:, -1] < best[:, -1] // n):
+                keys[i, np.isin(rows[i], left_out)] = -np.iinfo(np.int64).max
+            best = -np.sort(np.partition(-keys, k - 1, axis=1)[:, :k], axis=1)  # (batch, k)
+            if rows.shape[1] == n or np.all(steps[:, -1] < best[:, -1] // n):
                 return n - 1 - best % n, np.clip(best // n / SCORE_STEPS, 0, 1)
             fetch = min(n, 4 * fetch)
 
     def similarity(
         self, queries: Sequence[str], rows: NDArray[Any], batch_size: int = 256
     ) -> NDArray[np.float32]:
-        """Return similarity of each query to its own pool rows: rows (n, m) -> (n, m) in [0, 1]."""
+        """Measure the similarity of each query to its own pool rows: rows (n, m) -> (n, m) in [0, 1]."""
         represented = self.backend.represent(queries)
         found = np.empty(rows.shape, dtype=np.float32)
         for start in range(0, len(queries), batch_size):
@@ -153,12 +147,12 @@ class Index:
         return np.clip(found, 0, 1)
 
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return similarity of n queries to n texts outside the pool, such as paraphrases: (n,) in [0, 1]."""
+        """Measure the similarity of n queries to n texts outside the pool, such as paraphrases: (n,)."""
         return np.clip(self.backend.between(queries, texts), 0, 1)
 
 
 def neighbours_file(folder: Path, seed: int, similarity: str) -> Path:
-    """Return where a task's folder keeps the neighbours of a seed's pool by one similarity.
+    """Name the cache of a seed's neighbours by one similarity in a task's folder.
 
     >>> neighbours_file(Path("results/topics"), 0, "st:org/name").as_posix()
     'results/topics/neighbours-st-org-name-seed-0.npz'
@@ -172,28 +166,28 @@ def pool_neighbours(
     backend: str = "bm25",
     path: Path | None = None,
     *,
-    index: "Index | None" = None,
+    index: Index | None = None,
 ) -> Neighbours:
     """Find the k nearest of each pool text within its pool, never itself nor one of its duplicates.
 
     Duplicates are left out because they would give the label away, as a paraphrase does, or contradict it.
-    With `path`, the result is kept there and read again when texts, backend and version are the same.
-    `index` saves making one where the caller has that of these texts and backend.
+    With `path`, the result is cached there and used again for the same texts, backend and version. Pass
+    `index` if these texts are indexed already.
 
     >>> pool_neighbours(["rain in Oslo", "rain in Lima", "call my sister"], k=1).rows.tolist()
     [[1], [0], [0]]
     """
     source = hashlib.sha256("\x00".join([str(FILE_VERSION), backend, *texts]).encode()).hexdigest()
     if path is not None and path.exists():
-        kept = Neighbours.load(path)
-        if kept.source == source and kept.rows.shape[1] >= k:
-            return Neighbours(kept.rows[:, :k], kept.scores[:, :k], source)
-    groups = duplicate_groups(texts)
-    members: dict[int, list[int]] = {}
-    for row, group in enumerate(groups.tolist()):
-        members.setdefault(group, []).append(row)
-    found = (index or Index(texts, backend)).search(texts, k, exclude=[members[g] for g in groups.tolist()])
-    found = Neighbours(found.rows, found.scores, source)
+        cached = Neighbours.load(path)
+        if cached.source == source and cached.rows.shape[1] >= k:
+            return Neighbours(cached.rows[:, :k], cached.scores[:, :k], source)
+    groups = duplicate_groups(texts).tolist()
+    members = defaultdict[int, list[int]](list)
+    for row, group in enumerate(groups):
+        members[group].append(row)
+    index = index or Index(texts, backend)
+    found = replace(index.search(texts, k, exclude=[members[g] for g in groups]), source=source)
     if path is not None:
         found.save(path)
     return found

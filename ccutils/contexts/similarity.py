@@ -1,10 +1,8 @@
-"""Ways to say how alike two texts are: BM25, TF-IDF vectors, vectors of a sentence-transformers model."""
+"""Similarity of two texts: BM25, TF-IDF vectors, or vectors of a sentence-transformers model."""
 
-import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
-from importlib import import_module
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,12 +13,11 @@ from ccutils.errors import InputError
 from ccutils.packaged import find_model
 
 BACKENDS = ("bm25", "tfidf", "minilm", "st:<name>")
-"""BM25 by bm25s; in FAISS TF-IDF, reduced by SVD, or the vectors of a sentence-transformers model: `minilm`,
-which comes from the package index, or one by its name.
-"""
+"""BM25; TF-IDF, reduced by SVD; vectors of a sentence-transformers model: `minilm`, which comes from the
+package index, or one by its name. Vectors are searched by FAISS."""
 
 DIMENSIONS = 256  # of TF-IDF vectors after the SVD
-K1, B = 1.5, 0.75  # BM25's usual constants, those of bm25s
+K1, B = 1.5, 0.75  # BM25's usual constants
 
 
 def check_similarity(name: str) -> None:
@@ -68,104 +65,86 @@ def words(text: str) -> list[str]:
 
 
 class Backend(Protocol):
-    """How texts are compared. Scores here are not yet cut to [0, 1]."""
+    """Compares texts. Scores here are not yet clipped to [0, 1]."""
 
     def represent(self, texts: Sequence[str]) -> Any:
-        """Return texts in a form that can be sliced by row."""
+        """Encode queries in a form that can be sliced by row."""
 
-    def nearest(self, queries: Any, k: int) -> tuple[NDArray[np.int64] | None, NDArray[np.float32]]:
-        """Return at least k nearest pool rows (n, m) and scores (n, m); rows None where all the pool is
-        scored.
-        """
+    def nearest(self, queries: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Find at least the k nearest pool rows of each query: rows and scores, both (n, m)."""
 
     def pairs(self, queries: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return scores of each query with its own row of `rows` (n, m): (n, m)."""
+        """Score each query with its own row of `rows` (n, m): (n, m)."""
 
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return scores of n queries with n texts that need not be in the pool: (n,)."""
-
-
-def _import_bm25s() -> Any:
-    """Import bm25s without JAX, which it would start if it is installed, as it is on Colab: that takes three
-    quarters of a GPU's memory, for a ranking that is not used here. Where JAX runs already, it stays.
-    """
-    hide = not {"bm25s", "jax"} & set(sys.modules)
-    if hide:
-        sys.modules["jax"] = None  # type: ignore[assignment]  # Python's way to say that there is none
-    try:
-        return import_module("bm25s")
-    finally:
-        if hide:
-            del sys.modules["jax"]
+        """Score n queries with n texts that need not be in the pool: (n,)."""
 
 
 class Bm25:
     """BM25 (Lucene's variant), divided by the score the query would have with a copy of itself.
 
-    A word that the pool lacks counts in that self score with the weight of the rarest, so a query of mostly
-    unknown words is like nothing in the pool. bm25s scores each word of each pool text once; a query's scores
-    are then a sparse product.
+    In that self score a word that the pool lacks weighs as much as the rarest, so a query of mostly unknown
+    words is similar to nothing in the pool.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        bm25s = _import_bm25s()
         tokens = [words(text) for text in texts]
-        self.vocabulary = {word: i for i, word in enumerate(sorted({w for text in tokens for w in text}))}
-        if not self.vocabulary:
+        found = Counter(word for text in tokens for word in set(text))
+        if not found:
             raise InputError("similarity 'bm25' finds no word in any pool text: choose another similarity.")
-        index = bm25s.BM25(k1=K1, b=B, method="lucene", backend="numpy")
-        ids = [[self.vocabulary[w] for w in text] for text in tokens]
-        index.index((ids, self.vocabulary), create_empty_token=False, show_progress=len(texts) > 20_000)
-        parts = (index.scores["data"], index.scores["indices"], index.scores["indptr"])
-        self.weights = csr_matrix(parts, shape=(len(self.vocabulary), len(texts)))  # (word, text)
-        self.by_text = self.weights.T.tocsr()  # (text, word)
-        held = Counter(word for text in tokens for word in set(text))
-        self.idf = {word: self._idf(n, len(texts)) for word, n in held.items()}
-        self.unknown = self._idf(0, len(texts))
+        self.columns = {word: column for column, word in enumerate(sorted(found))}
         self.mean_length = sum(map(len, tokens)) / len(tokens)
-
-    @staticmethod
-    def _idf(holders: int, texts: int) -> float:
-        return float(np.log(1 + (texts - holders + 0.5) / (holders + 0.5)))
+        texts_with = np.array([0, *(found[word] for word in self.columns)])
+        idf = np.log(1 + (len(texts) - texts_with + 0.5) / (texts_with + 0.5))
+        self.unknown, self.idf = float(idf[0]), dict(zip(self.columns, idf[1:].tolist(), strict=True))
+        self.documents = self._matrix(map(self._document, tokens))  # (texts, words)
+        self.by_word = self.documents.T.tocsr()
 
     def represent(self, texts: Sequence[str]) -> Any:
-        """Tell how often each text holds each word, over the text's self score: sparse (n, words)."""
-        rows, columns, values = [], [], []
-        for row, text in enumerate(texts):
-            tokens = words(text)
-            scale = self._score(tokens, tokens)
-            for word, count in Counter(tokens).items():
-                if word in self.vocabulary:
-                    rows.append(row)
-                    columns.append(self.vocabulary[word])
-                    values.append(count / scale)
-        shape = (len(texts), len(self.vocabulary))
-        return csr_matrix((np.array(values, dtype=np.float32), (rows, columns)), shape=shape)
+        return self._matrix(self._query(words(text)) for text in texts)
 
-    def nearest(self, queries: Any, k: int) -> tuple[None, NDArray[np.float32]]:
-        return None, (queries @ self.weights).toarray()
+    def nearest(self, queries: Any, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        scores = (queries @ self.by_word).toarray()  # of the whole pool, whatever k is
+        return np.broadcast_to(np.arange(scores.shape[1]), scores.shape), scores
 
     def pairs(self, queries: Any, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         n, m = rows.shape
-        products = queries[np.repeat(np.arange(n), m)].multiply(self.by_text[rows.ravel()])
+        products = queries[np.repeat(np.arange(n), m)].multiply(self.documents[rows.ravel()])
         return np.asarray(products.sum(axis=1), dtype=np.float32).reshape(n, m)
 
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
-        scores = []
-        for query, text in zip(queries, texts, strict=True):
-            a = words(query)
-            scores.append(self._score(a, words(text)) / (self._score(a, a) or 1.0))
-        return np.array(scores, dtype=np.float32)
+        pairs = (
+            (self._query(words(q)), self._document(words(t))) for q, t in zip(queries, texts, strict=True)
+        )
+        return np.array(
+            [sum(n * text.get(w, 0) for w, n in query.items()) for query, text in pairs], np.float32
+        )
 
-    def _score(self, query: list[str], text: list[str]) -> float:
-        """Return BM25 of one pair, not divided; for texts outside the pool."""
-        counts = Counter(text)
-        norm = K1 * (1 - B + B * len(text) / self.mean_length)
-        return sum(self.idf.get(w, self.unknown) * counts[w] / (norm + counts[w]) for w in query if counts[w])
+    def _document(self, tokens: list[str]) -> dict[str, float]:
+        """Weigh each word of a text: what one occurrence of it in a query adds to the score."""
+        norm = K1 * (1 - B + B * len(tokens) / self.mean_length)
+        return {w: self.idf.get(w, self.unknown) * n / (norm + n) for w, n in Counter(tokens).items()}
+
+    def _query(self, tokens: list[str]) -> dict[str, float]:
+        """Count each word of a query, divided by the query's score with itself."""
+        counts, own = Counter(tokens), self._document(tokens)
+        scale = sum(n * own[word] for word, n in counts.items())
+        return {word: n / scale for word, n in counts.items()}
+
+    def _matrix(self, texts: Iterable[Mapping[str, float]]) -> Any:
+        """Put the values of words that the pool has into a sparse matrix (texts, words)."""
+        indices, values, ends = [], [], [0]
+        for text in texts:
+            known = [word for word in text if word in self.columns]
+            indices += [self.columns[word] for word in known]
+            values += [text[word] for word in known]
+            ends.append(len(values))
+        shape = (len(ends) - 1, len(self.columns))
+        return csr_matrix((np.array(values, dtype=np.float32), indices, ends), shape=shape)
 
 
 class Dense:
-    """Cosine of vectors of length 1, exactly, by FAISS; negative cosines count as similarity 0."""
+    """Exact cosine of vectors of length 1, by FAISS; negative cosines count as similarity 0."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         import faiss
@@ -174,9 +153,10 @@ class Dense:
         self.vectors = self.encode(texts)  # (n, d)
         self.index = faiss.IndexFlatIP(self.vectors.shape[1])
         self.index.add(self.vectors)
+        self.others: dict[str, NDArray[np.float32]] = {}  # vectors of texts outside the pool
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return vectors of length 1 (or 0 where a text has nothing known): (n, d)."""
+        """Encode texts as vectors of length 1, or 0 for a text without a known word: (n, d)."""
         raise NotImplementedError
 
     def represent(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -191,8 +171,13 @@ class Dense:
         return found
 
     def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = np.einsum("nd,nd->n", self.encode(queries), self.encode(texts))
-        return found
+        """Encode each text once, since an encoder takes milliseconds: `texts` are asked for again."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self.others]:
+            self.others.update(zip(new, self.encode(new), strict=True))
+        asked = list(dict.fromkeys(queries))
+        vectors = dict(zip(asked, self.encode(asked), strict=True)) if asked else {}
+        products = [vectors[q] @ self.others[text] for q, text in zip(queries, texts, strict=True)]
+        return np.array(products, dtype=np.float32)
 
 
 class TfIdf(Dense):
@@ -232,7 +217,6 @@ class SentenceTransformer(Dense):
             raise InputError(
                 f"similarity {name!r} needs sentence-transformers: pip install sentence-transformers."
             ) from error
-        self.known: dict[str, NDArray[np.float32]] = {}
         place = str(find_model(name)) if name == "minilm" else name.removeprefix("st:")
         try:
             self.model = sentence_transformers.SentenceTransformer(place)
@@ -242,16 +226,6 @@ class SentenceTransformer(Dense):
                 "check the name and the network."
             ) from error
         super().__init__(texts)
-
-    def between(self, queries: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
-        """As other vectors, but a text is encoded once: the model takes milliseconds for each."""
-        new = [text for text in dict.fromkeys(texts) if text not in self.known]
-        if new:
-            self.known.update(zip(new, self.encode(new), strict=True))
-        asked = list(dict.fromkeys(queries))
-        of = dict(zip(asked, self.encode(asked), strict=True)) if asked else {}
-        products = [of[q] @ self.known[text] for q, text in zip(queries, texts, strict=True)]
-        return np.array(products, dtype=np.float32)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return unit(self.model.encode(list(texts), show_progress_bar=len(texts) > 1000))

@@ -1,13 +1,12 @@
-"""Neighbours against brute force, known answers, scripts with vowel signs, files that are kept."""
+"""Neighbours against brute force, known answers, scripts with vowel signs, the cache."""
 
 import json
 import math
-import os
-import subprocess
 import sys
 import types
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from ccutils.errors import InputError
 
 MTOP = Path(__file__).parents[3] / "shared" / "data" / "mtop_en" / "train.jsonl"
 BACKENDS = ["bm25", "tfidf"]
+ROWS, SCORES = np.zeros((3, 2), dtype=np.int32), np.zeros((3, 2), dtype=np.float32)
 
 
 def test_fold_ignores_case_and_spaces_alone() -> None:
@@ -31,22 +31,6 @@ def test_unknown_words_lower_bm25_similarity() -> None:
     index = Index(["wake me at six", "play some jazz"], "bm25")
     row = np.array([[0]])
     assert index.similarity(["wake me"], row) > index.similarity(["wake me xylophone"], row) > 0.1
-
-
-def test_jax_is_left_alone(tmp_path: Path) -> None:
-    """bm25s starts it where it is installed, and JAX takes three quarters of a GPU's memory."""
-    (tmp_path / "jax").mkdir()
-    (tmp_path / "jax" / "__init__.py").write_text("print('JAX has started')")
-    (tmp_path / "jax" / "lax.py").write_text("def top_k(values, k): return values, k")
-    code = "from ccutils.contexts.neighbours import Index; Index(['six'], 'bm25'); print('made'); import jax"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
-    )
-    assert done.stdout.split("\n") == ["made", "JAX has started", ""]
 
 
 def bm25_by_hand(query: str, text: str, pool: list[str]) -> float:
@@ -147,7 +131,7 @@ def test_pool_neighbours_never_hold_the_text_or_its_duplicates(backend: str) -> 
     assert groups.tolist() == [0, 0, 1, 2, 2, 3]
     assert not np.any(groups[found.rows] == groups[:, None])
     assert found.rows[0, 0] == 2 and found.rows[3, 0] == 5 and found.rows[5].tolist()[0] in (0, 3)
-    with pytest.raises(InputError, match=r"text 0 \('wake me'\) has 4 examples .* k is 5"):
+    with pytest.raises(InputError, match="text 0 .*k is 5"):
         pool_neighbours(pool, 5, backend)
 
 
@@ -182,49 +166,32 @@ def test_kept_neighbours_are_used_only_where_they_fit(tmp_path: Path) -> None:
     assert not np.any(pool_neighbours([*texts[:3], "d b"], 2, path=path).scores == 0.25)
 
 
-def test_files_that_are_no_neighbours_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "neighbours.npz"
-    rows, scores = np.zeros((3, 2), dtype=np.int32), np.zeros((3, 2), dtype=np.float32)
-    with pytest.raises(InputError, match=r"neighbours.npz is no file of neighbours"):
-        Neighbours.load(path)
-    for content in (b"", b"PK\x03\x04 broken", b"words"):
-        path.write_bytes(content)
-        with pytest.raises(InputError, match="is no file of neighbours: delete it"):
-            Neighbours.load(path)
-    np.savez(path, version=1, rows=rows)
-    with pytest.raises(InputError, match="is no file of neighbours"):
-        Neighbours.load(path)
-    np.savez(path, version=99, rows=rows, scores=scores, source="")
-    with pytest.raises(InputError, match="has version 99 and this code reads version 1"):
-        Neighbours.load(path)
-    np.savez(path, version=1, rows=rows[:2], scores=scores, source="")
-    with pytest.raises(InputError, match="wrong shape"):
-        Neighbours.load(path)
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"version": 1, "rows": ROWS},
+        {"version": 99, "rows": ROWS, "scores": SCORES, "source": ""},
+        {"version": 1, "rows": ROWS[:2], "scores": SCORES, "source": ""},
+        {"version": 1, "rows": ROWS.astype(float), "scores": SCORES, "source": ""},
+    ],
+)
+def test_files_of_another_form_are_refused(tmp_path: Path, values: dict[str, Any]) -> None:
+    np.savez(tmp_path / "neighbours.npz", **values)
+    with pytest.raises(InputError, match=r"neighbours\.npz"):
+        Neighbours.load(tmp_path / "neighbours.npz")
 
 
-@pytest.mark.parametrize("k", [0, 4])
-def test_k_outside_the_pool_is_refused(k: int) -> None:
-    with pytest.raises(InputError, match=rf"k is {k}: it must be between 1 and the 3 examples"):
-        Index(["a", "b", "c"]).search(["a"], k)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_pools_without_examples_or_words_are_refused(backend: str) -> None:
-    with pytest.raises(InputError, match="the pool is empty"):
-        Index([], backend)
-    with pytest.raises(InputError, match=f"'{backend}' finds no word"):
-        Index(["?!", "..."], backend)
-
-
-@pytest.mark.parametrize("name", ["bm52", "st:", ""])
-def test_unknown_backends_are_refused(name: str) -> None:
-    with pytest.raises(InputError, match="does not exist: choose one of bm25, tfidf, minilm, st:<name>"):
-        Index(["a"], name)
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 broken", b"words"])
+def test_missing_and_broken_files_are_refused(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "neighbours.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"neighbours\.npz"):
+        Neighbours.load(tmp_path / "neighbours.npz")
 
 
 def test_sentence_transformers_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(InputError, match="needs sentence-transformers: pip install sentence-transformers"):
+    with pytest.raises(InputError, match="st:some/model"):
         Index(["a"], "st:some/model")
 
     class Stub:
@@ -243,7 +210,7 @@ def test_sentence_transformers_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Index(["ab", "aab", "c"], "st:some/model").search(["abab"], 3)
     assert found.rows.tolist() == [[0, 1, 2]]
     np.testing.assert_allclose(found.scores, [[1, 3 / math.sqrt(10), 0]], atol=1e-5)
-    with pytest.raises(InputError, match="'st:other': no folder or Hub model"):
+    with pytest.raises(InputError, match="st:other"):
         Index(["a"], "st:other")
 
 
