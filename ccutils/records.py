@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import pandas as pd  # in functions, since the command line reads this before anything is installed
 
 FREE_BYTES = 200 * 2**20  # below this a run would fail half-way
-STRATEGIES = ("none", "random", "similar", "contrastive", "batch_mix")
-"""How contexts are made in training, by name; ccutils.contexts says what each is."""
+STRATEGIES = ("none", "random", "similar", "batch_mix", "contrastive")
+"""Context strategies in the order of every legend and table; ccutils.contexts.Strategy defines them."""
 CONTEXT_STRATEGIES = STRATEGIES[1:]
-"""Those that show any demonstrations."""
-ORDER = ("base", "none", "random", "similar", "batch_mix", "contrastive")
-"""Strategies in the order of every legend and table; `base` is the model before fine-tuning."""
+"""Strategies with demonstrations."""
+ORDER = ("base", *STRATEGIES)
+"""The order of legends and tables with `base`, the model before fine-tuning."""
 BASELINES = ("majority", "nearest", "classifier", "gated")
 """Baselines without a language model, in the order of tables."""
 BASELINE_FILE = "baselines.parquet"

@@ -12,31 +12,19 @@ import vl_convert
 
 from ccutils.records import check_strategies
 
-# Okabe and Ito's colours, told apart by the colour-blind; dash and shape tell them apart in greyscale print.
-COLOURS = {
-    "base": "#000000",
-    "none": "#8c8c8c",
-    "random": "#0072b2",
-    "similar": "#d55e00",
-    "batch_mix": "#cc79a7",
-    "contrastive": "#009e73",
+# Okabe and Ito's colours, distinct to the colour-blind; dash and shape are distinct in greyscale print.
+LOOKS: dict[str, tuple[str, list[int], str]] = {
+    "base": ("#000000", [1, 3], "cross"),
+    "none": ("#8c8c8c", [2, 2], "triangle-down"),
+    "random": ("#0072b2", [7, 3], "square"),
+    "similar": ("#d55e00", [10, 3, 2, 3], "triangle-up"),
+    "batch_mix": ("#cc79a7", [4, 3], "diamond"),
+    "contrastive": ("#009e73", [1, 0], "circle"),
 }
-DASHES = {
-    "base": [1, 3],
-    "none": [2, 2],
-    "random": [7, 3],
-    "similar": [10, 3, 2, 3],
-    "batch_mix": [4, 3],
-    "contrastive": [1, 0],
-}
-SHAPES = {
-    "base": "cross",
-    "none": "triangle-down",
-    "random": "square",
-    "similar": "triangle-up",
-    "batch_mix": "diamond",
-    "contrastive": "circle",
-}
+"""Colour, dash and shape of each strategy."""
+COLOURS = {name: colour for name, (colour, _, _) in LOOKS.items()}
+DASHES = {name: dash for name, (_, dash, _) in LOOKS.items()}
+SHAPES = {name: shape for name, (_, _, shape) in LOOKS.items()}
 
 EMBED = {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}
 """The menu of an interactive figure: save as SVG or PNG; nothing that opens a site."""

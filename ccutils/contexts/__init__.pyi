@@ -2,7 +2,6 @@ from .barred import BarredSampler as BarredSampler
 from .counterfactual import RELABEL as RELABEL
 from .counterfactual import Counterfactual as Counterfactual
 from .dose import count_targets as count_targets
-from .dose import measure_dose as measure_dose
 from .epochs import EpochContexts as EpochContexts
 from .neighbours import Index as Index
 from .neighbours import Neighbours as Neighbours

@@ -1,4 +1,4 @@
-"""Random contexts without a relevant example: what they teach when chance gives them no contrast."""
+"""Random contexts without a relevant example, an ablation: no contrast by chance."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,12 +12,11 @@ from ccutils.streams import Stream
 
 
 class BarredSampler(ContextSampler):
-    """Draws random contexts of examples that tell nothing of the target: dose 0 (an ablation).
+    """Draws random contexts without a relevant example, so that the dose is 0.
 
-    `relevant(target, row)` says of two pool rows whether the second tells something of the first. As with
-    every sampler, drawing is a function of (seed, epoch, target), and a context holds neither the target nor
-    a duplicate of it. Raises InputError for another strategy than random; `sample` does for a target with
-    fewer than k such examples.
+    `relevant(target, row)` says whether one pool row is relevant to another; it need not be transitive, so
+    draws are one by one. Raises InputError for a strategy other than random; `sample` does for a target with
+    fewer than k irrelevant examples.
 
     >>> inputs = ["rain in Oslo", "rain in Lima", "call my sister", "play a song"]
     >>> sampler = BarredSampler(Strategy("random", k=2), inputs, 0, lambda a, b: {a, b} == {0, 1})
@@ -30,20 +29,19 @@ class BarredSampler(ContextSampler):
     ) -> None:
         if strategy.name != "random":
             raise InputError(
-                f"barred is 1 and the strategy {strategy.name!r}: only random can be barred from relevant "
-                "examples."
+                f"barred is 1 and the strategy {strategy.name!r}: it is available for random only."
             )
         super().__init__(strategy, None, inputs, seed)
         self.relevant = relevant
 
     def sample(self, epoch: int, targets: NDArray[Any]) -> Contexts:
-        """Draw contexts of the targets (pool rows, shape (n,)) in this epoch, whatever else is asked."""
+        """Sample one context per target (pool rows, shape (n,)), independent of the other targets passed."""
         rows = np.array([self._context(epoch, int(t)) for t in targets], dtype=np.int32)
         shape = (len(targets), self.strategy.k)
         return Contexts(rows.reshape(shape), np.full(shape, SlotKind.RANDOM, dtype=np.uint8))
 
     def _context(self, epoch: int, target: int) -> list[int]:
-        """Return the first k rows of a random order that may stand beside the target."""
+        """Find the first k rows of a random order that are neither relevant nor duplicates."""
         found = list[int]()
         rng = np.random.default_rng([self.seed, Stream.BARRED_CONTEXTS, epoch, target])
         for row in rng.permutation(len(self.order)).tolist():
@@ -52,6 +50,6 @@ class BarredSampler(ContextSampler):
             if len(found) == self.strategy.k:
                 return found
         raise InputError(
-            f"pool example {target} has {len(found)} examples in the pool that tell nothing of it, and k is "
+            f"pool example {target} has {len(found)} irrelevant examples in the pool, and k is "
             f"{self.strategy.k}: lower k or enlarge the pool."
         )

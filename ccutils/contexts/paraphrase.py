@@ -1,9 +1,9 @@
-"""Paraphrases of the pool's inputs, for contrastive contexts: made once, cached, each with its kind told."""
+"""Paraphrases of the pool's inputs, for contrastive contexts: written once, cached, each with its kind."""
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,22 +11,22 @@ from typing import Any, Protocol
 import numpy as np
 
 from ccutils.contexts.paraphrase_rules import keeps, needed, rewrite
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_choices
 from ccutils.records import write_whole
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Paraphrase, Task
 from ccutils.tasks.files import here, read_records, require, unusable
 
 PARAPHRASERS = ("none", "rules", "noise", "model", "file", "task")
-"""none: the input itself. rules: see paraphrase_rules. noise: a weak one, words give way to words of other
-inputs. model: a language model: "smollm2", "gemma3-270m", a directory or a Hub id. file: JSON lines
-with `input` and `paraphrase` (or `paraphrases`, a list). task: what the task itself has."""
+"""none: the input itself. rules: see paraphrase_rules. noise: a weak one, with random words of other
+inputs. model: a language model: "smollm2", "gemma3-270m", a folder or a Hub id. file: JSON lines with
+`input` and `paraphrase` (or `paraphrases`, a list). task: the task's own."""
 LONGEST_RATIO = 3  # a model's paraphrase may be this many times as long as the input
 RULES_VERSION = 2  # of the cache: raise it when the rules change
 
 
 class Writer(Protocol):
-    """What asks a language model for paraphrases: ccutils.models.write_paraphrases, for kind "model"."""
+    """Asks a language model for paraphrases, for kind "model": ccutils.models.write_paraphrases."""
 
     def __call__(self, examples: Sequence[Example], how: "Paraphraser") -> Mapping[str, Sequence[str]]:
         """Ask for paraphrases; return them by input."""
@@ -34,10 +34,10 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Paraphraser:
-    """How paraphrases are made. `strength` (0 to 1) is that of rules, noise and task; `source` the model or
-    the file, `frames` whether rules may put "please" and the like around (not for what is to be translated).
+    """How to paraphrase. `strength` (0 to 1) applies to rules, noise and task; `source` is the model or the
+    file, `frames` whether rules may add "please" and the like (not for text to be translated).
 
-    Raises InputError for values that cannot be.
+    Raises InputError for values out of range.
     """
 
     kind: str = "rules"
@@ -49,10 +49,7 @@ class Paraphraser:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in PARAPHRASERS:
-            raise InputError(
-                f"paraphraser {self.kind!r} does not exist: choose one of {', '.join(PARAPHRASERS)}."
-            )
+        check_choices(paraphraser=(self.kind, PARAPHRASERS))
         if not 0 <= self.strength <= 1:
             raise InputError(f"paraphrase strength is {self.strength}: it must lie between 0 and 1.")
         if self.variants < 1:
@@ -63,18 +60,25 @@ class Paraphraser:
 
 @dataclass(frozen=True, slots=True)
 class Paraphrases:
-    """For each input its paraphrases, and the kind that they came to be of."""
+    """The paraphrases of each input, and their kind."""
 
     texts: Mapping[str, tuple[str, ...]]
     kinds: Mapping[str, str]
 
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Paraphrases":
+        """Collect the rows of `make_rows`."""
+        rows = list(rows)
+        texts = {str(row["input"]): tuple(row["paraphrases"]) for row in rows}
+        return cls(texts, {str(row["input"]): str(row["kind"]) for row in rows})
+
     def pick(self, example: Example, rng: np.random.Generator) -> str:
-        """Return one paraphrase of an example's input; fits Task.paraphrase."""
+        """Choose one paraphrase of an example's input; fits Task.paraphrase."""
         texts = self.texts[example.input]
         return texts[int(rng.integers(len(texts)))]
 
     def shares(self) -> dict[str, float]:
-        """Return the share of inputs of each kind: what is not of the kind asked for fell back."""
+        """Compute the share of inputs by kind; kinds other than the requested one are fallbacks."""
         counts = Counter(self.kinds.values())
         return {kind: n / len(self.kinds) for kind, n in sorted(counts.items())}
 
@@ -87,12 +91,12 @@ def paraphrase(
     own: Paraphrase | None = None,
     write: Writer | None = None,
 ) -> Paraphrases:
-    """Paraphrase every example's input, from the cache where they were made before.
+    """Paraphrase every example's input, or load the paraphrases from the cache.
 
-    A paraphrase that loses a phrase which the label needs is not used. Where a model or a file gives none,
-    rules are used, and where these change nothing, the input itself. `own` is Task.paraphrase, for kind
-    "task"; `write` asks a model, for kind "model". Raises InputError for an unreadable model or file, or a
-    task without paraphrases of its own.
+    A paraphrase that loses a phrase which the label needs is not used. If a model or a file offers none,
+    rules are used, and if these change nothing, the input itself. `own` is Task.paraphrase, for kind "task";
+    `write` asks a model, for kind "model". Raises InputError for an unreadable model or file, or a task
+    without paraphrases of its own.
     """
     check_paraphraser(how, own)
     recipe = {**asdict(how), "version": RULES_VERSION, "pairs": [[e.input, e.output] for e in examples]}
@@ -103,11 +107,7 @@ def paraphrase(
     if not path.exists():
         rows = make_rows(examples, how, own, write)
         write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
-    records = read_records(path) if examples else []
-    return Paraphrases(
-        {str(r.values["input"]): tuple(r.values["paraphrases"]) for r in records},
-        {str(r.values["input"]): str(r.values["kind"]) for r in records},
-    )
+    return Paraphrases.of(record.values for record in (read_records(path) if examples else []))
 
 
 def check_paraphraser(how: Paraphraser, own: Paraphrase | None) -> None:
@@ -121,9 +121,9 @@ def check_paraphraser(how: Paraphraser, own: Paraphrase | None) -> None:
 def choose_paraphraser(
     task: Task, *, kind: str = "auto", strength: float = 0.5, source: str = "", seed: int = 0
 ) -> Paraphraser:
-    """Choose the paraphraser by its kind; "auto" is the task's own where it has one, else rules.
+    """Choose the paraphraser by its kind; "auto" is the task's own if it has one, else rules.
 
-    Raises InputError for values that cannot be, and for what this task does not have.
+    Raises InputError for values out of range, and for a kind that this task does not have.
     """
     own = "task" if task.paraphrase else "rules"
     kind = own if kind == "auto" else kind
@@ -138,41 +138,35 @@ def paraphrase_pool(task: Task, how: Paraphraser, cache: Path, write: Writer | N
 
 
 def make_rows(
-    examples: Sequence[Example], how: Paraphraser, own: Paraphrase | None, write: Writer | None
+    examples: Sequence[Example], how: Paraphraser, own: Paraphrase | None = None, write: Writer | None = None
 ) -> list[dict[str, Any]]:
-    """Return one row for each different input: input, paraphrases, kind."""
+    """Paraphrase each different input: one row with input, paraphrases and kind."""
     distinct = list({e.input: e for e in examples}.values())
     offered: Mapping[str, Sequence[str]] = {}
     if how.kind == "file":
         offered = from_file(Path(how.source))
     elif how.kind == "model":
         if write is None:
-            raise InputError("paraphraser 'model' needs what asks it: pass ccutils.models.write_paraphrases.")
+            raise InputError(
+                "paraphraser 'model' needs a writer: pass write=ccutils.models.write_paraphrases."
+            )
         offered = write(distinct, how)
     rng = np.random.default_rng([how.seed, Stream.PARAPHRASES])
     rows = []
     for e in distinct:
-        phrases = needed(e.input, e.output)
+        kind, phrases, variants = how.kind, needed(e.input, e.output), range(how.variants)
         texts = [t for t in dict.fromkeys(offered.get(e.input, ())) if usable(t, e.input, phrases)]
-        kind = how.kind
-        if how.kind == "task" and own is not None:
-            texts = [own(e, how.strength, rng) for _ in range(how.variants)]
-        elif how.kind == "noise":
-            texts = [disturb(e.input, how.strength, distinct, rng) for _ in range(how.variants)]
-        elif not texts and how.kind != "none":
-            made = (
-                rewrite(
-                    e.input,
-                    e.output,
-                    strength=how.strength,
-                    language=how.language,
-                    rng=rng,
-                    frames=how.frames,
-                )
-                for _ in range(how.variants)
-            )
-            texts = [t for t in dict.fromkeys(made) if t.split() != e.input.split() and keeps(t, phrases)]
+        if kind == "task" and own is not None:
+            texts = [own(e, how.strength, rng) for _ in variants]
+        elif kind == "noise":
+            texts = [disturb(e.input, how.strength, distinct, rng) for _ in variants]
+        elif not texts and kind != "none":
             kind = "rules"
+            made = dict.fromkeys(
+                rewrite(e.input, e.output, how.strength, how.language, rng, frames=how.frames)
+                for _ in variants
+            )
+            texts = [t for t in made if t.split() != e.input.split() and keeps(t, phrases)]
         if not texts:
             texts, kind = [e.input], "none"
         rows.append({"input": e.input, "paraphrases": texts[: how.variants], "kind": kind})
@@ -180,9 +174,7 @@ def make_rows(
 
 
 def disturb(text: str, strength: float, among: Sequence[Example], rng: np.random.Generator) -> str:
-    """Put random words of other inputs in the place of a share `strength` of a text's words: the weak
-    paraphraser, to be set against a strong one.
-    """
+    """Replace a share `strength` of a text's words by random words of other inputs: a weak paraphraser."""
     words = text.split()
     for place in rng.permutation(len(words))[: round(strength * len(words))]:
         words[place] = str(rng.choice(among[int(rng.integers(len(among)))].input.split() or [""]))
@@ -190,7 +182,7 @@ def disturb(text: str, strength: float, among: Sequence[Example], rng: np.random
 
 
 def usable(text: str, original: str, phrases: list[str]) -> bool:
-    """Tell whether an offered text is one line, not the input itself, not too long, and keeps the phrases."""
+    """Check that an offered text is one line, not the input itself, not too long, and keeps the phrases."""
     return (
         bool(text.encode("utf-8", "ignore").strip())
         and not unusable(text)
@@ -202,7 +194,7 @@ def usable(text: str, original: str, phrases: list[str]) -> bool:
 
 
 def from_file(path: Path) -> dict[str, list[str]]:
-    """Read paraphrases by input from JSON lines prepared elsewhere."""
+    """Read paraphrases by input from a file of JSON lines."""
     records = read_records(path)
     require(records, ["input"], str(path))
     offered: dict[str, list[str]] = {}
@@ -210,7 +202,7 @@ def from_file(path: Path) -> dict[str, list[str]]:
         many = record.values.get("paraphrases", record.values.get("paraphrase"))
         texts = many if isinstance(many, list) else [many]
         if not record.text("input") or not all(isinstance(t, str) for t in texts):
-            raise InputError(f"{record.place}: it must have text in `input` and `paraphrase`; mend the line.")
+            raise InputError(f"{record.place}: `input` and `paraphrase` must be text; correct the line.")
         offered.setdefault(record.text("input"), []).extend(t.strip() for t in texts)
     return offered
 

@@ -1,4 +1,4 @@
-"""Paraphrases without a model: other words, frames and spellings that leave what the label needs."""
+"""Paraphrases without a model: synonyms, frames and spellings that keep the phrases the label needs."""
 
 import math
 import re
@@ -38,7 +38,7 @@ SYNONYMS: dict[str, dict[str, tuple[str, ...]]] = {
     "es": {"dame": ("muéstrame",), "muéstrame": ("dame",), "puedes": ("podrías",)},
     "fr": {"donne-moi": ("montre-moi",), "montre-moi": ("donne-moi",), "peux-tu": ("pourrais-tu",)},
 }
-"""Phrases and others that may stand for them, by language."""
+"""Phrases and their replacements, by language."""
 FRAMES: dict[str, tuple[str, ...]] = {
     "en": ("please {}", "{} please", "well, {}", "ok, {}"),
     "de": ("bitte {}", "{} bitte", "also {}"),
@@ -54,27 +54,26 @@ DROPPED: dict[str, frozenset[str]] = {
     "es": frozenset({"el", "la", "los", "las"}),
     "fr": frozenset({"le", "la", "les"}),
 }
-"""Words whose loss leaves a sentence its meaning."""
+"""Words that a sentence can lose without a change of meaning."""
 
 Edit = Callable[[list[str]], None]
 
 
 def bare_word(word: str) -> str:
-    """Return a word in lower case without the punctuation around it."""
+    """Lower-case a word and strip the punctuation around it."""
     return re.sub(r"^\W+|\W+$", "", word.lower())
 
 
 def needed(text: str, label: str) -> list[str]:
-    """Return phrases of `text` that a paraphrase must keep word for word.
+    """Find phrases of `text` that a paraphrase must keep word for word.
 
-    Those are the words that the label has too (a slot's value, a literal, a name), runs of them together
-    where the label has them together, and whatever holds a digit. In lower case, without punctuation.
+    These are the words that also occur in the label (a slot's value, a literal, a name), runs of them if they
+    are adjacent in the label, and words with a digit. In lower case, without punctuation.
 
     >>> needed("call Ann Lee at noon", "[IN:CREATE_CALL [SL:CONTACT Ann Lee ] ]")
     ['ann lee']
     """
-    there = [w for w in re.findall(r"[^\s\[\]()'\"=;,<>]+", label.lower())]
-    there = [bare_word(w) for w in there]
+    there = [bare_word(w) for w in re.findall(r"[^\s\[\]()'\"=;,<>]+", label.lower())]
     pairs, known = set(pairwise(there)), set(there)
     phrases: list[list[str]] = []
     linked = False
@@ -89,7 +88,7 @@ def needed(text: str, label: str) -> list[str]:
 
 
 def keeps(text: str, phrases: list[str]) -> bool:
-    """Tell whether a text holds every phrase, word for word.
+    """Check that a text contains every phrase, word for word.
 
     >>> keeps("please ring Ann Lee", ["ann lee"]), keeps("please ring Lee", ["ann lee"])
     (True, False)
@@ -99,13 +98,13 @@ def keeps(text: str, phrases: list[str]) -> bool:
 
 
 def rewrite(
-    text: str, label: str, *, strength: float, language: str, rng: np.random.Generator, frames: bool = True
+    text: str, label: str, strength: float, language: str, rng: np.random.Generator, frames: bool = True
 ) -> str:
-    """Return the text in other words, keeping what the label needs.
+    """Reword a text, keeping the phrases that the label needs.
 
-    `strength` 0 returns the text itself; up to 0.5 a growing share of the mild edits is made (synonyms,
-    dropped articles, the last punctuation, a frame where `frames`); beyond it all of those and a growing
-    share of misspelt words.
+    `strength` 0 returns the text itself; up to 0.5 a growing share of the mild edits is applied (synonyms,
+    dropped articles, the last punctuation, a frame if `frames`); beyond it all of those and a growing share
+    of misspellings.
     """
     words = text.split()
     kept = {w for phrase in needed(text, label) for w in phrase.split()}
@@ -125,7 +124,7 @@ def rewrite(
 
 
 def some(edits: list[Edit], share: float, rng: np.random.Generator) -> list[Edit]:
-    """Return a share of the edits, rounded up, at random; in their own order, since frames come last."""
+    """Choose a share of the edits at random, rounded up, in their own order, since frames come last."""
     n = math.ceil(share * len(edits))
     return [edits[i] for i in sorted(rng.permutation(len(edits))[:n])]
 
@@ -133,9 +132,7 @@ def some(edits: list[Edit], share: float, rng: np.random.Generator) -> list[Edit
 def mild_edits(
     words: list[str], free: list[bool], *, language: str, rng: np.random.Generator, frames: bool
 ) -> list[Edit]:
-    """Return every mild edit that the text allows; no two touch the same word, but for the frame around them
-    all.
-    """
+    """List every mild edit that the text allows; except for the frame, no two touch the same word."""
     edits: list[Edit] = []
     i = 0
     while i < len(words):
@@ -159,7 +156,7 @@ def mild_edits(
 
 
 def make_edit(start: int, length: int, new: str) -> Edit:
-    """Replace some words by others, keeping their places and the punctuation around them."""
+    """Replace some words by others, keeping their indices and the punctuation around them."""
 
     def edit(words: list[str]) -> None:
         before = re.match(r"^\W*", words[start])
@@ -184,6 +181,6 @@ def misspell(at: int, rng: np.random.Generator) -> Edit:
 
 
 def around(words: list[str], frame: str) -> None:
-    """Put a frame around all the words, as one text in place of the first."""
+    """Put a frame around all the words, as one text at the index of the first."""
     text = frame.format(" ".join(w for w in words if w))
     words[:] = [text]

@@ -1,7 +1,8 @@
-"""Which demonstrations a target gets in training. Drawing is a pure function of (seed, epoch, target).
+"""Contexts of training targets by a strategy. Sampling is a pure function of (seed, epoch, target).
 
-The strategies are the paper's by name, but for batch_mix, which its reviewers asked for; their details are
-ours where its text is not known to us.
+The strategies are the paper's by name, except batch_mix, which its reviewers asked for; their details are
+ours where its text is not known to us. A new strategy is a name in `ccutils.records`, its rules in Strategy,
+and its looks in `ccutils.style`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ccutils.contexts.neighbours import Neighbours, duplicate_groups
-from ccutils.errors import InputError, check_count
+from ccutils.errors import InputError, check_choices, check_count
 from ccutils.records import STRATEGIES
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example
 
 
 class SlotKind(IntEnum):
-    """What a slot of a context was made to hold: a random example, a neighbour, the target's paraphrase."""
+    """The purpose of a slot: a random example, a neighbour, or the target's paraphrase."""
 
     RANDOM = 0
     SIMILAR = 1
@@ -29,7 +30,7 @@ class SlotKind(IntEnum):
 
     @property
     def label(self) -> str:
-        """The kind in words, as tables have it."""
+        """The kind in words, as in tables."""
         return self.name.lower()
 
 
@@ -38,12 +39,12 @@ LABELS = np.array([kind.label for kind in SlotKind])
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """How contexts are made of the pool.
+    """How contexts are sampled from the pool.
 
     none: no demonstration. random: k drawn from the pool. similar: the k nearest. contrastive: one slot is
     a paraphrase of the target with probability `epsilon`, its nearest example with probability `p`, else
     random; the other k - 1 are random. batch_mix: all k nearest with probability `p`, else all random (an
-    ablation). The order of the slots is always shuffled. Raises InputError for values out of range.
+    ablation). The slots are always shuffled. Raises InputError for values out of range.
     """
 
     name: str
@@ -52,29 +53,38 @@ class Strategy:
     epsilon: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.name not in STRATEGIES:
-            known = ", ".join(STRATEGIES)
-            raise InputError(f"strategy {self.name!r} does not exist: choose one of {known}.")
+        check_choices(strategy=(self.name, STRATEGIES))
         check_count("k", self.k)
         for name, value in (("p", self.p), ("epsilon", self.epsilon)):
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
                 raise InputError(f"{name} is {value!r}: it must be a probability, from 0 to 1.")
         if self.p + self.epsilon > 1 + 1e-9:
             raise InputError(
-                f"p + epsilon is {self.p} + {self.epsilon}, above 1: lower one, both are about what "
-                "the same slot holds."
+                f"p + epsilon is {self.p} + {self.epsilon}, above 1: they share a slot, lower one."
             )
 
     @property
     def neighbours(self) -> int:
-        """How many neighbours of each target it needs."""
+        """The number of neighbours of each target that the strategy needs."""
         if self.name == "similar" or (self.name == "batch_mix" and self.p > 0):
             return self.k
         return 1 if self.name == "contrastive" and self.p > 0 else 0
 
+    def kinds(self, u: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Choose the kinds of the slots, (n, k), before shuffling, by one uniform draw for each target."""
+        kinds = np.full((len(u), 0 if self.name == "none" else self.k), SlotKind.RANDOM, dtype=np.uint8)
+        if self.name == "similar":
+            kinds[:] = SlotKind.SIMILAR
+        elif self.name == "batch_mix":
+            kinds[u < self.p] = SlotKind.SIMILAR
+        elif self.name == "contrastive":
+            kinds[u < self.p + self.epsilon, 0] = SlotKind.SIMILAR
+            kinds[u < self.epsilon, 0] = SlotKind.PARAPHRASE
+        return kinds
+
 
 def _read_flag(text: str) -> bool:
-    """Read true or false. Raises ValueError for all else."""
+    """Read true or false. Raises ValueError for anything else."""
     if text not in ("true", "false"):
         raise ValueError(f"{text!r} is neither true nor false")
     return text == "true"
@@ -98,14 +108,14 @@ VARIES: dict[str, Callable[[str], Any]] = {
     "schedule": str,
     "quantise": _read_flag,
 }
-"""What a variant of a strategy can change of its contexts and its training, and how it is read; `barred` 1
-keeps relevant examples out of random. The questions of probes stay those of the profile."""
+"""The parameters that a variant of a strategy can set, and how each is read; `barred` 1 excludes relevant
+examples from random contexts. The probes' questions stay those of the profile."""
 
 
 def read_variant(spec: str) -> tuple[str, dict[str, Any]]:
-    """Split a strategy's name from what its variant changes of the profile's values.
+    """Split a strategy's name from the parameters that its variant sets.
 
-    Raises InputError for a name that nothing has, or a value of another kind.
+    Raises InputError for an unknown parameter or a value of the wrong kind.
 
     >>> read_variant("contrastive,p=0.3,epsilon=0")
     ('contrastive', {'epsilon': 0.0, 'p': 0.3})
@@ -119,17 +129,17 @@ def read_variant(spec: str) -> tuple[str, dict[str, Any]]:
             if kind is None or not equals:
                 raise ValueError(f"known are {', '.join(VARIES)}")
             if "/" in value:  # a variant is part of its run's folder
-                raise ValueError("its value may hold no '/'; set it for the whole profile")
+                raise ValueError("a value cannot contain '/'; set it for the whole profile")
             changes[what.strip()] = kind(value)
         except ValueError as error:
             raise InputError(
-                f"strategy {spec!r}: {part!r} is no change ({error}): write, say, p=0.3."
+                f"strategy {spec!r}: cannot read {part!r} ({error}): write, for example, p=0.3."
             ) from error
     return name, changes
 
 
 def write_variant(changes: Mapping[str, Any]) -> str:
-    """Write what a variant changes in the one form that folders and rows carry; '' for no change.
+    """Write the parameters of a variant in the form used by folders and rows; '' for none.
 
     >>> write_variant({"p": 0.3, "epsilon": 0.0})
     'epsilon=0,p=0.3'
@@ -138,7 +148,7 @@ def write_variant(changes: Mapping[str, Any]) -> str:
 
 
 def _write_value(value: Any) -> str:
-    """Write a value as `VARIES` reads it."""
+    """Write a value so that `VARIES` can read it."""
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -148,7 +158,7 @@ def _write_value(value: Any) -> str:
 class Contexts:
     """Demonstrations of n targets, in the order of the prompt: pool rows (n, k) and their kinds (n, k).
 
-    Where the kind is PARAPHRASE the row is the target itself, to be shown with a paraphrase as its input.
+    The row of a PARAPHRASE is the target itself, to be shown with a paraphrase as its input.
     """
 
     rows: NDArray[np.int32]
@@ -156,12 +166,12 @@ class Contexts:
 
 
 class ContextSampler:
-    """Draws contexts for targets of the pool.
+    """Samples contexts for targets of the pool.
 
-    `inputs` are the pool's inputs, `neighbours` those of the pool within itself (None where the strategy
-    needs none). A context never holds its target nor a duplicate of it (same input but for case and
-    spaces), except as PARAPHRASE: it would give the label away or contradict it. It never holds the same
-    row twice. Raises InputError where some target has too few examples left.
+    `inputs` are the pool's inputs, `neighbours` those of the pool within itself (None if the strategy needs
+    none). A context never contains its target or a duplicate of it (same input up to case and spaces), except
+    as PARAPHRASE: it would give the label away or contradict it. No row occurs twice. Raises InputError if a
+    target has too few examples left.
 
     >>> inputs = ["rain in Oslo", "rain in Lima", "call my sister", "play a song"]
     >>> sampler = ContextSampler(Strategy("random", k=2), None, inputs, seed=0)
@@ -187,7 +197,7 @@ class ContextSampler:
     def _check(
         self, neighbours: Neighbours | None, groups: NDArray[np.int64], inputs: Sequence[str]
     ) -> NDArray[np.int32]:
-        """Return the neighbours that the strategy needs: (pool, needed)."""
+        """Check pool and neighbours and return the neighbours that the strategy needs: (pool, needed)."""
         n, k, needed = len(inputs), self.strategy.k, self.strategy.neighbours
         if self.strategy.name != "none" and n:
             worst = int(np.argmax(self.size))
@@ -201,50 +211,40 @@ class ContextSampler:
         if neighbours is None or neighbours.rows.shape[1] < needed:
             found = 0 if neighbours is None else neighbours.rows.shape[1]
             raise InputError(
-                f"strategy {self.strategy.name!r} with k = {k} needs {needed} neighbours of each example and "
-                f"has {found}: find more."
+                f"strategy {self.strategy.name!r} with k = {k} needs {needed} neighbours of each example, "
+                f"got {found}: find more."
             )
         rows = neighbours.rows[:, :needed]
         if len(rows) != n or (n and not 0 <= rows.min() <= rows.max() < n):
             raise InputError(f"the neighbours are not those of this pool of {n} examples: find them again.")
         if np.any(groups[rows] == groups[:, None]):
             raise InputError(
-                "the neighbours hold the target itself or a duplicate of it: find them with pool_neighbours."
+                "the neighbours contain the target or a duplicate of it: find them with pool_neighbours."
             )
         return rows
 
     def sample(self, epoch: int, targets: NDArray[Any]) -> Contexts:
-        """Draw contexts of the targets (pool rows, shape (n,)) in this epoch, whatever else is asked.
+        """Sample one context per target (pool rows, shape (n,)), independent of the other targets passed.
 
         Raises InputError for a target outside the pool.
         """
         targets = np.asarray(targets).astype(np.int64)
         if targets.size and not 0 <= targets.min() <= targets.max() < len(self.order):
             raise InputError(f"a target lies outside the pool of {len(self.order)} examples.")
-        n, k, s = len(targets), self.strategy.k, self.strategy
-        if s.name == "none":
-            return Contexts(np.empty((n, 0), dtype=np.int32), np.empty((n, 0), dtype=np.uint8))
         key = hash_key(self.seed, epoch, targets)  # (n,)
-        kinds = np.full((n, k), SlotKind.RANDOM, dtype=np.uint8)
-        if s.name == "similar":
-            kinds[:] = SlotKind.SIMILAR
-        elif s.name == "batch_mix":
-            kinds[uniform(key, 0) < s.p] = SlotKind.SIMILAR
-        elif s.name == "contrastive":
-            u = uniform(key, 0)
-            kinds[u < s.p + s.epsilon, 0] = SlotKind.SIMILAR
-            kinds[u < s.epsilon, 0] = SlotKind.PARAPHRASE
+        kinds = self.strategy.kinds(uniform(key, 0))  # (n, k)
         rows = self._draw(key, targets, kinds)
-        order = np.argsort(np.stack([draw_bits(key, 1 + j) for j in range(k)], axis=1), axis=1)
+        bits = [draw_bits(key, 1 + slot) for slot in range(kinds.shape[1])]
+        order = np.argsort(np.array(bits, dtype=np.uint64).reshape(kinds.shape[::-1]).T, axis=1)
         return Contexts(np.take_along_axis(rows, order, axis=1), np.take_along_axis(kinds, order, axis=1))
 
     def _draw(
         self, key: NDArray[np.uint64], targets: NDArray[np.int64], kinds: NDArray[np.uint8]
     ) -> NDArray[np.int32]:
-        """Return rows (n, k) of slots of these kinds, similar ones first, random ones without replacement.
+        """Draw the rows (n, k) of slots of these kinds, similar ones first, random ones without replacement.
 
         Places are counted without the target's group. A draw is a number among the places not yet taken;
-        stepping over the taken ones, from the lowest, turns it into a place: exact, and nothing is rejected.
+        stepping over the taken ones, from the lowest, turns it into a place, so no draw is rejected.
         """
         n, k = kinds.shape
         start, size = self.start[targets], self.size[targets]
@@ -273,9 +273,9 @@ def show_demonstrations(
     kinds: Sequence[int],
     paraphrase: Callable[[int], str],
 ) -> list[Example]:
-    """Turn one drawn context, rows and kinds of shape (k,), into the examples of the prompt.
+    """Turn one sampled context, rows and kinds of shape (k,), into the examples of the prompt.
 
-    `paraphrase` gives a target's paraphrase by its pool row.
+    `paraphrase` maps a target's pool row to its paraphrase.
     """
     return [
         replace(pool[row], input=paraphrase(row)) if kind == SlotKind.PARAPHRASE else pool[row]
@@ -285,13 +285,13 @@ def show_demonstrations(
 
 @lru_cache(maxsize=4)
 def target_order(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
-    """Return the order of the pool's targets in an epoch: pool rows, shape (n,).
+    """Shuffle the pool's targets for an epoch: pool rows, shape (n,).
 
     >>> sorted(target_order(seed=0, epoch=1, n=4).tolist())
     [0, 1, 2, 3]
     """
     order = np.random.default_rng([seed, Stream.TARGET_ORDER, epoch]).permutation(n)
-    order.flags.writeable = False  # it is handed out again
+    order.flags.writeable = False  # it is cached
     return order
 
 
@@ -314,10 +314,10 @@ def hash_key(seed: int, epoch: int, targets: NDArray[np.int64]) -> NDArray[np.ui
 
 
 def draw_bits(key: NDArray[np.uint64], counter: int) -> NDArray[np.uint64]:
-    """Return the counter-th 64 random bits of each key."""
+    """Draw the counter-th 64 random bits of each key."""
     return mix(key + np.uint64((counter + 1) * GOLDEN % 2**64))
 
 
 def uniform(key: NDArray[np.uint64], counter: int) -> NDArray[np.float64]:
-    """Draw the same as a number in [0, 1)."""
+    """Draw the counter-th number in [0, 1) of each key."""
     return (draw_bits(key, counter) >> np.uint64(11)).astype(np.float64) * 2.0**-53

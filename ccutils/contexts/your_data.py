@@ -1,7 +1,7 @@
-"""Contrastive contexts for a trainer of your own: prompts with new contexts in every epoch, from any rows."""
+"""Contrastive contexts for your own trainer: prompts from labelled rows, with new contexts in every epoch."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,23 +25,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FORMATS = ("prompt-completion", "chat", "messages", "alpaca", "sharegpt")
-"""How a row is written. prompt-completion: two texts. chat: the same as lists of messages, each demonstration
+"""The form of a row. prompt-completion: two texts. chat: the same as lists of messages, each demonstration
 two turns of the prompt (TRL's conversational prompt-completion). messages, alpaca, sharegpt: one question
-that holds the demonstrations, and one answer, so that a trainer that learns every answer it sees learns no
-other."""
-AT_ONCE = 256  # contexts drawn in one call
+with the demonstrations, and one answer, so that a trainer that learns every answer learns no other."""
+AT_ONCE = 256  # contexts sampled in one call
 
 
 @dataclass(frozen=True, slots=True)
 class ContrastiveContexts:
-    """Prompts for IC-Train out of labelled examples, for a trainer of your own.
+    """Prompts for IC-Train from labelled examples, for your own trainer.
 
     `examples` is a list of dicts, a pandas frame, a Hugging Face Dataset (columns `input_column` and
     `output_column`; other columns of text can be used in `template`), or a sequence of Example. The other
     values are those of Strategy and of `pool_neighbours`; `counterfactual` is the share of the contexts with
     a relevant example (one of the same output) in which its label and the target's are replaced by another
-    (ccutils.contexts.counterfactual); `paraphraser` is "rules" or "none", or Paraphrases
-    made elsewhere. Raises InputError for values that cannot be, and for rows without text.
+    (ccutils.contexts.counterfactual); `paraphraser` is "rules" or "none", or existing Paraphrases. Raises
+    InputError for values out of range and for rows without text.
 
     >>> rows = [{"input": f"rain in town {i}", "output": "weather"} for i in range(5)]
     >>> made = ContrastiveContexts(rows, k=1, epsilon=0.0)
@@ -69,17 +68,12 @@ class ContrastiveContexts:
         strategy = Strategy(self.strategy, self.k, self.p, self.epsilon)
         pool = read_examples(self.examples, self.input_column, self.output_column)
         inputs = [e.input for e in pool]
-        needed = strategy.neighbours
-        near = pool_neighbours(inputs, self.k, self.similarity) if needed else None
+        near = pool_neighbours(inputs, self.k, self.similarity) if strategy.neighbours else None
         sampler = ContextSampler(strategy, near, inputs, self.seed)
         paraphrases = self.paraphraser
         if isinstance(paraphrases, str):
             how = Paraphraser(paraphrases, language=self.language, seed=self.seed)
-            made = make_rows(pool, how, None, None)
-            paraphrases = Paraphrases(
-                {row["input"]: tuple(row["paraphrases"]) for row in made},
-                {row["input"]: row["kind"] for row in made},
-            )
+            paraphrases = Paraphrases.of(make_rows(pool, how))
         check_counterfactual(self.counterfactual)
         relabel = Counterfactual(pool, self.counterfactual) if self.counterfactual else None
         object.__setattr__(self, "drawn", EpochContexts(pool, sampler, paraphrases, counterfactual=relabel))
@@ -87,23 +81,22 @@ class ContrastiveContexts:
     def rows(
         self, epochs: int = 1, form: str = "prompt-completion", start: int = 0
     ) -> Iterator[dict[str, Any]]:
-        """Yield a row for each target of each epoch, from place `start` on: nothing before it is computed.
+        """Yield a row for each target of each epoch, from index `start` on; earlier rows are not computed.
 
-        Rows are a function of the values of this object and of their place. With `counterfactual` each has a
-        field of that name: true where labels are wrong on purpose. Raises InputError for a form that is none
-        of FORMATS.
+        Rows are a function of the values of this object and of their index. With `counterfactual` each has a
+        field of that name: true if labels are wrong on purpose. Raises InputError for a form that is not in
+        FORMATS.
         """
-        check_count("epochs", epochs)
         if form not in FORMATS:
             raise InputError(f"format {form!r} does not exist{nearest(form, FORMATS)}")
         prompter = Prompter(None, self.template, window=0)  # texts need no tokenizer
-        for places in self._places(epochs, start):
-            _, pool_rows = self.drawn.targets(np.array(places))
-            made = self.drawn.contexts(places)
-            for index, (target, demonstrations, _) in zip(pool_rows.tolist(), made, strict=True):
+        for indices in self._batches(epochs, start):
+            _, pool_rows = self.drawn.targets(np.array(indices))
+            made = self.drawn.contexts(indices)
+            for pool_row, (target, demonstrations, _) in zip(pool_rows.tolist(), made, strict=True):
                 row = write_row(prompter, demonstrations, target, form)
                 if self.counterfactual:
-                    row["counterfactual"] = target.output != self.drawn.pool[index].output
+                    row["counterfactual"] = target.output != self.drawn.pool[pool_row].output
                 yield row
 
     def dataset(
@@ -114,14 +107,13 @@ class ContrastiveContexts:
         form: str = "prompt-completion",
         window: int = 0,
     ) -> "Dataset":
-        """Return all rows of all epochs as a Hugging Face Dataset, in the order of training.
+        """Collect all rows of all epochs in a Hugging Face Dataset, in the order of training.
 
-        Train on it for *one* epoch, without shuffling: it holds the epochs. Without a tokenizer rows are
+        Train on it for *one* epoch, without shuffling: it contains the epochs. Without a tokenizer rows are
         texts or messages (`form`), which the trainer tokenises. With one they are `input_ids` and `labels`,
-        as notebook 03 trains on them: those of the whole text, the loss on the answer alone (form
-        "chat": in the tokenizer's chat template), and demonstrations that do not fit `window` tokens (0:
-        the tokenizer's own limit) dropped whole, random ones first. Raises InputError where `datasets` is
-        missing.
+        as notebook 03 trains on them: the tokens of the whole text, with loss on the answer alone (form
+        "chat": in the tokenizer's chat template), without the demonstrations that do not fit `window` tokens
+        (0: the tokenizer's own limit), random ones dropped first. Raises InputError if `datasets` is missing.
         """
         try:
             from datasets import Dataset
@@ -134,17 +126,16 @@ class ContrastiveContexts:
         self, tokenizer: "PreTrainedTokenizerBase", epochs: int, form: str, window: int
     ) -> Iterator[dict[str, list[int]]]:
         if form not in ("prompt-completion", "chat"):
-            raise InputError(f"format {form!r} has no tokens of its own: leave the tokenizer out.")
-        check_count("epochs", epochs)
+            raise InputError(f"format {form!r} is not available as tokens: omit the tokenizer.")
         room = window or int(tokenizer.model_max_length)
         prompter = Prompter(tokenizer, self.template, room, chat=form == "chat")
-        prompter.check_alone("pool", self.drawn.pool)
-        for places in self._places(epochs, 0):
-            for target, demonstrations, nearness in self.drawn.contexts(places):
-                prompt = prompter.prompt(demonstrations, target, similarity=nearness)
+        drawn = replace(self.drawn, prompter=prompter)
+        for indices in self._batches(epochs, 0):
+            for prompt in drawn.prompts(indices):
                 yield feature(prompt.ids, prompt.answer)
 
-    def _places(self, epochs: int, start: int) -> Iterator[range]:
+    def _batches(self, epochs: int, start: int) -> Iterator[range]:
+        check_count("epochs", epochs)
         end = epochs * len(self.drawn.pool)
         for first in range(start, end, AT_ONCE):
             yield range(first, min(first + AT_ONCE, end))
@@ -175,7 +166,7 @@ def read_file(path: Path, input_column: str, output_column: str) -> list[Example
 
 
 def read_examples(rows: Any, input_column: str, output_column: str) -> list[Example]:
-    """Read examples from dicts, a frame, or a Dataset (classes by name); examples are returned as they are.
+    """Read examples from dicts, a frame, or a Dataset (classes by name); return given Examples unchanged.
 
     Rows are checked as those of files are. Raises InputError, with the row's number, for a missing column, a
     value without text, and a number, which may stand for a label whose name is unknown.
@@ -197,12 +188,11 @@ def read_examples(rows: Any, input_column: str, output_column: str) -> list[Exam
         for column in (input_column, output_column):
             if column not in record.values:
                 known = ", ".join(record.values)
-                raise InputError(f"{record.place} has no column {column!r}: it has {known}.")
-            value = record.values[column]
-            if not isinstance(value, str):
+                raise InputError(f"{record.place} has no column {column!r}; found: {known}.")
+            if not isinstance(record.values[column], str):
                 raise InputError(
-                    f"{record.place} has {value!r} in column {column!r}: it must be a text, leave the row "
-                    "out or write numbers as text."
+                    f"{record.place} has {record.values[column]!r} in column {column!r}: it must be a text; "
+                    "leave the row out or write numbers as text."
                 )
         made = record.example(input_column, output_column)
         found.append(given.get(record.place, made))

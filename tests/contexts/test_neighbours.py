@@ -131,7 +131,7 @@ def test_pool_neighbours_never_hold_the_text_or_its_duplicates(backend: str) -> 
     assert groups.tolist() == [0, 0, 1, 2, 2, 3]
     assert not np.any(groups[found.rows] == groups[:, None])
     assert found.rows[0, 0] == 2 and found.rows[3, 0] == 5 and found.rows[5].tolist()[0] in (0, 3)
-    with pytest.raises(InputError, match="text 0 .*k is 5"):
+    with pytest.raises(InputError, match=r"text 0 .*k is 5"):
         pool_neighbours(pool, 5, backend)
 
 

@@ -182,27 +182,20 @@ def test_a_task_without_its_own_has_rules_in_its_language_and_at_the_strength_gi
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "name"),
     [
-        ({"kind": "llm"}, "'llm' does not exist: choose one of none, rules, noise, model, file, task"),
-        ({"strength": 1.5}, "strength is 1.5"),
-        ({"variants": 0}, "variants is 0"),
-        ({"kind": "model"}, "'model' needs a source"),
-        ({"kind": "file", "source": "/nowhere.jsonl"}, "nowhere.jsonl cannot be read"),
-        (
-            {"kind": "model", "source": "/nowhere"},
-            "needs what asks it: pass ccutils.models.write_paraphrases",
-        ),
-        ({"kind": "task"}, "no paraphrases of its own"),
+        ({"variants": 0}, "variants"),
+        ({"kind": "file", "source": "/nowhere.jsonl"}, "nowhere.jsonl"),
+        ({"kind": "model", "source": "/nowhere"}, "write_paraphrases"),
+        ({"kind": "task"}, "'task'"),
     ],
 )
-def test_bad_input_is_one_sentence(tmp_path, options, said):
-    with pytest.raises(InputError, match=said) as caught:
+def test_sources_that_cannot_be_used_are_refused(tmp_path, options, name):
+    with pytest.raises(InputError, match=name):
         paraphrase([CALL], Paraphraser(**options), tmp_path)
-    assert "\n" not in str(caught.value)
 
 
-def test_a_broken_file_is_told_by_line(tmp_path):
+def test_a_broken_file_is_refused_with_its_line(tmp_path):
     path = tmp_path / "x.jsonl"
     path.write_text('{"input": "a", "paraphrase": "b"}\n{"input": "c", "paraphrase": 3}\n')
     with pytest.raises(InputError, match=r"x\.jsonl, line 2"):

@@ -1,4 +1,4 @@
-"""Rows for a trainer of one's own: those of notebook 03, new in every epoch, the same at every asking."""
+"""Rows for your own trainer: equal to those of notebook 03, new in every epoch, reproducible."""
 
 import json
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def test_every_epoch_has_each_target_once_with_new_contexts() -> None:
     assert len({row["prompt"] for row in rows}) > 1.5 * n
 
 
-def test_rows_go_on_from_any_place() -> None:
+def test_rows_can_start_at_any_index() -> None:
     assert list(made().rows(epochs=3, start=17)) == list(made().rows(epochs=3))[17:]
     assert list(made(seed=1).rows()) != list(made().rows())
 
@@ -79,32 +79,8 @@ def test_every_format_ends_with_the_answer_alone(form: str) -> None:
         assert [m["role"] for m in row["prompt"]] == ["user", "assistant"] * 2 + ["user"]
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"input_column": "text"}, "row 0 .* no column 'text': it has ask, label, note"),
-        ({"rows": [{"ask": "a", "label": 3}] * 4}, "row 0 .* 3 in column 'label'"),
-        ({"rows": ["a text"]}, "row 0 .* a mapping"),
-        ({"k": 40}, "k is 40"),
-        ({"similarity": "cosine"}, "similarity 'cosine'"),
-        ({"paraphraser": "some"}, "paraphraser 'some'"),
-    ],
-)
-def test_bad_input_is_one_sentence(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        made(**changes)
-
-
-def test_a_frame_that_names_a_column_twice_and_half_a_character_are_refused() -> None:
-    twice = pd.DataFrame([["a", "b", "c"]], columns=["input", "input", "output"])
-    with pytest.raises(InputError, match="the frame names column 'input' twice"):
-        read_examples(twice, "input", "output")
-    with pytest.raises(InputError, match=r"row 0 of the examples.*UTF-8"):
-        read_examples([{"input": "a\ud83d", "output": "A"}], "input", "output")
-
-
-def test_a_format_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(InputError, match="did you mean sharegpt"):
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(InputError, match="sharegpt"):
         next(made().rows(form="sharegtp"))
 
 
@@ -190,13 +166,13 @@ def test_rows_are_checked_alike_wherever_they_come_from(tmp_path: Path, text: st
         )
 
 
-def test_a_header_among_rows_in_memory_is_dropped_and_told() -> None:
+def test_a_header_among_rows_in_memory_is_dropped_with_a_warning() -> None:
     rows = [*ROWS, {"ask": "ask", "label": " label", "note": None}]
     with pytest.warns(UserWarning, match=f"row {len(ROWS)} of the examples"):
         assert len(read_examples(pd.DataFrame(rows), "ask", "label")) == len(ROWS)
 
 
-def test_spellings_of_one_label_are_told_for_rows_in_memory_and_written_as_they_are() -> None:
+def test_spellings_of_one_label_are_kept_with_a_warning() -> None:
     rows = [{"input": f"word{i}", "output": ("very good", "very\u00a0good", "bad")[i % 3]} for i in range(9)]
     with pytest.warns(UserWarning, match=r"one class .*'very good' and 'very\\xa0good'"):
         examples = read_examples(rows, "input", "output")
