@@ -1,12 +1,12 @@
-"""Which stream of random numbers a draw comes from: no two kinds of draw share one, whatever their seeds."""
+"""Streams of random numbers: each kind of draw has its own, whatever the seed."""
 
 from enum import IntEnum
 
 
 class Stream(IntEnum):
-    """The second word of a generator's seed, behind the run's own: `default_rng([seed, Stream.TOPICS])`.
+    """The second word of a generator's seed, after the run's own: `default_rng([seed, Stream.TOPICS])`.
 
-    The values are part of every result: never change one, take a new number for a new kind of draw.
+    The values determine every result: never change one; use a new number for a new kind of draw.
     """
 
     TOPICS = 1

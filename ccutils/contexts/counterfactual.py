@@ -1,7 +1,7 @@
-"""Counterfactual contexts (ours): in some contexts only the demonstrations can give the target's answer.
+"""Counterfactual contexts (ours): in some contexts, only the demonstrations determine the target's answer.
 
-Training on true labels alone lets the weights answer, and in-context learning is lost as they do. Where the
-relevant examples and the target share a wrong label, what the weights know does not help.
+With true labels alone the weights learn to answer, and in-context learning is lost. If the relevant examples
+and the target share a wrong label, knowledge in the weights does not help.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from ccutils.errors import InputError
 from ccutils.tasks.base import Example, MapLabels, label_key, whole_label
 
 RELABEL = ("relevant", "target", "also_irrelevant", "all")
-"""What is relabelled in a counterfactual context. relevant: the labels that the target shares with a
+"""What to relabel in a counterfactual context. relevant: the labels that the target shares with a
 demonstration, in both. The others are controls. target: the same labels, in the target alone (label noise).
 also_irrelevant: as relevant, and as many irrelevant demonstrations get wrong labels. all: every label of the
 context, one-to-one (symbol tuning)."""
@@ -24,9 +24,9 @@ class Counterfactual:
     """Relabel a share of the contexts that contain a relevant example: a RedrawLabels for any strategy.
 
     New labels are drawn with the pool's frequencies from those absent from the context. If too few are
-    absent, all labels of the context are permuted, each to another one (with `relabel` "target", the context
-    keeps its labels). Contexts without a label of the target are never changed. `share` is in [0, 1], and
-    `relabel` one of RELABEL. Raises InputError for other values, and for a pool whose outputs are not labels.
+    absent, all labels of the context are permuted without fixed points (with `relabel` "target", the context
+    keeps its labels). Contexts without a label of the target never change. `share` is in [0, 1], `relabel` in
+    RELABEL. Raises InputError for other values and for a pool whose outputs are not labels.
 
     >>> pool = [Example(f"{what} {n}", what.upper()) for what in ("rain", "song") for n in range(2)]
     >>> made = Counterfactual(pool, share=1.0)
@@ -46,7 +46,7 @@ class Counterfactual:
             raise InputError(f"counterfactual is {share}: this task's outputs are not labels. Set it to 0.")
         self.share, self.relabel, self.map_labels = share, relabel, map_labels
         found = [label for e in pool for label in self._read(e)]
-        self.spelling = {label_key(label): label for label in reversed(found)}  # the first of each
+        self.spelling = {label_key(label): label for label in reversed(found)}  # the first spelling
         self.counts = Counter(map(label_key, found))
         if not 2 <= len(self.counts) <= len(found) / 2:
             raise InputError(
@@ -55,7 +55,7 @@ class Counterfactual:
             )
 
     def __call__(self, shown: Sequence[Example], rng: np.random.Generator) -> list[Example]:
-        """Relabel a context, whose last example is the target, with probability `share`."""
+        """Relabel a context with probability `share`; its last example is the target."""
         labels = [[label_key(label) for label in self._read(e)] for e in shown]
         every, demonstrated = {x for found in labels for x in found}, {x for f in labels[:-1] for x in f}
         shared = [label for label in labels[-1] if label in demonstrated]
@@ -76,7 +76,7 @@ class Counterfactual:
         return made
 
     def _read(self, example: Example) -> list[str]:
-        """Return the labels of an example, as they are written."""
+        """List the labels of an example as written."""
         found: list[str] = []
 
         def note(label: str) -> str:
@@ -87,7 +87,7 @@ class Counterfactual:
         return found
 
     def _draw(self, old: Sequence[str], taken: set[str], rng: np.random.Generator) -> dict[str, str]:
-        """Draw a new label for each old one, none of them taken; {} if too few are left."""
+        """Draw a new label, not in `taken`, for each old one; {} if there are too few."""
         free = [label for label in self.counts if label not in taken]
         if len(free) < len(old):
             return {}

@@ -1,4 +1,4 @@
-"""How similar contexts are to their targets: the most similar demonstration, the others, their variance."""
+"""Similarity of contexts to their targets: the most similar demonstration, the others, their variance."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,13 +19,12 @@ def similarity_profile(
     epochs: int = 1,
     targets: NDArray[Any] | None = None,
 ) -> pd.DataFrame:
-    """Tell how similar the contexts of a strategy are to their targets: a line for each drawn context.
+    """Measure the similarity of a strategy's contexts to their targets: one row per sampled context.
 
-    Columns strategy, seed, epoch, target; best: similarity of the most similar demonstration, in [0, 1]; mean
-    that of the others (NaN where there are none); variance that of all (NaN if there is none; see
-    ccutils.theory.contrast_signal); kind what the context was made to hold beside random examples, a label of
-    SlotKind, or "none" if empty. `index` is over the pool's inputs; `paraphrase` gives a
-    target's paraphrase by its pool row; `targets` are pool rows, all if None.
+    Columns strategy, seed, epoch, target; best, the similarity of the most similar demonstration, in [0, 1];
+    mean, that of the others (NaN without others); variance, that of all (NaN for an empty context; see
+    ccutils.theory.contrast_signal); kind, a label of SlotKind, or "none" if empty. `index` is over the pool's
+    inputs; `paraphrase` maps a target's pool row to its paraphrase; `targets` are pool rows, all if None.
     """
     targets = np.arange(len(index.texts)) if targets is None else targets
     tables = []
@@ -40,7 +39,9 @@ def similarity_profile(
             if k > 1:
                 table["mean"] = ordered[:, 1:].mean(axis=1)
             table["variance"] = ordered.var(axis=1)
-            table["kind"] = LABELS[drawn.kinds.max(axis=1)]  # a context has one kind beside RANDOM at most
+            table["kind"] = LABELS[
+                drawn.kinds.max(axis=1)
+            ]  # a context has at most one other kind than RANDOM
         tables.append(pd.DataFrame(table))
     return pd.concat(tables, ignore_index=True)
 
@@ -48,7 +49,7 @@ def similarity_profile(
 def context_similarity(
     drawn: Contexts, index: Index, paraphrase: Callable[[int], str], targets: NDArray[Any]
 ) -> NDArray[np.float64]:
-    """Return each demonstration's similarity to its target, in the prompt's order: (n, k), in [0, 1].
+    """Measure each demonstration's similarity to its target, in the prompt's order: (n, k), in [0, 1].
 
     `drawn` are the contexts of `targets`; `index` and `paraphrase` are as in similarity_profile.
     """

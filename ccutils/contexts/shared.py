@@ -1,4 +1,4 @@
-"""Which demonstrations the targets of a group share; ccutils.models.packing says what that saves."""
+"""Contexts with demonstrations shared by a group of targets, which ccutils.models.packing reads once."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -23,13 +23,14 @@ SHAREABLE = ("random", "contrastive")
 
 
 class SharedSampler(ContextSampler):
-    """Draws contexts whose first k - 1 demonstrations are random, and shared by `group_size` targets.
+    """Samples contexts whose first k - 1 demonstrations are random and shared by `group_size` targets.
 
     The last demonstration is the target's own, of the kind it has with independent contexts: a paraphrase,
     the nearest example or a random one. Targets are consecutive in `target_order`, across the ends of epochs.
-    No target of a group, nor a duplicate of one, is among what the group shares, and no context holds a row
-    twice. `group_size` 1: independent contexts with their own demonstration last, to tell position
-    from sharing. Raises InputError for a strategy that has nothing to share, or too small a pool.
+    The shared demonstrations contain no target of the group and no duplicate of one, and no row occurs twice
+    in a context. `group_size` 1 gives independent contexts with their own demonstration last, to separate
+    position from sharing. Raises InputError for a strategy without random demonstrations and for a pool that
+    is too small.
     """
 
     def __init__(
@@ -58,8 +59,7 @@ class SharedSampler(ContextSampler):
             )
 
     def sample(self, epoch: int, targets: NDArray[Any]) -> Contexts:
-        """Draw contexts of the targets (pool rows, shape (n,)) in this epoch, whatever else is asked with
-        them.
+        """Sample one context per target (pool rows, shape (n,)), independent of the other targets passed.
 
         Raises InputError for a target outside the pool.
         """
@@ -77,21 +77,21 @@ class SharedSampler(ContextSampler):
         )
 
     def members(self, group: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return epochs and pool rows of a group's targets, each of shape (group_size,)."""
+        """Find epochs and pool rows of a group's targets, each of shape (group_size,)."""
         n = len(self.order)
         epochs, within = np.divmod(group * self.group_size + np.arange(self.group_size), n)
         rows = [target_order(self.seed, int(e), n)[i] for e, i in zip(epochs, within, strict=True)]
         return epochs, np.array(rows)
 
     def group_contexts(self, group: int) -> Contexts:
-        """Draw contexts of a group's targets, (group_size, k): a function of (seed, group) alone."""
+        """Sample the contexts of a group's targets, (group_size, k): a function of (seed, group) alone."""
         k = self.strategy.k
         epochs, targets = self.members(group)
-        # Of one epoch, or two where a group lies across its end.
+        # Of one epoch, or of two if a group crosses its end.
         alone = [super(SharedSampler, self).sample(int(e), targets[epochs == e]) for e in np.unique(epochs)]
         rows, kinds = np.concatenate([a.rows for a in alone]), np.concatenate([a.kinds for a in alone])
         shared = self._shared(group, targets, rows[kinds == SlotKind.SIMILAR])
-        # With no other kind, its own is the first of its k random ones that is not shared: k - 1 are at most.
+        # Without another kind, its own is the first of its k random ones that is not shared.
         wanted = np.where(
             kinds.max(axis=1, keepdims=True) == SlotKind.RANDOM,
             ~np.isin(rows, shared),
@@ -107,7 +107,7 @@ class SharedSampler(ContextSampler):
     def _shared(
         self, group: int, targets: NDArray[np.int64], similar: NDArray[np.int32]
     ) -> NDArray[np.int64]:
-        """Return the k - 1 rows that a group shares, without replacement: (k - 1,)."""
+        """Draw the k - 1 rows that a group shares, without replacement: (k - 1,)."""
         starts = np.unique(self.start[targets])
         places = [np.arange(s, s + self.size[self.order[s]]) for s in starts]
         taken = sorted({*self.order[np.concatenate(places)].tolist(), *similar.tolist()})
@@ -124,7 +124,7 @@ class SharedSampler(ContextSampler):
 
 @lru_cache(maxsize=4)
 def target_places(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
-    """Return where in an epoch each of the pool's rows is the target, the inverse of target_order: (n,)."""
+    """Invert target_order: the index in an epoch at which each pool row is the target, (n,)."""
     places = np.argsort(target_order(seed, epoch, n))
-    places.flags.writeable = False  # it is handed out again
+    places.flags.writeable = False  # it is cached
     return places

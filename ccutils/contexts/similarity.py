@@ -27,7 +27,7 @@ def check_similarity(name: str) -> None:
 
 
 def make_backend(texts: Sequence[str], name: str) -> "Backend":
-    """Make the backend of that name over a pool of texts. Raises InputError for an unknown name."""
+    """Make a backend by its name over a pool of texts. Raises InputError for an unknown name."""
     check_similarity(name)
     if name == "bm25":
         return Bm25(texts)
@@ -37,7 +37,7 @@ def make_backend(texts: Sequence[str], name: str) -> "Backend":
 
 
 class _Table(dict[int, int | None]):
-    """What becomes of each code point in `words`; filled as characters are met."""
+    """Maps each code point for `words`; filled on demand."""
 
     def __missing__(self, code: int) -> int | None:
         category = unicodedata.category(chr(code))
@@ -54,7 +54,7 @@ _TABLE = _Table()
 
 
 def words(text: str) -> list[str]:
-    """Return case-folded runs of letters, marks and numbers, in any script that writes spaces; no stemming.
+    """Split a text into case-folded runs of letters, marks and numbers, for scripts with spaces; no stemming.
 
     Scripts without spaces (Thai, Chinese) need a sentence-transformers backend.
 
@@ -232,6 +232,6 @@ class SentenceTransformer(Dense):
 
 
 def unit(vectors: Any) -> NDArray[np.float32]:
-    """Return rows of length 1; a row of zeros stays zero."""
+    """Scale rows to length 1; rows of zeros stay zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.ascontiguousarray(vectors / np.where(lengths > 0, lengths, 1), dtype=np.float32)

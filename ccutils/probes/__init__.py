@@ -1,11 +1,11 @@
-"""What a model is asked, and what its answers say of it: half of the small core, beside `ccutils.contexts`.
+"""Probes: questions to a model and scores of its answers. Half of the core, with `ccutils.contexts`.
 
-`questions` puts targets of the test sets behind contexts made on purpose, `scores` turns answers into IWL-,
-ICL- and Copy-score, `live_pool` holds a pool that grows while a model is in use, and `arrivals` asks the
-same before and after it has grown. That there are these scores is the paper's, how they are measured is
-ours. Who answers is nothing to this room: a function from prompts to texts. It uses `contexts`, `tasks` and
-the root alone: no torch, no Snakemake, no notebook, no chart. `estimates`, `judged` and `same_targets`,
-which `scores` is made of, are tested in tests/probes/test_scores.py.
+`questions` combines targets of the test sets with contexts constructed for a purpose, `scores` computes IWL-,
+ICL- and Copy-score from the answers, `live_pool` answers from a pool that grows while a model is in use, and
+`arrivals` asks the same questions before and after it has grown. The scores are the paper's, their
+measurement is ours. Any function from prompts to texts can answer. This subpackage imports `contexts`,
+`tasks` and the root only, without torch. `estimates`, `judged` and `same_targets` are tested in
+tests/probes/test_scores.py.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Examples of new groups arrive after training: the same questions before and after, by the same weights."""
+"""Examples of new groups added after training: the same questions before and after, with the same weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from ccutils.tasks.base import Example, Task
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A target of a group that training never saw, and the relevant examples that arrive one by one."""
+    """A target of a group without training examples, and relevant examples to add one by one."""
 
     target: Example
     examples: tuple[Example, ...]
 
 
 def find_arrivals(task: Task, each: int = 3, most: int = 10) -> list[Arrival]:
-    """Find up to `most` OOD targets, in their order, of which the OOD pool has `each` relevant examples.
+    """Find up to `most` OOD targets, in order, for which the OOD pool has `each` relevant examples.
 
-    Targets of different answers come first, so that many groups are seen.
+    Targets with different answers come first, to cover many groups.
     """
     found, again, seen = list[Arrival](), list[Arrival](), set[str]()
     for target in task.ood_test:
@@ -38,30 +38,30 @@ def answer_arrivals(
 ) -> pd.DataFrame:
     """Ask each target with 0, 1, ... all of its new examples added to the pool, its k nearest in the prompt.
 
-    Returns a row a question: `target` (its place among the arrivals), input, label, added, shown (how many
-    relevant examples were among the k nearest), answer, right (a score from 0 to 1). An example that was
-    added may still be further from the target than k others: then it is not shown.
+    Returns one row per question: `target` (its index in `arrivals`), input, label, added, shown (the number
+    of relevant examples among the k nearest), answer, right (a score from 0 to 1). An added example is not
+    shown if k others are nearer to the target.
     """
     rows, prompts, most = [], [], task.max_new_tokens
-    for place, one in enumerate(arrivals):
+    for index, one in enumerate(arrivals):
         for added in range(len(one.examples) + 1):
             grown = pool.plus(*one.examples[:added])
             examples, prompt = prompt_with_neighbours(prompter, grown, one.target, k=k, max_new_tokens=most)
             prompts.append(prompt.ids)
             shown = sum(task.relevant(one.target, e) for e in examples)
-            rows.append((place, one.target.input, one.target.output, added, shown))
+            rows.append((index, one.target.input, one.target.output, added, shown))
     table = pd.DataFrame(rows, columns=["target", "input", "label", "added", "shown"])
     answers = answer(prompts, most)
-    right = task.score(answers, [arrivals[place].target for place in table["target"]])
+    right = task.score(answers, [arrivals[index].target for index in table["target"]])
     return table.assign(answer=answers, right=right)
 
 
 def show_arrivals(rows: pd.DataFrame) -> pd.DataFrame:
-    """Set the answers of each target side by side, a column for each number of examples added.
+    """Tabulate the answers of each target, with a column for each number of examples added.
 
-    Behind an answer stands how many relevant examples its prompt showed.
+    The number of relevant examples in the prompt follows each answer in parentheses.
     """
-    told = rows["answer"].astype(str) + "  (" + rows["shown"].astype(str) + ")"
-    wide = rows.assign(told=told).pivot(index=["target", "input", "label"], columns="added", values="told")
+    cells = rows["answer"].astype(str) + "  (" + rows["shown"].astype(str) + ")"
+    wide = rows.assign(cell=cells).pivot(index=["target", "input", "label"], columns="added", values="cell")
     wide.columns = [f"{added} added" for added in wide.columns]
     return wide.reset_index().drop(columns="target")

@@ -41,14 +41,14 @@ def majority_label(questions: QuestionSet) -> list[str]:
 
 
 def nearest_shown(questions: QuestionSet) -> list[str]:
-    """Answer with the label of the most similar demonstration; without one, with nothing."""
+    """Answer with the label of the most similar demonstration, or nothing without demonstrations."""
     return [q.context[int(np.argmax(q.similarity))].output if q.context else "" for q in questions.questions]
 
 
 def tfidf_classifier(questions: QuestionSet) -> list[str]:
-    """Answer by logistic regression on TF-IDF vectors of the pool's inputs; contexts are not used.
+    """Answer by logistic regression on TF-IDF vectors of the pool's inputs, without contexts.
 
-    Raises InputError where scikit-learn is missing, and for a pool with a single label.
+    Raises InputError if scikit-learn is missing and for a pool with a single label.
     """
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -71,8 +71,9 @@ def tfidf_classifier(questions: QuestionSet) -> list[str]:
 
 
 def gated(questions: QuestionSet, otherwise: Sequence[str], threshold: float) -> list[str]:
-    """Answer with the label of the most similar demonstration if its similarity is above the threshold, else
-    with `otherwise`: the classifier's answers, or those of a model that does not use its context.
+    """Answer with the most similar demonstration's label if its similarity is above the threshold.
+
+    Else with `otherwise`: the classifier's answers, or those of a model that does not use its context.
     """
     return [
         copied if max(q.similarity, default=-1.0) > threshold else known
@@ -81,10 +82,10 @@ def gated(questions: QuestionSet, otherwise: Sequence[str], threshold: float) ->
 
 
 def choose_threshold(validation: QuestionSet, otherwise: Sequence[str]) -> float:
-    """Choose the threshold of `gated`, in [-1, 1], on questions that no result is reported of.
+    """Choose the threshold of `gated`, in [-1, 1], on validation questions.
 
-    It maximises the mean of knowledge (ID, nothing relevant) and novel (OOD, one relevant example; ID where a
-    task has no OOD questions). `otherwise` are answers to `validation`. Of equals the lowest is taken.
+    It maximises the mean of knowledge (ID, nothing relevant) and novel (OOD, one relevant example; ID for a
+    task without OOD questions). `otherwise` are answers to `validation`. The lowest of equals is chosen.
     """
     asked = validation.questions
     name = "ood" if any(q.set == "ood" for q in asked) else "id"
@@ -93,7 +94,9 @@ def choose_threshold(validation: QuestionSet, otherwise: Sequence[str]) -> float
         for part in (("id", 0), (name, 1))
     ]
     if not all(parts):
-        raise InputError("no threshold without plain questions with none and one relevant example: ask more.")
+        raise InputError(
+            "a threshold needs plain questions with none and with one relevant example: add kinds."
+        )
     expected = [q.expected for q in asked]
     copying, knowing = (
         validation.task.score(answers, expected) for answers in (nearest_shown(validation), otherwise)

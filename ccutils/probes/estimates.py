@@ -23,11 +23,10 @@ class Estimate:
 
 
 def estimate(parts: Values, wholes: Values, targets: Sequence[Hashable]) -> Estimate:
-    """Return sum(parts) / sum(wholes), all (n,), and the percentile interval of a bootstrap with a fixed
-    seed.
+    """Estimate sum(parts) / sum(wholes), all (n,), with the percentile interval of a seeded bootstrap.
 
-    Targets are resampled, each with all its answers (several contexts of one target are no independent
-    draws). Resamples whose wholes are all 0 say nothing and are left out. n counts the wholes above 0.
+    Targets are resampled with all their answers, since contexts of one target are not independent. Resamples
+    whose wholes are all 0 are left out. n counts the wholes that are not 0.
 
     >>> found = estimate(np.array([1.0, 0.0]), np.array([1.0, 1.0]), ["first target", "second target"])
     >>> found.value, found.n
@@ -46,5 +45,5 @@ def estimate(parts: Values, wholes: Values, targets: Sequence[Hashable]) -> Esti
 
 @lru_cache(maxsize=64)
 def target_draws(n: int) -> Values:
-    """Return how often each of n targets is drawn in each resample: (N_RESAMPLES, n), always the same."""
+    """Draw how often each of n targets is in each resample: (N_RESAMPLES, n), always the same."""
     return np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=N_RESAMPLES).astype(np.float64)

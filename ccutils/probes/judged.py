@@ -1,4 +1,4 @@
-"""Answers judged one by one, before anything is averaged: the table that a run keeps beside its rows."""
+"""Answers scored one by one: the table that a run saves beside its rows."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -12,20 +12,20 @@ from ccutils.tasks.base import Task, Wrong, label_key
 from ccutils.tasks.sequences import plain_wrong
 
 OTHERS = 3
-"""Contexts of other targets by which a wrong answer's chance of being a copy is judged."""
+"""The number of other targets' contexts that estimate how often a wrong answer is a copy by chance."""
 
 
 def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFrame:
-    """Judge each answer to `questions`, in their order: a line each.
+    """Score each answer to `questions`, in their order: one row each.
 
     Columns: set, kind, grade; target (see `number_targets`); similarity of the most similar demonstration
-    (NaN without); expected and answer; score, NaN where it cannot be judged. Where labels repeat (see
-    `labels_repeat`; else NaN): in_context, whether the answer is a label of the context (NaN without one);
-    chosen_relevant, whether it is that of the relevant examples (NaN without); followed, whether it is the
-    label of the mislabelled demonstration (NaN without). For plain
-    contexts with none or one relevant example: wrong, and copied, the share that is wrong and a label of an
-    irrelevant demonstration. With none: chance, the same share for contexts of other targets. For retrieved
-    contexts: nearest, the score that the label of the most similar demonstration has as an answer. Else NaN.
+    (NaN without); expected and answer; score, NaN if undefined. If labels repeat (see `labels_repeat`; else
+    NaN): in_context, whether the answer is a label in the context (NaN without one); chosen_relevant, whether
+    it is that of the relevant examples (NaN without); followed, whether it is the label of the mislabelled
+    demonstration (NaN without). For plain contexts with none or one relevant example: wrong, and copied, the
+    share that is wrong and a label of an irrelevant demonstration. With none: chance, the same share for
+    contexts of other targets. For retrieved contexts: nearest, the score of the label of the most similar
+    demonstration as an answer. Else NaN.
     """
     asked = questions.questions
     scores = questions.task.score(list(answers), [question.expected for question in asked])
@@ -49,8 +49,8 @@ def judge_answers(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFram
 def number_targets(questions: QuestionSet) -> list[int]:
     """Number each question's target by its index in the ID test set, followed by the OOD test set.
 
-    So the number depends on the task alone, not on which questions are asked. Targets with the same input
-    have the first one's number.
+    The number depends on the task alone, not on the questions. Targets with the same input have the first
+    one's number.
     """
     task, numbers = questions.task, dict[tuple[str, str], int]()
     tests = [*(("id", e) for e in task.id_test), *(("ood", e) for e in task.ood_test)]
@@ -60,10 +60,9 @@ def number_targets(questions: QuestionSet) -> list[int]:
 
 
 def labels_repeat(task: Task) -> bool:
-    """Tell whether the pool has at most half as many labels as examples, so that an answer can be a label in
-    the context.
+    """Check whether the pool has at most half as many labels as examples, so that answers can be compared.
 
-    Of translations, glosses, SQL and most parses no two examples share one: gate and choice are not defined.
+    Translations, glosses, SQL and most parses do not repeat: gate and choice are undefined.
     """
     return len({label_key(e.output) for e in task.pool}) <= len(task.pool) / 2
 
@@ -84,7 +83,7 @@ def _compare_labels(questions: QuestionSet, answers: Sequence[str]) -> pd.DataFr
 
 
 def _nearest(questions: QuestionSet) -> NDArray[np.float64]:
-    """The column nearest: what a model would score that answers with the nearest neighbour's label."""
+    """Compute the column nearest: the score of the nearest neighbour's label as an answer."""
     found = np.full(len(questions.questions), np.nan)
     places = [i for i, q in enumerate(questions.questions) if q.kind == RETRIEVED]
     chosen = [questions.questions[i] for i in places]
@@ -97,7 +96,7 @@ def _nearest(questions: QuestionSet) -> NDArray[np.float64]:
 def _copies(
     asked: Sequence[Question], answers: Sequence[str], table: pd.DataFrame, wrong: Wrong
 ) -> pd.DataFrame:
-    """Return the columns wrong, copied and chance."""
+    """Compute the columns wrong, copied and chance."""
     found = pd.DataFrame(np.nan, index=table.index, columns=["wrong", "copied", "chance"])
     plain = (table["kind"] == PLAIN) & (table["grade"] <= 1) & table["score"].notna()
     for name, grade in table.loc[plain, ["set", "grade"]].drop_duplicates().itertuples(index=False):
@@ -109,7 +108,7 @@ def _copies(
             chance = np.nan
             if grade == 0:
                 following = [*order[turn + 1 :], *order[:turn]]
-                # A context never holds its own target's label: of those targets it would be no fair chance.
+                # A context never has its target's label: targets with this label would bias the chance.
                 fair = (o for o in following if label_key(asked[o].target.output) != label_key(answers[i]))
                 others = list(islice(fair, OTHERS))
                 judged = [wrong(answers[i], question.target, asked[o].context)[1] for o in others if share]

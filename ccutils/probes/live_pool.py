@@ -1,4 +1,4 @@
-"""Answering with the most similar examples at hand: adapting without training, what the paper is for."""
+"""Answering with the most similar examples in the prompt: adapting without training, the paper's use case."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,13 +16,11 @@ POOL_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class LivePool:
-    """A pool made searchable once, and what was added to it since.
+    """An indexed pool, and the examples added since.
 
-    What was added is compared one by one, with the word statistics of the pool that was indexed (of a word
-    that it lacks "tfidf" knows nothing): after many additions make a new one.
-
-    An addition costs nothing; each question is compared with what was added, one by one (benchmarks/README.md
-    has the seconds).
+    An addition costs nothing; each question is compared with the added examples one by one
+    (benchmarks/README.md has the seconds), with the word statistics of the indexed pool ("tfidf" ignores
+    words that it lacks). After many additions, make a new pool.
 
     >>> from ccutils.tasks import Example
     >>> pool = LivePool.make([Example("rain in Oslo", "weather"), Example("play a song", "music")])
@@ -37,22 +35,22 @@ class LivePool:
 
     @classmethod
     def make(cls, examples: Sequence[Example], similarity: str = "bm25") -> "LivePool":
-        """Index the examples. Raises InputError for none, and for a similarity that does not exist."""
+        """Index the examples. Raises InputError for an empty list and for an unknown similarity."""
         return cls(examples, Index([e.input for e in examples], similarity), similarity=similarity)
 
     def plus(self, *examples: Example) -> "LivePool":
-        """Return the pool with more examples, which count from the next question on."""
+        """Add examples: a new pool with the same index."""
         return replace(self, added=(*self.added, *examples))
 
     def save(self, path: Path) -> None:
-        """Write the examples and what was added as JSON lines, whole or not at all; the index is not kept."""
+        """Write the indexed and the added examples as JSON lines, atomically, without the index."""
         head = {"version": POOL_VERSION, "similarity": self.similarity, "indexed": len(self.examples)}
         lines = [head, *({**asdict(e), "extra": dict(e.extra)} for e in (*self.examples, *self.added))]
         write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     @classmethod
     def load(cls, path: Path) -> "LivePool":
-        """Read what `save` wrote, and index it anew, so that answers are the same as before.
+        """Load what `save` wrote and index it again, so that answers are the same as before.
 
         Raises InputError for a file that is missing, broken, or of another version.
         """
@@ -60,15 +58,11 @@ class LivePool:
             text = path.read_text(encoding="utf-8").rstrip("\n")
             head, *lines = map(json.loads, text.split("\n"))  # not splitlines: U+2028 and the like are text
             if head["version"] != POOL_VERSION:
-                raise InputError(
-                    f"{path} has version {head['version']}, this code reads {POOL_VERSION}: save it anew."
-                )
+                raise ValueError(f"version {head['version']}, this code reads {POOL_VERSION}")
             examples = [Example(**line) for line in lines]
             n, similarity = int(head["indexed"]), str(head["similarity"])
-        except InputError:
-            raise
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is no saved pool ({reason(error)}): check the path.") from error
+            raise InputError(f"{path} is not a saved pool ({reason(error)}): check the path.") from error
         return cls.make(examples[:n], similarity).plus(*examples[n:])
 
     def nearest(self, question: Example, k: int) -> list[tuple[Example, float]]:
@@ -83,7 +77,7 @@ class LivePool:
 
 
 Answer = Callable[[Sequence[Sequence[int]], int], list[str]]
-"""(prompts as token ids, most new tokens) -> one answer a prompt: who answers is nothing to this room."""
+"""(prompts as token ids, maximum number of new tokens) -> one answer per prompt, by any model."""
 
 
 def answer_with_neighbours(
@@ -91,7 +85,7 @@ def answer_with_neighbours(
 ) -> str:
     """Answer one question with its k nearest pool examples in the prompt, the nearest last.
 
-    The question's `output` is not looked at.
+    The question's `output` is not used.
     """
     _, prompt = prompt_with_neighbours(prompter, pool, question, k=k, max_new_tokens=max_new_tokens)
     return answer([prompt.ids], max_new_tokens)[0]
@@ -100,7 +94,7 @@ def answer_with_neighbours(
 def prompt_with_neighbours(
     prompter: Prompter, pool: LivePool, question: Example, *, k: int, max_new_tokens: int
 ) -> tuple[list[Example], Prompt]:
-    """Return the k nearest pool examples of a question, the nearest last, and its prompt with them."""
+    """Find the k nearest pool examples of a question, the nearest last, and write its prompt with them."""
     near = pool.nearest(question, k)
     examples, scores = [e for e, _ in near], [s for _, s in near]
     return examples, prompter.prompt(examples, question, max_new_tokens, scores)

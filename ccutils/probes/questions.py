@@ -1,8 +1,8 @@
-"""The questions that probes ask: targets of the test sets, each behind contexts made on purpose.
+"""The probes' questions: targets of the test sets, each with contexts constructed for a purpose.
 
 A pure function of (task, seed, k, similarity, n_targets, kinds): every strategy, checkpoint and model answers
-the same ones, so that comparisons are paired. Which kinds are asked changes no question of another kind. See
-`_contexts`, `_hard`, `_mislabelled` and `_stored` for how contexts are made.
+the same questions, so comparisons are paired. The choice of kinds does not change questions of other kinds.
+`_contexts`, `_hard`, `_mislabelled` and `_stored` construct the contexts.
 """
 
 from collections import Counter
@@ -22,39 +22,39 @@ PLAIN, CHANGED, NEIGHBOUR, EMPTY, RETRIEVED = "plain", "changed", "neighbour", "
 HARD, HARD_CHANGED, MISLABELLED = "hard", "hard_changed", "mislabelled"
 NEAREST_FIRST, NEAREST_LAST = "nearest_first", "nearest_last"
 NOISY = {"noisy_10": 0.1, "noisy_25": 0.25}
-"""Kinds of retrieved contexts with this share of all stored labels wrong."""
+"""Kinds of retrieved contexts with this share of the stored labels wrong."""
 BETWEEN = "between"
 """Selects PLAIN questions with 2 to k - 1 relevant examples; PLAIN alone selects those with 0, 1 and k."""
 KINDS: tuple[str, ...] = (PLAIN, CHANGED, NEIGHBOUR, EMPTY, RETRIEVED)
 KINDS += (HARD, HARD_CHANGED, MISLABELLED, NEAREST_FIRST, NEAREST_LAST, *NOISY)
 FIRST_KINDS = (PLAIN, BETWEEN, CHANGED, NEIGHBOUR, EMPTY, RETRIEVED)
-"""What was asked before kinds could be selected: results without a record of their kinds have these."""
+"""The kinds of results that do not record their kinds."""
 DEFAULT_KINDS = (*FIRST_KINDS, HARD, HARD_CHANGED, MISLABELLED)
-NEIGHBOURS = 3  # contexts of each target that hold one neighbour, at ranks spread over the pool
+NEIGHBOURS = 3  # contexts of each target with one neighbour, at ranks spread over the pool
 SETS = ("id", "ood")
 SHOWN = {(PLAIN, 0), (PLAIN, 1), (CHANGED, 1)}
-"""Kinds and grades that IWL-, ICL- and Copy-score and quality with one relevant example are measured by."""
+"""Kinds and grades for IWL-, ICL- and Copy-score and for quality with one relevant example."""
 CURVE = {*SHOWN, (EMPTY, 0)}
-"""Kinds and grades that curves over training are drawn of."""
+"""Kinds and grades for curves over training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question: a target of one set behind a context, and the example that its answer is judged by.
+    """One question: a target of one set with a context, and the example that its answer is scored against.
 
     `kind` is one of KINDS:
     - PLAIN: true labels; CHANGED: the relevant examples have a changed label, and `expected` is the answer
       that follows it;
     - HARD, HARD_CHANGED: the same with one relevant example among similar irrelevant ones (see `_hard`);
     - MISLABELLED: one irrelevant example has a wrong label (`wrong_label`), with nothing relevant (grade 0),
-      or beside the changed relevant example of HARD_CHANGED (grade 1);
-    - NEIGHBOUR: nothing relevant but, maybe, one neighbour; EMPTY: no demonstration at all;
+      or with the changed relevant example of HARD_CHANGED (grade 1);
+    - NEIGHBOUR: nothing relevant except possibly one neighbour; EMPTY: no demonstration;
     - RETRIEVED: the k most similar of all labelled examples in random order; NEAREST_FIRST, NEAREST_LAST: the
-      same in order of similarity; NOISY: as RETRIEVED, with a share of all stored labels wrong (ID only).
+      same in order of similarity; NOISY: as RETRIEVED, with a share of the stored labels wrong (ID only).
 
-    `grade` is the number of relevant examples put into the context, 0 for kinds that do not control it.
-    `similarity` is that of each demonstration to the target, `needed` marks those that the question is about:
-    the last to be dropped.
+    `grade` is the number of relevant examples in the context, 0 for kinds that do not control it.
+    `similarity` is that of each demonstration to the target, `needed` marks those that the question is about,
+    which are dropped last.
     """
 
     set: str
@@ -69,13 +69,13 @@ class Question:
 
     @property
     def irrelevant(self) -> tuple[Example, ...]:
-        """The demonstrations that the question is not about."""
+        """The demonstrations that the question is not about, in order."""
         return tuple(e for e, needed in zip(self.context, self.needed, strict=True) if not needed)
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionSet:
-    """All questions of a task and seed; `left_out` counts targets without enough examples, by grade."""
+    """All questions of a task and seed; `left_out` counts the questions that could not be constructed."""
 
     task: Task
     seed: int
@@ -84,13 +84,13 @@ class QuestionSet:
     left_out: Mapping[str, int]
 
     def only(self, kind: str) -> "QuestionSet":
-        """Keep the questions of one kind, such as PLAIN."""
+        """Select the questions of one kind, such as PLAIN."""
         return replace(self, questions=tuple(q for q in self.questions if q.kind == kind))
 
 
 @dataclass(frozen=True, slots=True)
 class _LeftOut:
-    """A question that a target cannot be asked."""
+    """A question that cannot be constructed for a target."""
 
     kind: str
     grade: int
@@ -99,7 +99,7 @@ class _LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class _Around:
-    """One target and all labelled examples around it: the pool's first, then the OOD pool's."""
+    """One target and all labelled examples: the pool's first, then the OOD pool's."""
 
     task: Task
     seed: int
@@ -113,22 +113,22 @@ class _Around:
     scores: NDArray[np.float32]  # (n,) similarity by row
 
     def rows(self, name: str) -> range:
-        """Return rows of the pool ("id") or of the OOD pool ("ood")."""
+        """List the rows of the pool ("id") or of the OOD pool ("ood")."""
         n = len(self.task.pool)
         return range(n) if name == "id" else range(n, len(self.examples))
 
     def duplicate(self, row: int) -> bool:
-        """Tell whether the row's input is the target's own but for case and spaces."""
+        """Check whether the row's input is the target's up to case and spaces."""
         return self.folded[row] == self.own_fold
 
     def shown(self, rows: Sequence[int]) -> list[Example]:
-        """Return the examples of rows."""
+        """List the examples of rows."""
         return [self.examples[row] for row in rows]
 
     def stored(self, row: int, share: float) -> Example:
-        """Return the row's example, its label wrong if the row is among this share of all rows.
+        """Look up the row's example, with a wrong label if the row is in this share of all rows.
 
-        Which labels are wrong, and what they are, is a function of seed and row; shares are nested.
+        The wrong labels are a function of seed and row; shares are nested.
         """
         rng, own = np.random.default_rng([self.seed, Stream.STORED_LABELS, row]), self.examples[row]
         if rng.random() >= share:
@@ -139,15 +139,15 @@ class _Around:
             return own
 
     def has_label(self, row: int) -> bool:
-        """Tell whether the row's label is the target's."""
+        """Check whether the row's label is the target's."""
         return label_key(self.examples[row].output) == label_key(self.target.output)
 
     def rng(self, stream: Stream) -> np.random.Generator:
-        """Make the generator of this target's draws of one kind."""
+        """Seed a generator for one kind of draws of this target."""
         return np.random.default_rng([self.seed, stream, SETS.index(self.set), self.row])
 
-    def tells(self, row: int) -> bool:
-        """Tell whether the row tells something of the target's answer."""
+    def is_relevant(self, row: int) -> bool:
+        """Check whether the row is relevant to the target's answer."""
         return self.task.relevant(self.target, self.examples[row])
 
 
@@ -160,11 +160,11 @@ def make_questions(
     similarity: str = "bm25",
     kinds: Collection[str] = (),
 ) -> QuestionSet:
-    """Make the questions about at most `n_targets` targets of each test set, with k demonstrations each.
+    """Construct questions about at most `n_targets` targets of each test set, with k demonstrations each.
 
-    `kinds` are of KINDS or BETWEEN; none: DEFAULT_KINDS. Similarity is measured by one index over pool and
-    OOD pool together, so that it means the same in both sets. Raises InputError for k or n_targets out of
-    range, and for an unknown kind.
+    `kinds` are from KINDS or BETWEEN; none: DEFAULT_KINDS. One index over pool and OOD pool measures
+    similarity, so that it is comparable between both sets. Raises InputError for k or n_targets out of range
+    and for an unknown kind.
 
     >>> from ccutils.tasks import load_task
     >>> questions = make_questions(load_task("topics", seed=0), k=2, seed=0, n_targets=1)
@@ -177,13 +177,12 @@ def make_questions(
     index = Index([e.input for e in examples], similarity)
     questions, left_out = list[Question](), Counter[str]()
     for number, (name, test) in enumerate(zip(SETS, (task.id_test, task.ood_test), strict=True)):
-        chosen = np.sort(
-            np.random.default_rng([seed, Stream.QUESTION_TARGETS, number]).permutation(len(test))[:n_targets]
-        )
-        for row, order, scores in _ranked(index, [test[row].input for row in chosen], chosen.tolist()):
-            around = _Around(
-                task, seed, name, row, test[row], fold(test[row].input), examples, folded, order, scores
-            )
+        rng = np.random.default_rng([seed, Stream.QUESTION_TARGETS, number])
+        chosen = np.sort(rng.permutation(len(test))[:n_targets]).tolist()
+        ranked = _ranked(index, [test[row].input for row in chosen])
+        for row, (order, scores) in zip(chosen, ranked, strict=True):
+            own_fold = fold(test[row].input)
+            around = _Around(task, seed, name, row, test[row], own_fold, examples, folded, order, scores)
             for made in _contexts(around, k):
                 between = made.kind == PLAIN and made.grade not in {0, 1, k}
                 if (BETWEEN if between else made.kind) not in (kinds or DEFAULT_KINDS):
@@ -208,53 +207,48 @@ def check_questions(task: Task, k: int, n_targets: int, kinds: Collection[str] =
 
 
 def curve_questions(questions: QuestionSet) -> QuestionSet:
-    """Choose the questions that curves over training are drawn of: nothing relevant, one relevant, its label
-    changed, no context.
+    """Select the questions for curves over training: none relevant, one relevant, its label changed, empty.
 
-    A third of all at k = 6; the scores that come of them are the same numbers as of all.
+    A third of all at k = 6; scores from them equal the same scores from all questions.
     """
     kept = tuple(q for q in questions.questions if (q.kind, q.grade) in CURVE)
     return replace(questions, questions=kept)
 
 
 def one_target(questions: QuestionSet) -> list[int]:
-    """Return the places of three questions about one target, to look at: nothing relevant, one relevant, its
-    label changed.
+    """Find the indices of three questions about one target: none relevant, one relevant, its label changed.
 
-    Fewer where no target has all three.
+    Fewer if no target has all three.
     """
-    places = list[int]()
-    for _, group in groupby(range(len(questions.questions)), key=lambda i: questions.questions[i].target):
-        found = [i for i in group if (questions.questions[i].kind, questions.questions[i].grade) in SHOWN]
-        places = max(places, found, key=len)
-    return places
+    best, asked = list[int](), questions.questions
+    for _, group in groupby(range(len(asked)), key=lambda i: asked[i].target):
+        best = max(best, [i for i in group if (asked[i].kind, asked[i].grade) in SHOWN], key=len)
+    return best
 
 
-def _ranked(
-    index: Index, texts: Sequence[str], names: Sequence[int]
-) -> Iterator[tuple[int, NDArray[np.int32], NDArray[np.float32]]]:
-    """For each text its name, all rows by similarity, and the similarities by row."""
+def _ranked(index: Index, texts: Sequence[str]) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    """Yield for each text all rows by similarity, and the similarities by row."""
     for start in range(0, len(texts), 32):  # a few at a time: a large pool has many similarities
         found = index.search(texts[start : start + 32], len(index.texts))
         scores = np.empty_like(found.scores)
         np.put_along_axis(scores, found.rows, found.scores, axis=1)
-        yield from zip(names[start : start + 32], found.rows, scores, strict=True)
+        yield from zip(found.rows, scores, strict=True)
 
 
 def _contexts(around: _Around, k: int) -> Iterator[Question | _LeftOut]:
-    """Return the contexts of one target, which differ in as few slots as their purpose allows.
+    """Yield the questions of one target, whose contexts differ in as few slots as their purpose allows.
 
-    Each slot has an irrelevant example, and a random order of the slots says which give way: at grade g the
-    first g of that order hold the g most similar relevant examples, as a retriever would find them. So a
-    relevant example is as likely in one slot as in another, and contexts of one target share their first
-    demonstrations until they differ. A NEIGHBOUR takes the first of those slots.
+    Each slot has an irrelevant example. At grade g the first g slots of a random order have the g most
+    similar relevant examples instead, as a retriever would find them. So a relevant example is equally likely
+    in every slot, and contexts of one target share their first demonstrations until they differ. A NEIGHBOUR
+    takes the first of those slots.
     """
     task, target, rng = around.task, around.target, around.rng(Stream.QUESTION_CONTEXTS)
     relevant, irrelevant = _relevant(around), _irrelevant(around, k, rng)
     slots = rng.permutation(k).tolist()
 
     def filled(first: Sequence[int]) -> list[int]:
-        """Return rows in the order of `slots`: these, then irrelevant ones, each always in its own slot."""
+        """List rows in the order of `slots`: these, then irrelevant ones, each always in its own slot."""
         return [*first, *irrelevant[: k - len(first)][::-1]]
 
     for grade in range(k + 1):
@@ -262,7 +256,7 @@ def _contexts(around: _Around, k: int) -> Iterator[Question | _LeftOut]:
         if len(relevant) < grade or len(rows) < k:
             yield _LeftOut(PLAIN, grade, f"{grade} relevant")
             continue
-        shown = [around.examples[row] for row in rows]
+        shown = around.shown(rows)
         yield _question(around, PLAIN, grade, rows, shown, slots)
         if grade in {1, k}:
             try:
@@ -299,9 +293,9 @@ def _question(
 ) -> Question:
     """Put the examples `shown`, one for each row, into their slots.
 
-    The first `needed` of them (by default `grade`) are what the question is about.
+    The question is about the first `needed` of them (by default `grade`).
     """
-    placed = np.argsort(slots).tolist()  # slot -> its place in `rows`
+    placed = np.argsort(slots).tolist()  # slot -> its index in `rows`
     similarity = tuple(float(around.scores[rows[i]]) for i in placed)
     about = tuple(i < (grade if needed is None else needed) for i in placed)
     context = tuple(shown[i] for i in placed)
@@ -309,22 +303,20 @@ def _question(
 
 
 def _hard(around: _Around, k: int, relevant: Sequence[int]) -> Iterator[Question | _LeftOut]:
-    """Put one relevant example among similar irrelevant ones, so that similarity does not tell which.
+    """Put one relevant example among similar irrelevant ones, so that similarity does not reveal it.
 
-    Its rank by similarity among the k is drawn uniformly: the relevant example is the most similar one with
-    enough irrelevant ones above it, and the irrelevant ones are the most similar that leave it that rank.
-    Beside the k - 1 most similar irrelevant ones the nearest relevant example would be the most similar in
-    0.7 to 0.8 of the questions. Where irrelevant examples share no word with the target, as in `topics`, it
-    always is. The same with a changed label, and with a wrong label on one irrelevant example besides.
+    Its rank by similarity among the k is drawn uniformly: it is the most similar relevant example with enough
+    irrelevant ones above it, and the irrelevant ones are the most similar that leave it that rank. With the
+    k - 1 most similar irrelevant ones instead, the nearest relevant example would be the most similar in 0.7
+    to 0.8 of the questions. If irrelevant examples share no word with the target, as in `topics`, it always
+    is. Then the same with a changed label, and with a wrong label on one irrelevant example as well.
     """
     rng, target = around.rng(Stream.HARD_NEGATIVES), around.target
     taken, own = {*relevant}, around.rows(around.set)
     free = [r for r in own if r not in taken and not around.duplicate(r) and not around.has_label(r)]
     drawn = rng.permutation(np.array(free, dtype=np.int64))  # ties are broken at random, not by row
     irrelevant = drawn[np.argsort(-around.scores[drawn], kind="stable")].tolist()
-    above = np.searchsorted(
-        -around.scores[irrelevant], -around.scores[list(relevant)]
-    )  # of each relevant one
+    above = np.searchsorted(-around.scores[irrelevant], -around.scores[list(relevant)])  # each relevant one
     similar = [(row, n) for row, n in zip(relevant, above.tolist(), strict=True) if around.scores[row] > 0]
     for rank in range(int(rng.integers(k)), -1, -1):
         row, n = next(((row, n) for row, n in similar if n >= rank), (-1, 0))
@@ -357,8 +349,9 @@ def _mislabelled(
     slots: Sequence[int],
     rng: np.random.Generator,
 ) -> Question | _LeftOut:
-    """Give the irrelevant example behind the `grade` relevant ones a label that is neither its own nor the
-    target's nor shown.
+    """Change the label of the irrelevant example after the `grade` relevant ones.
+
+    The new label is neither its own nor the target's nor that of another demonstration.
     """
     before, one, after = shown[:grade], shown[grade], shown[grade + 1 :]
     try:
@@ -381,16 +374,17 @@ def _stored(around: _Around, nearest: Sequence[int], slots: Sequence[int]) -> It
 
 
 def _relevant(around: _Around) -> list[int]:
-    """Return rows of the set's own pool that tell something, most similar first, none a duplicate."""
+    """List the relevant rows of the set's own pool, most similar first, without duplicates."""
     source = around.rows(around.set)
-    return [r for r in around.order.tolist() if r in source and not around.duplicate(r) and around.tells(r)]
+    own = [row for row in around.order.tolist() if row in source and not around.duplicate(row)]
+    return [row for row in own if around.is_relevant(row)]
 
 
 def _irrelevant(around: _Around, k: int, rng: np.random.Generator) -> list[int]:
-    """Return up to k random rows that tell nothing of the target's answer and do not have it as their label.
+    """Draw up to k irrelevant rows whose label is not the target's.
 
-    For the OOD set they are of the OOD pool too, so that novelty alone does not give the relevant example
-    away; where that has too few, the pool's follow.
+    For the OOD set they are from the OOD pool, so that novelty alone does not reveal the relevant example; if
+    that has too few, the pool's follow.
     """
     found = list[int]()
     for name in ("id",) if around.set == "id" else ("ood", "id"):
@@ -398,16 +392,13 @@ def _irrelevant(around: _Around, k: int, rng: np.random.Generator) -> list[int]:
         for row in (rng.permutation(len(rows)) + rows.start).tolist():
             if len(found) == k:
                 return found
-            same = label_key(around.examples[row].output) == label_key(around.target.output)
-            own = around.duplicate(row) or same
-            if not own and not around.tells(row):
+            if not (around.duplicate(row) or around.has_label(row) or around.is_relevant(row)):
                 found.append(row)
     return found
 
 
 def _neighbours(around: _Around, taken: Sequence[int], rng: np.random.Generator) -> list[int]:
-    """NEIGHBOURS rows of the set's own pool: rank m ** u among the m left, with u spread evenly over [0,
-    1)."""
+    """Choose NEIGHBOURS rows of the set's own pool: rank m ** u of m, with u spread evenly over [0, 1)."""
     source = around.rows(around.set)
     free = [r for r in around.order.tolist() if r in source and r not in taken and not around.duplicate(r)]
     u = (np.arange(NEIGHBOURS) + rng.random(NEIGHBOURS)) / NEIGHBOURS

@@ -1,7 +1,7 @@
-"""Quality by similarity, the same targets compared across similarities.
+"""Quality by similarity, compared across similarities for the same targets.
 
-Targets with a near neighbour are of frequent groups, which the weights know better: a plain mean by bin would
-rise with similarity even where no heed is paid to the context. So each target is its own yardstick.
+Targets with a near neighbour are often of frequent groups, which the weights know better: a plain mean by bin
+would rise with similarity even for a model that ignores the context. So each target is its own control.
 """
 
 from collections.abc import Iterator
@@ -12,18 +12,18 @@ import pandas as pd
 from ccutils.probes.estimates import Estimate, Values, target_draws
 
 BINS = 10  # of similarity, of equal width; a row's grade is the middle of its bin
-FEWEST = 10  # answers of a bin: fewer tell nothing, and would make a curve jump
+FEWEST = 10  # answers in a bin: fewer are too noisy for a curve
 
 
 def quality_by_bin(judged: pd.DataFrame) -> Iterator[tuple[float, Estimate]]:
     """Yield the middle of each bin of similarity, in [0, 1], and the quality there.
 
-    Least squares on score = target + bin, a fixed effect for each target; the level is the mean score. So a
-    quality may lie a little beyond 0 or 1. Targets all of whose contexts fall into one bin say nothing of
-    the others and are left out, as are bins of few answers. The bootstrap is over targets.
+    Least squares on score = target + bin, a fixed effect for each target; the level is the mean score. A
+    quality may therefore lie slightly outside [0, 1]. Targets with contexts in one bin only are left out, as
+    are bins of few answers. The bootstrap is over targets.
     """
-    place = np.minimum((judged["similarity"] * BINS).astype(int), BINS - 1)
-    judged = _comparable(judged.assign(bin=place))
+    bins = np.minimum((judged["similarity"] * BINS).astype(int), BINS - 1)
+    judged = _comparable(judged.assign(bin=bins))
     if judged.empty:
         return
     bins, column = np.unique(judged["bin"], return_inverse=True)
@@ -35,13 +35,13 @@ def quality_by_bin(judged: pd.DataFrame) -> Iterator[tuple[float, Estimate]]:
     np.add.at(total, (target, column), scores)
     value = _effects(count, total, np.ones((1, len(count))))[0]
     low, high = np.percentile(_effects(count, total, target_draws(len(count))), [2.5, 97.5], axis=0)
-    for i, place in enumerate(bins):
+    for i, lowest in enumerate(bins):
         n = int(count[:, i].sum())
-        yield (place + 0.5) / BINS, Estimate(float(value[i]), n, float(low[i]), float(high[i]))
+        yield (lowest + 0.5) / BINS, Estimate(float(value[i]), n, float(low[i]), float(high[i]))
 
 
 def _comparable(judged: pd.DataFrame) -> pd.DataFrame:
-    """Keep answers to targets that are in several bins, in bins that have enough of them."""
+    """Select answers to targets that are in several bins, in bins with enough answers."""
     while True:
         several = judged.groupby("target")["bin"].transform("nunique") > 1
         enough = judged.groupby("bin")["bin"].transform("size") >= FEWEST
@@ -51,10 +51,10 @@ def _comparable(judged: pd.DataFrame) -> pd.DataFrame:
 
 
 def _effects(count: Values, total: Values, weights: Values) -> Values:
-    """Return the fitted quality by bin for each row of weights of the targets, (resamples, targets)."""
+    """Fit the quality by bin for each row of weights (resamples, targets): (resamples, bins)."""
     answers = count.sum(axis=1)  # (targets,)
     share = count / answers[:, None]
-    # The normal equations once each target's own mean is taken out: one matrix and vector a target.
+    # The normal equations after subtracting each target's own mean: one matrix and vector per target.
     matrix = np.einsum("ti,ij->tij", count, np.eye(count.shape[1])) - np.einsum("ti,tj->tij", count, share)
     vector = total - share * total.sum(axis=1)[:, None]
     summed = np.einsum("rt,tij->rij", weights, matrix)

@@ -1,8 +1,6 @@
-"""From answers to the probes' rows: quality, IWL-, ICL- and Copy-score, with bootstrap intervals.
+"""The probes' rows from scored answers: quality, IWL-, ICL- and Copy-score, with bootstrap intervals.
 
-All come from the questions of
-ccutils.probes.questions: IWL-score and Copy-score from the answers at grade 0, ICL-score from those with a
-changed label.
+IWL-score and Copy-score use the answers at grade 0, ICL-score those to questions with a changed label.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +25,7 @@ from ccutils.probes.same_targets import quality_by_bin
 from ccutils.records import Row, Run
 
 SCORE_OF = {PLAIN: "quality", CHANGED: "icl"}
-"""The probe that is the mean score of a kind of questions, where it has another name than the kind."""
+"""The probe that is the mean score of a kind of questions, if its name is not the kind's."""
 
 
 def measure(questions: QuestionSet, answers: Sequence[str], run: Run, step: int) -> list[Row]:
@@ -36,12 +34,11 @@ def measure(questions: QuestionSet, answers: Sequence[str], run: Run, step: int)
 
 
 def measure_judged(judged: pd.DataFrame, run: Run, step: int) -> list[Row]:
-    """Measure every probe by judged answers; without questions a probe has no row.
+    """Measure every probe (see PROBES) by scored answers; without questions a probe has no row.
 
-    PROBES says what each is. An answer that cannot be judged is left out; where there are such answers,
-    unjudged is their share of all those asked for. n of copy, copy_chance and copy_excess is the number of
-    answers that are wrong at all, n of choice and hard_choice the number that are a label in the context.
-    similarity: see ccutils.probes.same_targets.
+    Answers without a score are left out; if there are any, unjudged is their share. n of copy, copy_chance
+    and copy_excess is the number of wrong answers, n of choice and hard_choice the number of answers that are
+    a label in the context. similarity: see ccutils.probes.same_targets.
     """
     rows = []
     for name in SETS:
@@ -54,7 +51,7 @@ def measure_judged(judged: pd.DataFrame, run: Run, step: int) -> list[Row]:
 
 
 def _unjudged(asked: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
-    """Yield a row that counts the answers without a score, if there are any."""
+    """Yield the share of answers without a score, if there are any."""
     without = asked["score"].isna().to_numpy().astype(np.float64)
     if without.any():
         yield "unjudged", 0, estimate(without, np.ones(len(without)), asked["target"].tolist())
@@ -62,7 +59,6 @@ def _unjudged(asked: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
 
 def _estimates(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
     """Yield probe, grade and estimate of each row of one set."""
-
     of_kind = {kind: judged[judged["kind"] == kind] for kind in KINDS}
     for kind, grade, asked in _by_kind(judged[judged["kind"] != NEIGHBOUR]):
         yield SCORE_OF.get(kind, kind), grade, _mean(asked)
@@ -77,7 +73,7 @@ def _estimates(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
         yield "iwl", 0, _mean(without)
         yield "copy", 0, _mean(without, "copied", "wrong")
         yield "copy_rate", 0, _mean(without, "copied")
-        other = without[without["chance"].notna()]  # all, but where a set has one target
+        other = without[without["chance"].notna()]  # all, unless a set has one target
         yield "copy_chance", 0, _mean(other, "chance", "wrong")
         excess = other.assign(excess=other["copied"] - other["chance"])
         yield "copy_excess", 0, _mean(excess, "excess", "wrong")
@@ -89,7 +85,7 @@ def _estimates(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
 
 
 def _by_label(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
-    """Yield what compares answers with the labels of the context: of one set, where labels repeat."""
+    """Yield the probes of one set that compare answers with labels in the context, if labels repeat."""
     for kind, grade, asked in _by_kind(judged[judged["in_context"].notna()]):
         if kind == PLAIN:
             yield "gate", grade, _mean(asked, "in_context")
@@ -104,13 +100,13 @@ def _by_label(judged: pd.DataFrame) -> Iterator[tuple[str, float, Estimate]]:
 
 
 def _by_kind(judged: pd.DataFrame) -> Iterator[tuple[str, float, pd.DataFrame]]:
-    """Yield kind, grade and judged answers of each kind of questions."""
+    """Yield kind, grade and scored answers of each kind of questions."""
     for _, asked in judged.groupby(["kind", "grade"]):
         kind, grade = asked.iloc[0][["kind", "grade"]]
         yield str(kind), float(grade), asked
 
 
 def _mean(asked: pd.DataFrame, column: str = "score", over: str = "") -> Estimate:
-    """Return the mean of a column, or its sum over another column's, with its interval."""
+    """Estimate the mean of a column, or its sum over another column's, with its interval."""
     wholes = asked[over].to_numpy(float) if over else np.ones(len(asked))
     return estimate(asked[column].to_numpy(float), wholes, asked["target"].tolist())

@@ -32,7 +32,9 @@ def cases(draw: st.DrawFn) -> tuple[Strategy, list[int], int, int, int]:
 
 @given(cases())
 @settings(max_examples=150, deadline=None)
-def test_a_context_holds_nothing_that_it_must_not(case: tuple[Strategy, list[int], int, int, int]) -> None:
+def test_contexts_share_random_demonstrations_without_targets_or_duplicates(
+    case: tuple[Strategy, list[int], int, int, int],
+) -> None:
     strategy, groups, seed, epoch, size = case
     inputs, neighbours = made_up_pool(groups)
     alone = None
@@ -65,12 +67,12 @@ def test_a_context_holds_nothing_that_it_must_not(case: tuple[Strategy, list[int
         assert not {groups[m] for m in members} & {groups[row] for row in shared[0].tolist()}
 
 
-def test_too_small_a_pool_is_told_and_just_enough_is_enough() -> None:
+def test_too_small_a_pool_is_refused_and_just_enough_suffices() -> None:
     inputs, neighbours = made_up_pool([0, 0, 1, 2, 3, 4, 5, 6])
     strategy = Strategy("contrastive", 3)
     made = SharedSampler(strategy, neighbours, inputs, seed=0, group_size=2)  # 8 - (2 + 1) - 2 nearest = 3
     assert made.sample(3, np.arange(8)).rows.shape == (8, 3)
-    with pytest.raises(InputError, match=r"a group of 3 targets may leave 1 .* pool of 8 .* k - 1 is 2"):
+    with pytest.raises(InputError, match="group of 3"):
         SharedSampler(strategy, neighbours, inputs, seed=0, group_size=3)
     everything = made_up_pool(list(range(9)))[0]
     rows = (
@@ -133,13 +135,13 @@ def test_k_of_one_shares_nothing() -> None:
     assert contexts.rows.shape == (40, 1) and set(contexts.kinds.ravel().tolist()) == {0, 1, 2}
 
 
-def test_what_cannot_be_shared_is_told() -> None:
-    with pytest.raises(InputError, match="'similar' has no random demonstrations to share: choose random or"):
+def test_what_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(InputError, match="similar"):
         sampler(3, 4, name="similar")
     for size in (0, 2.5, True):
-        with pytest.raises(InputError, match=f"size is {size}"):
+        with pytest.raises(InputError, match=f"size.*{size}"):
             sampler(3, size)  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="outside the pool of 40"):
+    with pytest.raises(InputError, match="40"):
         sampler(3, 4).sample(0, np.array([40]))
 
 

@@ -291,14 +291,6 @@ def test_one_target_to_look_at() -> None:
     assert len({i.target.input for i in shown}) == 1
 
 
-@pytest.mark.parametrize(
-    ("k", "n_targets", "message"), [(0, 5, "k is 0"), (99, 5, "above the 80"), (3, 0, "n_targets")]
-)
-def test_bad_sizes_are_refused(k: int, n_targets: int, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        make_questions(load_task("topics", seed=0, **SMALL["topics"]), k, seed=0, n_targets=n_targets)
-
-
 def check(questions: QuestionSet) -> None:
     """What must hold of every question of any task."""
     task, k = questions.task, questions.k
