@@ -13,7 +13,6 @@ from sqlglot.tokenizer_core import TokenType
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example
 from ccutils.tasks.sql_metrics import tree_of
-from ccutils.tasks.sql_spaces import close_up
 
 RENAMED = "_renamed"
 """What a changed label puts behind the name of a table or column; no schema has such names."""
@@ -24,11 +23,6 @@ TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|\w+|[^\w\s]|\s
 def bare_token(token: str) -> str:
     """Return a token without the quotes of a name, in lower case; string literals keep theirs."""
     return token[1:-1].lower() if len(token) > 1 and token[0] in '"`[' else token.lower()
-
-
-def plain_name(text: str) -> str:
-    """Return a name in lower case, without what ccutils.tasks.sql_spaces has put between quotes."""
-    return (close_up(text) if text[:1] == text[-1:] == " " else text.strip()).lower()
 
 
 @lru_cache(maxsize=1 << 14)  # a task asks for each of its queries several times, and parsing takes longest
@@ -44,7 +38,7 @@ def name_places(sql: str) -> tuple[tuple[int, int, str], ...]:
     own = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     found = []
     for name in tree.find_all(exp.Identifier):
-        parent, text = name.parent, plain_name(name.this)
+        parent, text = name.parent, name.this.strip().lower()
         if "start" not in name.meta or not is_name(name, parent) or (text in own and name.arg_key != "this"):
             continue
         if isinstance(parent, exp.Table) and text in own:
@@ -79,7 +73,7 @@ def by_tokens(sql: str) -> list[tuple[int, int, str]]:
     kinds = (TokenType.VAR, TokenType.IDENTIFIER)
     following = [*(t.text for t in tokens), ""][1:]
     return [
-        (t.start, t.end + 1, plain_name(t.text))
+        (t.start, t.end + 1, t.text.strip().lower())
         for t, after in zip(tokens, following, strict=True)
         if t.token_type in kinds and after != "("
     ]

@@ -26,7 +26,6 @@ from ccutils.tasks.sql_names import (
     template,
     undo,
 )
-from ccutils.tasks.sql_spaces import BLANK, comes_back, spaced, unspaced
 
 FILES = {
     "train": ("train.jsonl", "train.json", "train_spider.json", "train/train.json"),
@@ -50,7 +49,6 @@ def text_to_sql(
     schema: str = "names",
     metric: str = "execution",
     semantics: str = "bird",
-    spaces: bool = False,
     ood_share: float = 0.2,
     pool_size: int = 1000,
     n_test: int = 300,
@@ -61,8 +59,7 @@ def text_to_sql(
 
     `databases` is the folder (searched below, too) of <db_id>.sqlite files; by default `path`. `schema` in
     prompts: "names" of tables and columns, "ddl", or "none". `metric` is "execution" (see `semantics`) or
-    "exact". `spaces` writes SQL with spaces between all tokens, for tokenizers of whole words (the tiny
-    base's); see ccutils.tasks.sql_spaces. OOD are whole databases: those of the dev rows alone, else drawn
+    "exact". OOD are whole databases: those of the dev rows alone, else drawn
     at random until they hold `ood_share` of the rows; with a single database, query templates so drawn. Gold
     queries that do not run are set aside. Raises InputError for unknown options and unreadable data.
     """
@@ -79,7 +76,7 @@ def text_to_sql(
     train, dev = read_queries(path)
     described, unread = describe({record.text("db_id") for record in [*train, *dev]}, files, schema)
     rows, tests = (
-        query_examples(part, files, described=described, unread=unread, spaces=spaces, report=report)
+        query_examples(part, files, described=described, unread=unread, report=report)
         for part in (train, dev)
     )
     if not rows and not tests:
@@ -98,7 +95,7 @@ def text_to_sql(
     draws["ood_pool"] = (pool_size, rng)
     golds: dict[Query, Gold] = {}
     drawn = {
-        name: take_running(sets[name], size, rng=at, spaces=spaces, report=report, golds=golds)
+        name: take_running(sets[name], size, rng=at, report=report, golds=golds)
         for name, (size, at) in draws.items()
     }
     report.warn("")
@@ -109,7 +106,7 @@ def text_to_sql(
         advice=f"give {path} more rows, or another ood_share",
         cause=report.cause(),
     )
-    score = make_sql_score(metric, semantics, spaces, golds)
+    score = make_sql_score(metric, semantics, golds)
     question = MANY_DATABASES if schema != "none" else ONE_DATABASE
     if single and schema != "none":
         only = next(iter(described.values()))[0]
@@ -168,12 +165,9 @@ def query_examples(
     *,
     described: dict[str, tuple[str, frozenset[str]]],
     unread: dict[str, str],
-    spaces: bool,
     report: Report,
 ) -> list[Example]:
-    """Return rows as examples, their SQL with spaces between all tokens if `spaces`; those without question,
-    SQL or database are set aside.
-    """
+    """Return rows as examples; those without question, SQL or database are set aside."""
     made = []
     report.read += len(records)
     for record in records:
@@ -184,8 +178,6 @@ def query_examples(
             report.set_aside(record, "SQL with a comment on one of several lines")
         elif db_id not in described:
             report.set_aside(record, f"db_id {db_id!r} {unread[db_id]}" if db_id else "no db_id")
-        elif spaces and not comes_back(sql):
-            report.set_aside(record, f"SQL that spaces between its tokens would change (a {BLANK} in it?)")
         elif report.usable(record, question, sql, record.text("evidence")):
             schema, names = described[db_id]
             evidence = record.text("evidence")
@@ -198,7 +190,7 @@ def query_examples(
                 "names": "\n".join(sorted(names_used(sql, names))),
                 "place": record.place,
             }
-            made.append(Example(question, spaced(sql) if spaces else sql, db_id, extra))
+            made.append(Example(question, sql, db_id, extra))
     return made
 
 
@@ -207,20 +199,18 @@ def take_running(
     size: int,
     *,
     rng: np.random.Generator,
-    spaces: bool,
     report: Report,
     golds: dict[Query, Gold],
 ) -> list[Example]:
     """Take `size` examples in random order (or all) whose gold query runs; the report is told of the others.
 
-    They run as they will be judged, without what `spaces` has put into quotes, and only as far as they are
-    needed: those of BIRD can take minutes. Their results are kept in `golds` unless they are large.
+    They run only as far as they are needed: those of BIRD can take minutes. Their results are kept in `golds` unless they are large.
     """
     order, taken, at = rng.permutation(len(rows)), list[Example](), 0
     while at < len(order) and len(taken) < size:
         batch = [rows[i] for i in order[at : at + size - len(taken)]]
         at += len(batch)
-        queries = [(Path(e.extra["database"]), unspaced(e.output) if spaces else e.output) for e in batch]
+        queries = [(Path(e.extra["database"]), e.output) for e in batch]
         for e, query, gold in zip(batch, queries, run_golds(queries), strict=True):
             found = gold.outcome.rows
             if found is None:
@@ -234,7 +224,7 @@ def take_running(
 
 
 def make_sql_score(
-    metric: str, semantics: str, spaces: bool = False, golds: Mapping[Query, Gold] | None = None
+    metric: str, semantics: str, golds: Mapping[Query, Gold] | None = None
 ) -> Score:
     """Make the task's score. A changed label (see `change_name`) is followed where the answer renames the
     same names and, with the renaming undone, is as good as the gold query.
@@ -245,10 +235,7 @@ def make_sql_score(
     judged: dict[tuple[Path, str, str], float] = {}
 
     def score(answers: Sequence[str], rows: Sequence[Example]) -> Scores:
-        given, wanted = (
-            [undo(unspaced(sql) if spaces else sql) for sql in part]
-            for part in (answers, (e.output for e in rows))
-        )
+        given, wanted = ([undo(sql) for sql in part] for part in (answers, (e.output for e in rows)))
         same_names = np.array([g[1] == w[1] for g, w in zip(given, wanted, strict=True)], dtype=np.float64)
         answer_sql, gold_sql = [sql for sql, _ in given], [sql for sql, _ in wanted]
         if metric == "exact":

@@ -177,18 +177,6 @@ def test_renaming_and_its_undoing():
     assert undo(sql) == (sql, frozenset())
 
 
-@real
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_spaced_gold_queries_return_the_same():
-    task = text_to_sql(seed=0, path=str(DATA), spaces=True)
-    plain = text_to_sql(seed=0, path=str(DATA))
-    for name in ("pool", "id_test", "ood_test", "ood_pool"):
-        wide, narrow = getattr(task, name), getattr(plain, name)
-        assert [e.input for e in wide] == [e.input for e in narrow]
-        assert task.score([e.output for e in wide], narrow).min() == 1.0
-        assert plain.score([e.output for e in narrow], narrow).min() == 1.0
-
-
 def test_the_texts_of_all_labels_by_hand():
     rows = [
         Example("q", sql, "", {"names": names})
@@ -202,19 +190,15 @@ def test_the_texts_of_all_labels_by_hand():
 @real
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_the_tiny_base_can_write_every_expected_answer():
-    """With the options of the profile geoquery_cpu, and SQL as it comes."""
     pytest.importorskip("torch")
     from ccutils.evaluation.responder import check_written
     from ccutils.models.tiny import word_tokenizer
 
-    for spaces in (True, False):
-        task = text_to_sql(seed=0, path=str(DATA), schema="none", spaces=spaces, pool_size=400)
-        items, tokenizer = make_questions(task, 4, seed=0, n_targets=30), word_tokenizer(task, 4000)
-        changed = [item.expected.output for item in items.questions if item.kind == CHANGED]
-        assert len(changed) > 50 and all("_renamed" in sql for sql in changed)
-        check_written(tokenizer, items, "tiny")
-        for sql in changed if spaces else ():
-            assert tokenizer.decode(tokenizer.encode(sql)) == sql
+    task = text_to_sql(seed=0, path=str(DATA), schema="none", pool_size=400)
+    items, tokenizer = make_questions(task, 4, seed=0, n_targets=30), word_tokenizer(task, 4000)
+    changed = [item.expected.output for item in items.questions if item.kind == CHANGED]
+    assert len(changed) > 50 and all("_renamed" in sql for sql in changed)
+    check_written(tokenizer, items, "tiny")
 
 
 def question(sql: str, path: Path) -> Example:
@@ -444,7 +428,6 @@ def test_no_answer_ends_the_judging(tmp_path):
         "\u2028",
         "EXPLAIN SELECT 1",
     ]
-    for spaces in (False, True):
-        for metric in ("execution", "exact"):
-            judged = make_sql_score(metric, "bird", spaces)(answers, [goal] * len(answers))
-            assert judged.tolist() == [0] * len(answers)
+    for metric in ("execution", "exact"):
+        judged = make_sql_score(metric, "bird")(answers, [goal] * len(answers))
+        assert judged.tolist() == [0] * len(answers)
