@@ -1,4 +1,4 @@
-"""Reading other people's data: files into rows that know their place; what is set aside is told."""
+"""Read data files into records that carry their line or row number, and report the rows set aside."""
 
 import json
 import warnings
@@ -18,11 +18,11 @@ from ccutils.tasks.tables import check_header, table_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 BLANKS = f"{whitespace}\u00a0\ufeff"
-"""Stripped from column names; the last is a byte order mark, which joined files have in the middle."""
+"""Stripped from column names. The last is a byte order mark, which concatenated files have in the middle."""
 
 
 class MissingColumnError(InputError):
-    """A `column` that no row has: who asked for it can say how to name another."""
+    """A `column` that no row has: the command line adds which option names another."""
 
     def __init__(self, sentence: str, column: str = "") -> None:
         super().__init__(sentence)
@@ -31,7 +31,7 @@ class MissingColumnError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of a source: its values by column, and its place as a person would look it up."""
+    """One row of a source: its values by column, and its position as messages show it."""
 
     values: Mapping[str, Any]
     place: str
@@ -42,39 +42,39 @@ class Record:
         return cls(dict(zip(column_names(values), values.values(), strict=True)), place)
 
     def text(self, *columns: str) -> str:
-        """Return the first of `columns` that holds text, stripped, on one line; '' where none does."""
-        for column in columns:
-            value = as_text(self.values.get(column)).strip()
-            if value:
-                return one_line(value)
-        return ""
+        """Return the first of `columns` that has text, stripped, on one line; '' if none does."""
+        texts = (as_text(self.values.get(column)).strip() for column in columns)
+        return one_line(next(filter(None, texts), ""))
 
     def fault(self, *columns: str) -> str:
         """Name the first reason not to use the texts of `columns`; '' for none."""
-        empty = next((column for column in columns if not self.text(column)), None)
-        return unusable(*map(self.text, columns)) if empty is None else self.lacks(empty)
+        for column in columns:
+            text = self.text(column)
+            why = f"{unusable(text)} in column {column!r}" if unusable(text) else ""
+            if not text or why:
+                return why or self.lacks(column)
+        return ""
 
     def example(self, input_column: str, output_column: str) -> Example:
         """Make an example, the other columns as its `extra`. Raises InputError for a row with a fault."""
         for column in (input_column, output_column):
             if why := self.fault(column):
-                raise InputError(f"{self.place}, column {column!r}: {why}. Correct or leave out the row.")
+                raise InputError(f"{self.place}, column {column!r}: {why}. Correct or remove the row.")
         extra = {n: self.text(n) for n in self.values if n not in (input_column, output_column)}
         return Example(self.text(input_column), self.text(output_column), extra=extra)
 
     def is_header(self) -> bool:
-        """Check whether all values (two or more) are their columns' names, as where files were joined."""
+        """Check whether all values (two or more) are their columns' names, as in concatenated files."""
         texts = {name: as_text(value).strip(BLANKS) for name, value in self.values.items()}
         return sum(map(bool, texts.values())) > 1 and all(text in ("", name) for name, text in texts.items())
 
     def lacks(self, column: str) -> str:
-        """Say why a column has no text, for a reason to set the row aside."""
-        value = self.values.get(column)
-        kinds = ((list, "a list"), (dict, "an object"), (bytes, "bytes"))
-        for kind, name in kinds:
-            if isinstance(value, kind):
-                return f"{name} in column {column!r}, where a text should be"
-        return f"no text in column {column!r}"
+        """Name the reason why a column has no text."""
+        kinds: dict[type, str] = {list: "a list", dict: "an object", bytes: "bytes"}
+        kind = kinds.get(type(self.values.get(column)))
+        if kind is None:
+            return f"no text in column {column!r}"
+        return f"{kind} in column {column!r}, where a text should be"
 
 
 def column_names(names: Iterable[Any]) -> list[str]:
@@ -91,8 +91,8 @@ def column_names(names: Iterable[Any]) -> list[str]:
 def unusable(*texts: str) -> str:
     """Name what is wrong with texts that no later step can use; '' for nothing.
 
-    JSON can hold halves of characters, such as "\\ud83d" alone, which end a later step, and NUL, at which
-    other programs take a text for ended.
+    JSON can hold half a surrogate pair, such as "\\ud83d" alone, which cannot be written, and NUL, at which
+    other programs end a text.
     """
     if any("\0" in text for text in texts):
         return "text with a NUL character"
@@ -101,25 +101,29 @@ def unusable(*texts: str) -> str:
 
 
 def without_headers(records: Iterable[Record]) -> list[Record]:
-    """Drop rows that repeat the header, and warn where they are."""
+    """Drop rows that repeat the header, with a warning that lists them."""
     every = list(records)
     headers = [short_place(record.place) for record in every if record.is_header()]
     if not headers:
         return every
-    more = " ..." if len(headers) > 5 else ""
-    warnings.warn(f"Dropped rows that repeat the header: {'; '.join(headers[:5])}{more}", stacklevel=3)
+    warnings.warn(f"Dropped rows that repeat the header: {first_few(headers)}", stacklevel=3)
     return [record for record in every if not record.is_header()]
 
 
-def as_text(value: Any) -> str:
-    """Return a value of a cell as text: true and false as JSON has them, dates as ISO 8601 has them.
+def first_few(items: Sequence[str], n: int = 5) -> str:
+    """Join the first `n` items, with dots if there are more."""
+    return "; ".join(items[:n]) + (" ..." if len(items) > n else "")
 
-    '' for None, for a number that is none (NaN), and for what is no single value.
+
+def as_text(value: Any) -> str:
+    """Return a cell's value as text: true and false as in JSON, dates as in ISO 8601.
+
+    '' for None, NaN, NaT, and values that are not scalar.
     """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, date | time):
-        return "" if value != value else value.isoformat()  # pandas' NaT is a date that is none
+        return "" if value != value else value.isoformat()
     if isinstance(value, str | int | float | Decimal) and value == value:
         return str(value)
     return ""
@@ -127,25 +131,23 @@ def as_text(value: Any) -> str:
 
 @dataclass(slots=True)
 class Report:
-    """What was read and what was set aside, and why: nothing is dropped in silence."""
+    """Rows read, and rows set aside as (reason, position): no row is dropped in silence."""
 
     read: int = 0
-    aside: list[tuple[str, str]] = field(default_factory=list)  # (reason, place)
+    aside: list[tuple[str, str]] = field(default_factory=list)
 
     def set_aside(self, record: Record, reason: str) -> None:
         self.aside.append((reason, record.place))
 
     def usable(self, record: Record, *texts: str) -> bool:
-        """Set the record aside if its texts are `unusable`; return whether they can be used."""
+        """Check whether texts can be used; set the record aside if not."""
         why = unusable(*texts)
         if why:
             self.set_aside(record, why)
         return not why
 
     def cause(self) -> str:
-        """Return the commonest reason for setting rows aside, where it first arose, and how often; '' for
-        none.
-        """
+        """Name the commonest reason for setting rows aside, its first position and count; '' for none."""
         if not self.aside:
             return ""
         (why, n), *others = Counter(why for why, _ in self.aside).most_common()
@@ -154,30 +156,27 @@ class Report:
         return f"{n} of {self.read} rows were set aside: {why} (first: {place}){more}"
 
     def check(self, examples: Sequence[object], source: str) -> None:
-        """Raise InputError with the cause where not one row came through."""
+        """Raise InputError, with the cause, if no row can be used."""
         if not examples:
-            raise InputError(
-                f"{source} has no row that can be used; {self.cause() or 'it has no rows at all'}."
-            )
+            raise InputError(f"{source} has no usable row; {self.cause() or 'it has no rows at all'}.")
 
     def facts(self) -> dict[str, str | int | float]:
-        """Return, for Task.facts, rows read, rows set aside, and for each reason how many and five places."""
-        reasons = Counter(why for why, _ in self.aside)
+        """Count, for Task.facts, rows read and set aside; list five positions for each reason."""
         facts: dict[str, str | int | float] = {"rows_read": self.read, "rows_set_aside": len(self.aside)}
-        for why, n in reasons.items():
+        for why, n in Counter(why for why, _ in self.aside).items():
             places = [short_place(place) for r, place in self.aside if r == why]
-            facts[f"set aside: {why}"] = f"{n} rows: {'; '.join(places[:5])}" + (" ..." if n > 5 else "")
+            facts[f"set aside: {why}"] = f"{n} rows: {first_few(places)}"
         return facts
 
-    def warn(self, kind: str) -> None:
-        """Tell the person at the screen of rows set aside for reasons that start with `kind`."""
+    def warn(self, *kinds: str) -> None:
+        """Warn of rows set aside, for reasons that start with one of `kinds` if any are given."""
         for name, value in self.facts().items():
-            if name.startswith(f"set aside: {kind}"):
+            if name.startswith(tuple(f"set aside: {kind}" for kind in kinds or ("",))):
                 warnings.warn(f"{name[0].upper()}{name[1:]}: {value}", stacklevel=3)
 
 
 def short_place(place: str) -> str:
-    """Return a row's place without the folders of this machine, as notebooks that are passed on may show it.
+    """Strip the folders of this machine from a row's position, since notebooks that show it are passed on.
 
     >>> short_place("/home/me/data/train.jsonl, line 3")
     'train.jsonl, line 3'
@@ -186,9 +185,9 @@ def short_place(place: str) -> str:
 
 
 def here(path: str | Path) -> Path:
-    """Return a path on this machine, with `~` as the home folder. Raises InputError for no such home."""
+    """Expand `~` in a path. Raises InputError for a NUL character and an unknown home."""
     if "\0" in str(path):
-        raise InputError(f"path {str(path)!r} holds a NUL character: check the path.")
+        raise InputError(f"path {str(path)!r} contains a NUL character: check the path.")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -196,15 +195,15 @@ def here(path: str | Path) -> Path:
 
 
 def is_file_name(path: str | Path) -> bool:
-    """Tell whether a path ends as one of the files that rows are read from, in letters of any case."""
+    """Check whether a path ends in one of SUFFIXES, in any letter case."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
 def read_records(path: Path, required: Sequence[str] = ()) -> list[Record]:
     """Read the rows of a .jsonl, .json (a list), .csv, .tsv or .parquet file.
 
-    Raises InputError, naming file and line, for a file that is missing, empty, not UTF-8 or broken, that
-    names a column twice, and where no row at all has one of the `required` columns.
+    Raises InputError, with file and line, for a file that is missing, empty, not UTF-8 or broken, that
+    repeats a column name, or if no row has one of the `required` columns.
     """
     path = here(path)
     suffix = path.suffix.lower()
@@ -213,13 +212,13 @@ def read_records(path: Path, required: Sequence[str] = ()) -> list[Record]:
     reader = {".jsonl": _json_lines, ".json": _json_list, ".parquet": _parquet}.get(suffix, _table)
     records = without_headers(reader(path))
     if not records:
-        raise InputError(f"{path} is empty: it must hold at least one row.")
+        raise InputError(f"{path} is empty: it must have at least one row.")
     require(records, required, str(path))
     return records
 
 
 def require(records: Sequence[Record], columns: Sequence[str], source: str) -> None:
-    """Raise MissingColumnError for a column that no record has, naming those that there are."""
+    """Raise MissingColumnError, with the known columns, for a column that no record has."""
     known = sorted({column for record in records for column in record.values})
     for column in columns:
         if column not in known:
@@ -228,9 +227,7 @@ def require(records: Sequence[Record], columns: Sequence[str], source: str) -> N
 
 
 def read_lines(path: Path) -> list[str]:
-    """Read a text file's lines, ended by LF or CRLF and nothing else. Raises InputError as `read_records`
-    does.
-    """
+    """Read a text file's lines, ended by LF or CRLF only. Raises InputError as `read_records` does."""
     path = here(path)
     try:
         data = path.read_bytes()
@@ -247,43 +244,26 @@ def read_lines(path: Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-class _Repeating(dict[str, Any]):
-    """A JSON object in which a name stands twice."""
-
-    name = ""
-
-
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        values = _Repeating(values)
-        values.name = Counter(name for name, _ in pairs).most_common(1)[0][0]
-    return values
+    twice = next((name for name, n in Counter(name for name, _ in pairs).items() if n > 1), None)
+    if twice is not None:
+        raise ValueError(f"the name {twice!r} is repeated in an object")
+    return dict(pairs)
 
 
-def from_json(text: str) -> Any:
-    """Parse a JSON text; numbers that Python would change or refuse stay as they are written, as text.
-
-    Raises ValueError (json.JSONDecodeError where there is a place) for text that is no JSON.
-    """
+def from_json(text: str, place: str) -> Any:
+    """Parse JSON, with numbers as text, as they are written. Raises InputError with the line, if known."""
     try:
         return json.loads(
             text,
-            parse_int=lambda digits: int(digits) if len(digits) < 4000 else digits,
+            parse_int=str,
             parse_float=str,
             parse_constant=lambda name: None if name == "NaN" else name,
             object_pairs_hook=_object,
         )
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _as_record(values: Any, place: str) -> Record:
-    if not isinstance(values, dict):
-        raise InputError(f"{place}: not a JSON object with columns; mend it.")
-    if isinstance(values, _Repeating):
-        raise InputError(f"{place}: the name {values.name!r} stands twice; take one out.")
-    return Record.of(values, place)
+    except (ValueError, RecursionError) as error:
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) and "\n" in text else ""
+        raise InputError(f"{place}{line}: broken JSON ({reason(error)}); correct it.") from None
 
 
 def _json_lines(path: Path) -> Iterator[Record]:
@@ -291,29 +271,24 @@ def _json_lines(path: Path) -> Iterator[Record]:
         if not line.strip():
             continue
         place = f"{path}, line {number}"
-        try:
-            values = from_json(line)
-        except ValueError as error:
-            raise InputError(f"{place}: broken JSON ({reason(error)}); mend the line.") from None
-        yield _as_record(values, place)
+        values = from_json(line, place)
+        if not isinstance(values, dict):
+            raise InputError(f"{place}: not a JSON object with columns; correct it.")
+        yield Record.of(values, place)
 
 
 def _json_list(path: Path) -> Iterator[Record]:
     text = "\n".join(read_lines(path))
-    try:
-        rows = from_json(text) if text.strip() else []
-    except ValueError as error:
-        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InputError(f"{path}{line}: broken JSON ({reason(error)}); mend the file.") from None
+    rows = from_json(text, str(path)) if text.strip() else []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise InputError(f"{path} is not a JSON list of objects: give such a file, or JSON lines as .jsonl.")
+        raise InputError(f"{path} is not a JSON list of objects: write such a list, or JSON lines as .jsonl.")
     for number, row in enumerate(rows, 1):
-        yield _as_record(row, f"{path}, entry {number}")
+        yield Record.of(row, f"{path}, entry {number}")
 
 
 def _table(path: Path) -> Iterator[Record]:
     lines = read_lines(path)
-    if len(lines) == 1:  # lines ended by CR, as on the first Macs; beside other ends a CR is text
+    if len(lines) == 1:  # lines ended by CR, as on the first Macs; beside other line ends a CR is text
         lines = [line for line in lines[0].split("\r") if line]
     for number, line in enumerate(lines, 1):
         if "\0" in line:
@@ -324,7 +299,9 @@ def _table(path: Path) -> Iterator[Record]:
     header = column_names(header)
     for number, row in rows:
         if len(row) > len(header):
-            raise InputError(f"{path}, line {number}: {len(row)} cells but {len(header)} columns; mend it.")
+            raise InputError(
+                f"{path}, line {number}: {len(row)} cells but {len(header)} columns; correct it."
+            )
         yield Record(dict(zip(header, row, strict=False)), f"{path}, line {number}")
 
 
@@ -334,7 +311,7 @@ def _parquet(path: Path) -> Iterator[Record]:
 
 
 def named_rows(rows: Any) -> Iterator[Any]:
-    """Yield rows, those of a Hugging Face Dataset with the names of its classes instead of their numbers."""
+    """Yield rows; those of a Hugging Face Dataset with class names in place of class numbers."""
     features = getattr(rows, "features", None)
     names = class_names(features.to_dict()) if features else {}
     for row in rows.with_format(None) if features else rows:

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 
 from ccutils.errors import InputError, reason
 from ccutils.tasks.base import Score, label_key
@@ -76,15 +74,19 @@ def _each(score: Callable[[str, str], float], answers: Sequence[str], references
 
 
 def chrf(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """Return sentence chrF++ (characters to 6, words to 2) by sacrebleu, divided by 100."""
-    judge = CHRF(word_order=2)
-    return _each(lambda a, r: float(judge.sentence_score(a, [r]).score) / 100, answers, references)
+    """Score sentence chrF++ (characters to 6, words to 2) by sacrebleu, divided by 100."""
+    from sacrebleu.metrics.chrf import CHRF  # here, since most tasks do without it
+
+    scorer = CHRF(word_order=2)
+    return _each(lambda a, r: float(scorer.sentence_score(a, [r]).score) / 100, answers, references)
 
 
 def bleu(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """Return sentence BLEU by sacrebleu (effective order, exponential smoothing), divided by 100."""
-    judge = BLEU(effective_order=True)
-    return _each(lambda a, r: float(judge.sentence_score(a, [r]).score) / 100, answers, references)
+    """Score sentence BLEU by sacrebleu (effective order, exponential smoothing), divided by 100."""
+    from sacrebleu.metrics.bleu import BLEU
+
+    scorer = BLEU(effective_order=True)
+    return _each(lambda a, r: float(scorer.sentence_score(a, [r]).score) / 100, answers, references)
 
 
 COMET = "Unbabel/wmt22-comet-da"  # which COMET model the paper used is not known

@@ -1,7 +1,7 @@
-"""MTOP: a spoken request to its logical form, or to its intent alone, with held-out domains as OOD sets."""
+"""Task `mtop`: a spoken request to its logical form, or to its intent, with held-out domains as OOD sets."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from ccutils.tasks.base import Example, Task, Template, label_key, whole_label
 from ccutils.tasks.brackets import ParseError, labels, parse_form
 from ccutils.tasks.files import Record, Report, here, read_lines, read_records
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
-from ccutils.tasks.relabel import change_as_familiar, change_output, change_parse, parse_labels
+from ccutils.tasks.relabel import change_outputs, change_parses
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.splits import check_filled, check_sizes, common_words, keep_apart, merge_labels, take
+from ccutils.tasks.splits import check_sizes, common_words, draw_task, keep_apart, merge_labels
 from ccutils.tasks.synthetic import pseudo_words
 
 PARSE_TEMPLATES = {
@@ -31,19 +31,10 @@ PARSE_SCORES: dict[str, metrics.Metric] = {
     "intent": metrics.intent_match,
     "slot_f1": metrics.slot_f1,
 }
-TSV_COLUMNS = (
-    "id",
-    "intent",
-    "slot",
-    "utterance",
-    "domain",
-    "locale",
-    "dcp_form",
-    "tokens",
-)  # of the original TSV
+TSV_COLUMNS = ("id", "intent", "slot", "utterance", "domain", "locale", "dcp_form", "tokens")
+"""Columns of the original TSV files, which have no header."""
 ALIASES = {"utterance": ("question",), "dcp_form": ("logical_form",), "locale": ("lang",)}
-"""What other copies call them."""
-TEST_SEED = 0  # the test sets are the same for every seed
+"""Names in other copies."""
 
 
 def mtop(
@@ -61,12 +52,12 @@ def mtop(
 ) -> Task:
     """Load MTOP in one of its languages (the paper uses es, de and fr).
 
-    `path` is a folder with the original train.txt, eval.txt, test.txt (or one folder of these a language), a
+    `path` is a folder with the original train.txt, eval.txt, test.txt (or one such folder per language), a
     folder with train.jsonl, dev.jsonl, test.jsonl, or a Hub id. `answer` is "parse" or "intent"; intents have
-    their "own" `label_names`, or "invented" ones, the same for every seed, unrelated to what they mean.
-    `metric` judges parses: "exact", "intent" or "slot_f1". `test_split` is "test", or "dev" to choose
-    settings on. The pool has `pool_size` train utterances, redrawn with each seed; requests of `ood_domains`
-    are in the OOD sets alone. Raises InputError for unknown options and unreadable data.
+    their "own" `label_names`, or "invented" ones, the same for every seed, unrelated to their meaning.
+    `metric` scores parses: "exact", "intent" or "slot_f1". `test_split` is "test", or "dev" for choosing
+    settings. The pool has `pool_size` train utterances, redrawn with each seed; requests of `ood_domains` are
+    in the OOD sets only. Raises InputError for unknown options and unreadable data.
     """
     check_sizes(pool_size=pool_size, n_test=n_test)
     check_choices(
@@ -78,87 +69,69 @@ def mtop(
     report = Report()
     raw = {split: read_split(path, language, split) for split in ("train", "dev", "test")}
     domains = domains_of_intents([record for records in raw.values() for record in records])
-    known_domains = set(domains.values())
-    held = {label_key(domain) for domain in ood_domains}
+    held = set(map(label_key, ood_domains))
     for domain in ood_domains:
-        if label_key(domain) not in known_domains:
-            raise InputError(
-                f"ood_domains has {domain!r}, which {path} lacks: it has {', '.join(sorted(known_domains))}."
-            )
-    read: dict[str, list[Example]] = {}
-    for split in ("train", test_split):
-        made = (parse_example(r, language, answer, domains, report) for r in raw[split])
-        read[split] = [e for e in made if e is not None]
+        if label_key(domain) not in domains.values():
+            known = ", ".join(sorted(set(domains.values())))
+            raise InputError(f"ood_domains has {domain!r}, which {path} lacks: it has {known}.")
+    train, test = (parse_examples(raw[s], language, answer, domains, report) for s in ("train", test_split))
     if label_names == "invented":
-        intents = sorted({*domains, *(e.extra["intent"] for part in read.values() for e in part)})
-        invented = dict(zip(intents, pseudo_words(len(intents)), strict=True))
-        read = {split: [replace(e, output=invented[e.output]) for e in part] for split, part in read.items()}
-    report.read = sum(len(raw[split]) for split in read)
-    report.warn("not a logical form")
-    report.warn("locale")
-    report.warn("text that is not")
-    report.check([e for part in read.values() for e in part], path)
-
-    def part(split: str, ood: bool) -> list[Example]:
-        return [e for e in read[split] if (e.group in held) == ood]
-
-    sets, dropped = keep_apart(
-        {
-            "id_test": part(test_split, False),
-            "ood_test": part(test_split, True),
-            "ood_pool": part("train", True),
-            "pool": part("train", False),
-        }
+        intents = sorted({*domains, *(e.extra["intent"] for e in [*train, *test])})
+        names = dict(zip(intents, pseudo_words(len(intents)), strict=True))
+        train, test = ([replace(e, output=names[e.output]) for e in part] for part in (train, test))
+    every = [*train, *test]
+    report.warn("not a logical form", "locale", "text that is not")
+    report.check(every, path)
+    known_tests, novel_tests, novel, pool = (
+        [e for e in part if (e.group in held) == ood]
+        for part, ood in ((test, False), (test, True), (train, True), (train, False))
     )
-    fixed, rng = np.random.default_rng(TEST_SEED), np.random.default_rng([seed, Stream.MTOP])
-    pool = take(sets["pool"], pool_size, rng)
-    ood_pool = take(sets["ood_pool"], len(sets["ood_pool"]), rng)
-    merge_labels([e.extra["intent"] for e in sets["pool"]])
-    names = sorted({label for e in sets["pool"] for label in labels(parse_form(e.extra["parse"]))})
-    answers = sorted({e.output for part in read.values() for e in part}) if answer == "intent" else names
-    score = metrics.of_outputs(PARSE_SCORES[metric] if answer == "parse" else metrics.text_match)
-    task = Task(
-        name="mtop",
-        pool=pool,
-        id_test=take(sets["id_test"], n_test, fixed),
-        ood_test=take(sets["ood_test"], n_test, fixed),
-        ood_pool=ood_pool,
-        score=score,
-        wrong=wrong_by(score),
-        vocabulary=[*answers, *common_words(e.input for part in read.values() for e in part)],
-        change_labels=(
-            change_as_familiar(pool, ood_pool, change_parse, parse_labels)
-            if answer == "parse"
-            else change_as_familiar(pool, ood_pool, change_output)
-        ),
-        relevant=lambda target, e: label_key(target.extra["intent"]) == label_key(e.extra["intent"]),
-        map_labels=None if answer == "parse" else whole_label,
-        language=language,
-        template=PARSE_TEMPLATES[answer],
-        max_new_tokens=160 if answer == "parse" else 16,
+    sets = {"id_test": known_tests, "ood_test": novel_tests, "ood_pool": novel, "pool": pool}
+    sets, dropped = keep_apart(sets)
+    drawn = draw_task(
+        "mtop",
+        sets,
+        dropped,
+        report,
+        sizes={"pool": pool_size, "id_test": n_test, "ood_test": n_test},
+        fixed=np.random.default_rng(0),
+        rng=np.random.default_rng([seed, Stream.MTOP]),
         facts={
             "seed": seed,
             "source": path,
             "language": language,
             "split_rule": f"pool from train without {', '.join(ood_domains)}, which make the OOD sets; "
             f"tests from {test_split}; an intent's domain is that of the rows which name both",
-            **report.facts(),
-            **dropped,
-            "pool_size": len(pool),
         },
-    )
-    check_filled(
-        "mtop",
-        {"pool": task.pool, "id_test": task.id_test, "ood_test": task.ood_test, "ood_pool": task.ood_pool},
-        dropped=dropped,
         advice=f"check language ({language!r}) and ood_domains",
-        cause=report.cause(),
     )
-    return task
+    drawn["facts"]["pool_size"] = len(drawn["pool"])
+    merge_labels([e.extra["intent"] for e in sets["pool"]])
+    words = common_words(e.input for e in every)
+    if answer == "parse":
+        shown = {label for e in sets["pool"] for label in labels(parse_form(e.extra["parse"]))}
+        score = metrics.of_outputs(PARSE_SCORES[metric])
+        change = change_parses
+    else:
+        shown = {e.output for e in every}
+        score = metrics.of_outputs(metrics.text_match)
+        change = change_outputs
+    return Task(
+        **drawn,
+        score=score,
+        wrong=wrong_by(score),
+        vocabulary=[*sorted(shown), *words],
+        change_labels=change(drawn["pool"], drawn["ood_pool"]),
+        relevant=lambda target, e: label_key(target.extra["intent"]) == label_key(e.extra["intent"]),
+        map_labels=None if answer == "parse" else whole_label,
+        language=language,
+        template=PARSE_TEMPLATES[answer],
+        max_new_tokens=160 if answer == "parse" else 16,
+    )
 
 
 def read_split(path: str, language: str, split: str) -> list[Record]:
-    """Read the rows of one split, in whichever of the known forms `path` holds."""
+    """Read the rows of one split, in the form that `path` has."""
     original = "eval" if split == "dev" else split  # the name in the original release and its Hub copies
     if is_hub_id(path):
         names = {"train": ("train",), "dev": ("validation", "eval", "dev"), "test": ("test",)}[split]
@@ -175,7 +148,7 @@ def read_split(path: str, language: str, split: str) -> list[Record]:
         if (folder / f"{split}.jsonl").is_file():
             return read_records(folder / f"{split}.jsonl")
     raise InputError(
-        f"path {path!r} holds neither {original}.txt nor {split}.jsonl, nor a folder {language!r} with them: "
+        f"path {path!r} has neither {original}.txt nor {split}.jsonl, nor a folder {language!r} with them: "
         "give MTOP's folder or a Hub id."
     )
 
@@ -186,7 +159,9 @@ def read_original(path: Path) -> list[Record]:
     for number, line in enumerate(read_lines(path), 1):
         cells = line.split("\t")
         if len(cells) != len(TSV_COLUMNS):
-            raise InputError(f"{path}, line {number}: {len(cells)} columns, not {len(TSV_COLUMNS)}; mend it.")
+            raise InputError(
+                f"{path}, line {number}: {len(cells)} columns, not {len(TSV_COLUMNS)}; correct it."
+            )
         records.append(Record(dict(zip(TSV_COLUMNS, cells, strict=True)), f"{path}, line {number}"))
     if not records:
         raise InputError(f"{path} is empty: it must hold at least one row.")
@@ -194,18 +169,15 @@ def read_original(path: Path) -> list[Record]:
 
 
 def field(record: Record, name: str) -> str:
-    """Return a field by any of its names; one Hub copy has each column twice, with and without a leading
-    space.
-    """
+    """Look up a field by any of its names; one Hub copy has each column with and without a leading space."""
     names = (name, *ALIASES.get(name, ()))
     return record.text(*(spaced for n in names for spaced in (n, f" {n}")))
 
 
 def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
-    """Return the domain of each intent, from the rows that name both; an intent seen in several has the
-    commonest.
+    """Map each intent to its commonest domain in the rows that name both.
 
-    Needed because some copies name the domain in the test split only.
+    Some copies name the domain in the test split only.
     """
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
@@ -214,35 +186,36 @@ def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
         if intent and domain:
             seen[intent][domain] += 1
     if not seen:
-        raise InputError("no row of MTOP names its intent and domain: the OOD sets are made of domains.")
+        raise InputError("no row of MTOP names its intent and domain: the OOD sets are domains.")
     return {intent: max(sorted(counts), key=counts.__getitem__) for intent, counts in seen.items()}
 
 
-def parse_example(
-    record: Record, language: str, answer: str, domains: dict[str, str], report: Report
-) -> Example | None:
-    """Return the row as an example, or None after telling the report why not.
+def parse_examples(
+    records: Sequence[Record], language: str, answer: str, domains: Mapping[str, str], report: Report
+) -> list[Example]:
+    """Make examples of rows; set aside those that cannot be used.
 
-    A row without a domain whose intent no row places is set aside: it may belong to a held-out domain.
+    So is a row without a domain whose intent has none elsewhere: it may belong to a held-out domain.
     """
-    utterance, form, locale = (field(record, name) for name in ("utterance", "dcp_form", "locale"))
-    if not utterance or not form:
-        report.set_aside(record, "no utterance" if form else "no logical form")
-        return None
-    if locale and not locale.lower().startswith(language.lower()):
-        report.set_aside(record, f"locale {locale} is not {language}")
-        return None
-    if not report.usable(record, utterance, form, field(record, "domain")):
-        return None
-    try:
-        tree = parse_form(form)
-    except ParseError as error:
-        report.set_aside(record, f"not a logical form: {error}")
-        return None
-    intent = tree.label.removeprefix("IN:")
-    domain = label_key(field(record, "domain")) or domains.get(label_key(intent), "")
-    if not domain:
-        report.set_aside(record, "no row names the domain of its intent")
-        return None
-    output = str(tree) if answer == "parse" else intent
-    return Example(utterance, output, domain, {"intent": intent, "parse": str(tree)})
+    made = []
+    report.read += len(records)
+    for record in records:
+        utterance, form, locale = (field(record, name) for name in ("utterance", "dcp_form", "locale"))
+        if not utterance or not form:
+            report.set_aside(record, "no utterance" if form else "no logical form")
+        elif locale and not locale.lower().startswith(language.lower()):
+            report.set_aside(record, f"locale {locale} is not {language}")
+        elif report.usable(record, utterance, form, field(record, "domain")):
+            try:
+                tree = parse_form(form)
+            except ParseError as error:
+                report.set_aside(record, f"not a logical form: {error}")
+                continue
+            intent = tree.label.removeprefix("IN:")
+            domain = label_key(field(record, "domain")) or domains.get(label_key(intent), "")
+            if domain:
+                output = str(tree) if answer == "parse" else intent
+                made.append(Example(utterance, output, domain, {"intent": intent, "parse": str(tree)}))
+            else:
+                report.set_aside(record, "no row names the domain of its intent")
+    return made

@@ -1,4 +1,4 @@
-"""Options of tasks by name, as YAML or a notebook gives them, checked against what each task declares."""
+"""Check the options of a task, as YAML or a notebook passes them, against the signature of its function."""
 
 import inspect
 import types
@@ -10,10 +10,9 @@ from ccutils.errors import KIND_NAMES, InputError, from_text
 
 
 def check_options(task: str, loader: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options, with numbers that YAML reads as text (2e-1) made numbers.
+    """Check options, and convert numbers that YAML reads as text (2e-1).
 
-    Raises InputError for an option that the loader has not, of a kind that it does not declare, or an empty
-    text.
+    Raises InputError for an unknown option, a value of another kind than declared, or an empty text.
     """
     hints = typing.get_type_hints(loader)
     known = [name for name in inspect.signature(loader).parameters if name != "seed"]
@@ -26,9 +25,7 @@ def check_options(task: str, loader: Callable[..., Any], options: Mapping[str, A
 
 
 def check_value(where: str, value: Any, hint: Any) -> Any:
-    """Return the value if it is of the kind of a type hint: a plain type, one or None, or a sequence of
-    texts.
-    """
+    """Check a value against a type hint: a plain type, one or None, or a sequence of texts."""
     if isinstance(hint, types.UnionType):
         if value is None:
             return None
@@ -40,8 +37,8 @@ def check_value(where: str, value: Any, hint: Any) -> Any:
     value = from_text(value, hint())
     fits = isinstance(value, (int, float) if hint is float else hint)
     if not fits or (isinstance(value, bool) and hint is not bool):
-        more = ", in quotes if YAML takes it for something else" if hint is str else ""
+        more = " (quote it in YAML)" if hint is str else ""
         raise InputError(f"{where} is {value!r} but must be {KIND_NAMES[hint]}{more}.")
     if value == "":
-        raise InputError(f"{where} is empty: name something, or leave the option out.")
+        raise InputError(f"{where} is empty: give a value, or leave the option out.")
     return value

@@ -6,18 +6,18 @@ neighbours; whole domains are held out as OOD sets. A test input shares no fille
 a pool, and every second one not its line either; what they may share is a frame, such as "please".
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_choices
 from ccutils.streams import Stream
 from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Task, Template, whole_label
 from ccutils.tasks.brackets import Node, parse_form, words_below
 from ccutils.tasks.grammar import Grammar, Intent, draw_request, other_wording, read_grammar, short_parse
-from ccutils.tasks.relabel import change_as_familiar, change_output, change_parse, parse_labels
+from ccutils.tasks.relabel import change_outputs, change_parses
 from ccutils.tasks.sequences import wrong_by
 from ccutils.tasks.splits import check_sizes, common_words, normalise
 from ccutils.tasks.synthetic import pseudo_words, zipf_law
@@ -31,7 +31,6 @@ REQUEST_TEMPLATES = {
 OOD_EACH = 40  # examples of the OOD pool for each of its intents
 SHARED_LINES = 0.5  # of test inputs: with none, the nearest example was of another intent for seven in ten
 IN_VAIN = 1000  # draws one after another that give nothing new: then the grammar is taken to have no more
-TEST_SPLITS = ("test", "dev")
 
 
 def requests(
@@ -54,8 +53,9 @@ def requests(
     InputError for unknown options and for sizes that the grammar cannot fill.
     """
     check_sizes(pool_size=pool_size, n_test=n_test)
+    check_choices(answer=(answer, REQUEST_TEMPLATES), test_split=(test_split, ["test", "dev"]))
     grammar = read_grammar()
-    check_request_options(grammar, answer=answer, ood_domains=ood_domains, test_split=test_split, zipf=zipf)
+    check_domains(ood_domains, {intent.domain for intent in grammar.intents})
     known = [intent for intent in grammar.intents if intent.domain not in ood_domains]
     novel = [intent for intent in grammar.intents if intent.domain in ood_domains]
     fixed = np.random.default_rng([0, Stream.REQUESTS_FIXED])
@@ -73,7 +73,8 @@ def requests(
     at = slice(n_test) if test_split == "test" else slice(n_test, 2 * n_test)
     id_test, ood_test = (some(of, "test", 2 * n_test, fixed)[at] for of in (ranked, novel))
     pool, ood_pool = some(ranked, "pool", pool_size, rng), some(novel, "pool", OOD_EACH * len(novel), rng)
-    score = metrics.of_outputs(metrics.parse_match if answer == "parse" else metrics.text_match)
+    parses = answer == "parse"
+    score = metrics.of_outputs(metrics.parse_match if parses else metrics.text_match)
     by_name = {intent.name: intent for intent in grammar.intents}
 
     return Task(
@@ -84,19 +85,15 @@ def requests(
         ood_pool=ood_pool,
         score=score,
         wrong=wrong_by(score),
-        change_labels=(
-            change_as_familiar(pool, ood_pool, change_parse, parse_labels)
-            if answer == "parse"
-            else change_as_familiar(pool, ood_pool, change_output)
-        ),
+        change_labels=(change_parses if parses else change_outputs)(pool, ood_pool),
         relevant=lambda target, e: target.extra["intent"] == e.extra["intent"],
-        map_labels=None if answer == "parse" else whole_label,
+        map_labels=None if parses else whole_label,
         paraphrase=lambda e, strength, rng: other_wording(
             by_name[e.extra["intent"]], fillers(e), e.input, rng
         ),
         vocabulary=vocabulary(grammar, answer),
         template=REQUEST_TEMPLATES[answer],
-        max_new_tokens=64 if answer == "parse" else 12,
+        max_new_tokens=64 if parses else 12,
         facts={
             "seed": seed,
             "source": "a grammar of our own",
@@ -110,22 +107,12 @@ def requests(
     )
 
 
-def check_request_options(
-    grammar: Grammar, *, answer: str, ood_domains: Sequence[str], test_split: str, zipf: float
-) -> None:
-    """Raise InputError for an option that cannot be."""
-    domains = sorted({intent.domain for intent in grammar.intents})
-    for name, value, known in (
-        ("answer", answer, list(REQUEST_TEMPLATES)),
-        ("test_split", test_split, list(TEST_SPLITS)),
-        *(("ood_domains", domain, domains) for domain in ood_domains),
-    ):
-        if value not in known:
-            raise InputError(f"{name} is or holds {value!r}: choose from {', '.join(known)}.")
-    if not 0 < len(set(ood_domains)) < len(domains):
-        raise InputError(f"ood_domains is {list(ood_domains)}: hold out one domain or more, and not all.")
-    if zipf < 0:
-        raise InputError(f"zipf is {zipf}: it must be at least 0, which makes all equally frequent.")
+def check_domains(held: Sequence[str], known: Collection[str]) -> None:
+    """Raise InputError for an unknown domain, and if none or all are held out."""
+    for domain in held:
+        check_choices(ood_domains=(domain, sorted(known)))
+    if not 0 < len(set(held)) < len(known):
+        raise InputError(f"ood_domains is {list(held)}: hold out one domain or more, and not all.")
 
 
 def draw_distinct(

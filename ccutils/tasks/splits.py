@@ -5,11 +5,13 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ccutils.errors import InputError
 from ccutils.tasks.base import Example, label_key
+from ccutils.tasks.files import Report, first_few
 
 SENTENCE_MARKS = r"[.,;:!?…。、।\"“”„«»]"
 AT_EDGES = re.compile(
@@ -69,10 +71,9 @@ def keep_apart(
     dropped = {f"near_duplicates_dropped_{n}": len(sets[n]) - len(kept[n]) for n in sets}
     if others:
         dropped["of_them_with_another_output"] = len(others)
-        more = " ..." if len(others) > 5 else ""
         warnings.warn(
             f"{len(others)} rows repeat the input of another row with another output and are left out: "
-            f"{'; '.join(others[:5])}{more}",
+            f"{first_few(others)}",
             stacklevel=3,
         )
     return kept, dropped
@@ -126,8 +127,7 @@ def warn_of_labels(what: str, groups: Iterable[Sequence[str]], show: Callable[[s
     """Warn of each group of two labels or more; `show` writes a label."""
     several = [" and ".join(map(show, labels)) for labels in groups if len(labels) > 1]
     if several:
-        more = " ..." if len(several) > 20 else ""
-        warnings.warn(f"Labels {what}: {'; '.join(several[:20])}{more}", stacklevel=4)
+        warnings.warn(f"Labels {what}: {first_few(several, 20)}", stacklevel=4)
 
 
 def take(examples: Sequence[Example], size: int, rng: np.random.Generator) -> list[Example]:
@@ -182,19 +182,41 @@ def check_sizes(**sizes: int) -> None:
             raise InputError(f"{name} is {value}: it must be at least 1.")
 
 
-def check_filled(
-    task: str,
+def check_share(**shares: float) -> None:
+    """Raise InputError for a share outside (0, 1), naming the parameter."""
+    for name, value in shares.items():
+        if not 0 < value < 1:
+            raise InputError(f"{name} is {value}: it must lie between 0 and 1.")
+
+
+def draw_task(
+    name: str,
     sets: Mapping[str, Sequence[Example]],
-    *,
     dropped: Mapping[str, int],
+    report: Report,
+    *,
+    sizes: Mapping[str, int],
+    fixed: np.random.Generator,
+    rng: np.random.Generator,
+    facts: Mapping[str, str | int],
     advice: str,
-    cause: str = "",
-) -> None:
-    """Raise InputError for a set that came out empty; `dropped` are the counts of `keep_apart`, `cause` is
-    what a report knows of rows set aside."""
-    n = sum(number for name, number in dropped.items() if name.startswith("near_duplicates"))
-    advice = f"{advice} ({cause})" if cause else advice
+    needed: Collection[str] = ("pool", "id_test", "ood_test", "ood_pool"),
+    draw: Callable[[Sequence[Example], int, np.random.Generator], list[Example]] = take,
+) -> dict[str, Any]:
+    """Draw a task's sets of at most `sizes` (without a size: all), as keyword arguments of Task.
+
+    The tests are drawn by `fixed`, which is the same for every seed, the pools by `rng`. Adds what `report`
+    and `dropped` (from `keep_apart`) count to the facts. Raises InputError, with `advice`, if a `needed` set
+    is empty.
+    """
+    drawn = {
+        part: draw(sets[part], sizes.get(part, len(sets[part])), fixed if part.endswith("test") else rng)
+        for part in ("pool", "ood_pool", "id_test", "ood_test")
+    }
+    n = sum(number for what, number in dropped.items() if what.startswith("near_duplicates"))
     why = f", since {n} rows repeat the input of another and were dropped" if n else ""
-    for name, examples in sets.items():
-        if not examples:
-            raise InputError(f"task {task!r} has no examples left for {name}{why}: {advice}.")
+    cause = f" ({report.cause()})" if report.cause() else ""
+    for part in needed:
+        if not drawn[part]:
+            raise InputError(f"task {name!r} has no examples left for {part}{why}: {advice}{cause}.")
+    return {"name": name, **drawn, "facts": {**facts, **report.facts(), **dropped}}

@@ -10,8 +10,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
-from ccutils.errors import InputError
 from ccutils.tasks.base import Example
+from ccutils.tasks.relabel import pick_shared
 from ccutils.tasks.sql_metrics import tree_of
 
 RENAMED = "_renamed"
@@ -79,6 +79,11 @@ def by_tokens(sql: str) -> list[tuple[int, int, str]]:
     ]
 
 
+def names_of(e: Example) -> list[str]:
+    """List the names of tables and columns in an example's query."""
+    return [name for name in e.extra["names"].split("\n") if name]
+
+
 def names_used(sql: str, known: Collection[str]) -> frozenset[str]:
     """Return the `known` names (in lower case) of tables and columns that a query uses."""
     return frozenset(name for _, _, name in name_places(sql) if name in known)
@@ -106,9 +111,9 @@ def rename_table(sql: str, name: str) -> str:
 
 
 def all_labels(rows: Iterable[Example]) -> list[str]:
-    """Return every query as it is, and with each of its names renamed as a changed label has it."""
-    made = {(e.output, name) for e in rows for name in e.extra["names"].split("\n")}
-    return sorted({sql for sql, _ in made} | {rename_table(sql, name) for sql, name in made if name})
+    """List every query, and it with each of its names renamed, as in a changed label."""
+    made = {(e.output, name) for e in rows for name in names_of(e)}
+    return sorted({e.output for e in rows} | {rename_table(sql, name) for sql, name in made})
 
 
 def undo(sql: str) -> tuple[str, frozenset[str]]:
@@ -135,23 +140,8 @@ def change_name(
 ) -> tuple[list[Example], str]:
     """Rename one table or column of the target's query in the relevant examples' queries.
 
-    It is one that the most relevant examples use and, among those, the fewest irrelevant ones. The answer
-    that follows is the target's query with that name renamed too. The schema in the prompt keeps the old
-    name.
+    The schema in the prompt keeps the old name. Raises InputError if no relevant example shares a name.
     """
-
-    def users(name: str, rows: Sequence[Example]) -> int:
-        return sum(name in e.extra["names"].split("\n") for e in rows)
-
-    names = sorted(set(target.extra["names"].split("\n")) - {""})
-    shared = [name for name in names if users(name, relevant)]
-    if not shared:
-        raise InputError(
-            f"no relevant example shares a table or column with {target.extra['place']}: none can be renamed."
-        )
-    best = max((users(n, relevant), -users(n, irrelevant)) for n in shared)
-    choice = [n for n in shared if (users(n, relevant), -users(n, irrelevant)) == best]
-    name = str(rng.choice(choice))
-    return [replace(e, output=rename_table(e.output, name)) for e in relevant], rename_table(
-        target.output, name
-    )
+    name = pick_shared(target, relevant, irrelevant, names_of, rng)
+    changed = [replace(e, output=rename_table(e.output, name)) for e in relevant]
+    return changed, rename_table(target.output, name)

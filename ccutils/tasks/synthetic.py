@@ -6,15 +6,19 @@ their neighbours. The OOD sets are made of topics or words that the pool lacks: 
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from itertools import islice
+from functools import partial
+from itertools import islice, zip_longest
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ccutils.errors import InputError, check_count
+from ccutils.errors import InputError
 from ccutils.streams import Stream
-from ccutils.tasks.base import Example, Paraphrase, RedrawLabels, Task, Template, label_key
+from ccutils.tasks.base import Example, Paraphrase, RedrawLabels, Task, Template
 from ccutils.tasks.brackets import ANY
+from ccutils.tasks.metrics import of_outputs, text_match
+from ccutils.tasks.relabel import change_as_familiar, change_output
+from ccutils.tasks.splits import check_sizes
 
 CONSONANTS, VOWELS = "bdfgklmnprstvz", "aeiou"
 TEMPLATE = Template(question="{input} =", answer=" {output}", separator="\n")
@@ -41,13 +45,8 @@ def topics(
     model's error of the weights, which no training ends (an ablation of ours). They are not tested. Raises
     InputError for sizes below 1, zipf below 0, fresh outside [0, 1), or more input words than a topic has.
     """
-    _check(
-        n_topics=n_topics,
-        n_novel=n_novel,
-        input_words=input_words,
-        pool_size=pool_size,
-        n_test=n_test,
-        zipf=zipf,
+    check_sizes(
+        n_topics=n_topics, n_novel=n_novel, input_words=input_words, pool_size=pool_size, n_test=n_test
     )
     if input_words > words_per_topic:
         raise InputError(
@@ -81,9 +80,9 @@ def topics(
         id_test=id_test,
         ood_test=ood_test,
         ood_pool=ood_pool,
-        score=exact_match,
-        change_labels=lambda target, relevant, irrelevant, rng: change_topic(
-            target, relevant, irrelevant, alike(target, labels[:n_topics], labels[n_topics:]), rng
+        score=of_outputs(text_match),
+        change_labels=change_as_familiar(
+            labels[:n_topics], labels[n_topics:], partial(change_output, spare=()), lambda e: e.output
         ),
         relevant=lambda target, example: target.group == example.group,
         paraphrase=other_words(pool, [*id_test, *ood_test]),
@@ -117,13 +116,8 @@ def gloss(
     OOD sets are sentences of novel words only. Raises InputError for sizes below 1, zipf below 0, or
     sentences longer than a lexicon.
     """
-    _check(
-        n_words=n_words,
-        n_novel=n_novel,
-        sentence_words=sentence_words,
-        pool_size=pool_size,
-        n_test=n_test,
-        zipf=zipf,
+    check_sizes(
+        n_words=n_words, n_novel=n_novel, sentence_words=sentence_words, pool_size=pool_size, n_test=n_test
     )
     if sentence_words > min(n_words, n_novel):
         raise InputError(
@@ -161,8 +155,8 @@ def gloss(
         ood_test=ood_test,
         ood_pool=ood_pool,
         score=gloss_match,
-        change_labels=lambda target, relevant, irrelevant, rng: change_glosses(
-            target, relevant, irrelevant, alike(target, glosses[:n_words], glosses[n_words:]), rng
+        change_labels=change_as_familiar(
+            glosses[:n_words], glosses[n_words:], change_glosses, lambda e: glosses_of(e.output)[0]
         ),
         relevant=lambda target, example: not set(target.input.split()).isdisjoint(example.input.split()),
         wrong=gloss_wrong,
@@ -244,31 +238,27 @@ def words_of(example: Example) -> frozenset[str]:
     return frozenset(example.input.split())
 
 
-def exact_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Return 1 where the answer and the example's output have the same `label_key`. Shape (n,)."""
-    pairs = zip(answers, examples, strict=True)
-    return np.array([float(label_key(a) == label_key(e.output)) for a, e in pairs], dtype=np.float64)
+def glosses_of(output: str) -> list[str]:
+    """List the glosses of an output, without the words."""
+    return output.split()[1::2]
 
 
 def gloss_match(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Return the share of glosses that are right and in place, (n,); NaN where all expected are ANY."""
+    """Score the share of correct glosses by position, shape (n,); NaN if all expected ones are ANY."""
     scores = []
     for answer, example in zip(answers, examples, strict=True):
-        given, wanted = answer.split()[1::2], example.output.split()[1::2]
-        judged = [i for i, word in enumerate(wanted) if word != ANY]
-        right = sum(i < len(given) and given[i] == wanted[i] for i in judged)
-        scores.append(right / len(judged) if judged else np.nan)
+        pairs = list(zip_longest(glosses_of(answer), glosses_of(example.output)))
+        scored = [given == wanted for given, wanted in pairs if wanted not in (None, ANY)]
+        scores.append(sum(scored) / len(scored) if scored else np.nan)
     return np.array(scores, dtype=np.float64)
 
 
 def gloss_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> tuple[float, float]:
-    """Return the shares of glosses that are wrong, and that are wrong and of a demonstration."""
-    given, wanted = answer.split()[1::2], target.output.split()[1::2]
-    shown = {word for e in irrelevant for word in e.output.split()[1::2]}
-    wrong = [
-        given[i] if i < len(given) else "" for i, w in enumerate(wanted) if i >= len(given) or given[i] != w
-    ]
-    return len(wrong) / len(wanted), sum(word in shown for word in wrong) / len(wanted)
+    """Compute the shares of glosses that are wrong, and that are wrong and of a demonstration."""
+    wanted = glosses_of(target.output)
+    shown = {gloss for e in irrelevant for gloss in glosses_of(e.output)}
+    wrong = [given for given, w in zip_longest(glosses_of(answer), wanted) if w is not None and given != w]
+    return len(wrong) / len(wanted), sum(gloss in shown for gloss in wrong) / len(wanted)
 
 
 def map_glosses(output: str, change: Callable[[str], str]) -> str:
@@ -278,32 +268,6 @@ def map_glosses(output: str, change: Callable[[str], str]) -> str:
     'mada bopi'
     """
     return " ".join(change(word) if i % 2 else word for i, word in enumerate(output.split()))
-
-
-def alike(target: Example, trained: Sequence[str], novel: Sequence[str]) -> Sequence[str]:
-    """Return labels for a target's changed one: as familiar as its own, or familiarity would tell which to
-    take.
-    """
-    return novel if target.output.split()[-1] in novel else trained
-
-
-def change_topic(
-    target: Example,
-    relevant: Sequence[Example],
-    irrelevant: Sequence[Example],
-    labels: Sequence[str],
-    rng: np.random.Generator,
-) -> tuple[list[Example], str]:
-    """Give the relevant examples one other label, which neither the topic nor the context has.
-
-    Raises InputError where none is left.
-    """
-    taken = {label_key(e.output) for e in (target, *irrelevant)}
-    free = [label for label in labels if label_key(label) not in taken]
-    if not free:
-        raise InputError(f"all {len(labels)} labels are in the context: lower k or raise n_topics.")
-    new = str(rng.choice(free))
-    return [Example(e.input, new, e.group, e.extra) for e in relevant], new
 
 
 def change_glosses(
@@ -317,7 +281,7 @@ def change_glosses(
 
     Raises InputError where too few glosses are left.
     """
-    taken = {word for e in (target, *relevant, *irrelevant) for word in e.output.split()[1::2]}
+    taken = {word for e in (target, *relevant, *irrelevant) for word in glosses_of(e.output)}
     words = target.input.split()
     free = [g for g in glosses if g not in taken]
     if len(free) < len(words):
@@ -326,7 +290,7 @@ def change_glosses(
     new = dict(zip(words, (str(g) for g in fresh), strict=True))
     changed = []
     for e in relevant:
-        pairs = zip(e.input.split(), e.output.split()[1::2], strict=True)
+        pairs = zip(e.input.split(), glosses_of(e.output), strict=True)
         output = " ".join(f"{w} {new.get(w, g)}" for w, g in pairs)
         changed.append(Example(e.input, output, e.group, e.extra))
     shown = {word for e in relevant for word in e.input.split()}
@@ -334,7 +298,9 @@ def change_glosses(
 
 
 def zipf_law(n: int, exponent: float) -> NDArray[np.float64]:
-    """Return probabilities proportional to rank ** -exponent, shape (n,)."""
+    """Compute probabilities proportional to rank ** -exponent, shape (n,). Raises InputError if below 0."""
+    if exponent < 0:
+        raise InputError(f"zipf is {exponent}: it must be at least 0, which makes all equally frequent.")
     weights: NDArray[np.float64] = np.arange(1, n + 1, dtype=np.float64) ** -exponent
     return np.asarray(weights / weights.sum())
 
@@ -348,10 +314,3 @@ def pseudo_words(n: int) -> list[str]:
     if n > len(two):
         raise InputError(f"the synthetic tasks have {len(two)} words and {n} were asked for: ask for fewer.")
     return [two[i] for i in np.random.default_rng(0).permutation(len(two))[:n]]
-
-
-def _check(*, zipf: float, **sizes: int) -> None:
-    for name, value in sizes.items():
-        check_count(name, value)
-    if zipf < 0:
-        raise InputError(f"zipf is {zipf}: it must be at least 0, which makes all equally frequent.")

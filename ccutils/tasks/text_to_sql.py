@@ -1,4 +1,4 @@
-"""Text-to-SQL: a question to a query on its database; BIRD, Spider and GeoQuery in their own formats."""
+"""Task `text_to_sql`: a question to a query on its database, from BIRD, Spider or GeoQuery."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,25 +15,18 @@ from ccutils.tasks.files import Record, Report, here, is_file_name, read_records
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.metrics import Scores
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.splits import check_filled, check_sizes, common_words, four_sets, hold_out
+from ccutils.tasks.splits import check_share, check_sizes, common_words, draw_task, four_sets, hold_out
 from ccutils.tasks.sql import Query
 from ccutils.tasks.sql_metrics import SEMANTICS, Gold, execution_match, run_golds, sql_text_match
-from ccutils.tasks.sql_names import (
-    all_labels,
-    change_name,
-    names_used,
-    relevant,
-    template,
-    undo,
-)
+from ccutils.tasks.sql_names import all_labels, change_name, names_used, relevant, template, undo
 
 FILES = {
     "train": ("train.jsonl", "train.json", "train_spider.json", "train/train.json"),
     "dev": ("dev.jsonl", "dev.json", "dev*/dev.json", "mini_dev_sqlite.json"),
 }
-"""Where GeoQuery's, BIRD's and Spider's own folders hold their rows."""
+"""Files of rows in the folders of GeoQuery, BIRD and Spider."""
 FILE_SPLITS = {"train": ("train",), "dev": ("dev", "validation", "test", "mini_dev_sqlite")}
-"""How Hub copies name them."""
+"""Their names in Hub copies."""
 SQL_COLUMNS = ("SQL", "query", "sql")
 SQL_INSTRUCTION = "Write an SQLite query that answers each question.\n\n"
 ONE_DATABASE = Template(instruction=SQL_INSTRUCTION, question="Question: {input}{hint}\nSQL:")
@@ -54,14 +47,13 @@ def text_to_sql(
     n_test: int = 300,
     max_new_tokens: int = 256,
 ) -> Task:
-    """Load questions to SQL, from a folder as BIRD, Spider or GeoQuery comes, from one file, or from a Hub
-    id.
+    """Load questions to SQL from a folder of BIRD, Spider or GeoQuery, from one file, or from a Hub id.
 
-    `databases` is the folder (searched below, too) of <db_id>.sqlite files; by default `path`. `schema` in
+    `databases` is the folder of <db_id>.sqlite files, searched recursively; by default `path`. `schema` in
     prompts: "names" of tables and columns, "ddl", or "none". `metric` is "execution" (see `semantics`) or
-    "exact". OOD are whole databases: those of the dev rows alone, else drawn
-    at random until they hold `ood_share` of the rows; with a single database, query templates so drawn. Gold
-    queries that do not run are set aside. Raises InputError for unknown options and unreadable data.
+    "exact". OOD are whole databases: those that only dev rows use, else drawn at random until they have
+    `ood_share` of the rows; with a single database, query templates so drawn. Gold queries that do not run
+    are set aside. Raises InputError for unknown options and unreadable data.
     """
     check_sizes(pool_size=pool_size, n_test=n_test, max_new_tokens=max_new_tokens)
     check_choices(
@@ -69,54 +61,51 @@ def text_to_sql(
         metric=(metric, ["execution", "exact"]),
         semantics=(semantics, SEMANTICS),
     )
-    if not 0 < ood_share < 1:
-        raise InputError(f"ood_share is {ood_share}: it must lie between 0 and 1.")
+    check_share(ood_share=ood_share)
     report = Report()
     files = find_databases(databases if databases is not None else path)
     train, dev = read_queries(path)
     described, unread = describe({record.text("db_id") for record in [*train, *dev]}, files, schema)
-    rows, tests = (
-        query_examples(part, files, described=described, unread=unread, report=report)
-        for part in (train, dev)
-    )
-    if not rows and not tests:
-        report.warn("")
-    report.check([*rows, *tests], path)
-    single = len({e.extra["db_id"] for e in [*rows, *tests]}) == 1
+    rows, tests = (query_examples(part, files, described, unread, report) for part in (train, dev))
+    every = [*rows, *tests]
+    if not every:
+        report.warn()
+    report.check(every, path)
+    single = len({e.extra["db_id"] for e in every}) == 1
     if single:
         rows, tests = ([replace(e, group=e.extra["template"]) for e in part] for part in (rows, tests))
     fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.TEXT_TO_SQL])
     groups = Counter(e.group for e in [*rows, *tests])
     new = {e.group for e in tests} - {e.group for e in rows} if rows and not single else set()
     held = new or hold_out(groups, ood_share, fixed, cause=report.cause())
-    # What is asked of two databases is asked twice.
-    sets, dropped = four_sets(rows, tests, held, fixed, place=lambda e: e.extra["db_id"])
-    draws = {"id_test": (n_test, fixed), "ood_test": (n_test, fixed), "pool": (pool_size, rng)}
-    draws["ood_pool"] = (pool_size, rng)
     golds: dict[Query, Gold] = {}
-    drawn = {
-        name: take_running(sets[name], size, rng=at, report=report, golds=golds)
-        for name, (size, at) in draws.items()
-    }
-    report.warn("")
-    check_filled(
+    drawn = draw_task(
         "text_to_sql",
-        drawn,
-        dropped=dropped,
+        *four_sets(
+            rows, tests, held, fixed, place=lambda e: e.extra["db_id"]
+        ),  # of two databases: two questions
+        report,
+        sizes={"pool": pool_size, "ood_pool": pool_size, "id_test": n_test, "ood_test": n_test},
+        fixed=fixed,
+        rng=rng,
+        facts={
+            "seed": seed,
+            "source": path,
+            "split_rule": f"OOD: {len(held)} of {len(groups)} {'templates' if single else 'databases'}"
+            + (", those without train rows" if new else ", drawn at random"),
+            "semantics": f"{semantics}: {SEMANTICS[semantics]}",
+        },
         advice=f"give {path} more rows, or another ood_share",
-        cause=report.cause(),
+        draw=lambda some, size, rng: take_running(some, size, rng, report, golds),
     )
+    report.warn()
     score = make_sql_score(metric, semantics, golds)
     question = MANY_DATABASES if schema != "none" else ONE_DATABASE
     if single and schema != "none":
         only = next(iter(described.values()))[0]
         question = replace(ONE_DATABASE, instruction=f"{SQL_INSTRUCTION}Database: {only}\n\n")
     return Task(
-        name="text_to_sql",
-        pool=drawn["pool"],
-        id_test=drawn["id_test"],
-        ood_test=drawn["ood_test"],
-        ood_pool=drawn["ood_pool"],
+        **drawn,
         score=score,
         wrong=wrong_by(score),
         change_labels=change_name,
@@ -124,21 +113,12 @@ def text_to_sql(
         map_labels=None,
         template=question,
         max_new_tokens=max_new_tokens,
-        vocabulary=[*all_labels([*rows, *tests]), *common_words(e.input for e in [*rows, *tests])],
-        facts={
-            "seed": seed,
-            "source": path,
-            "split_rule": f"OOD: {len(held)} of {len(groups)} {'templates' if single else 'databases'}"
-            + (", those without train rows" if new else ", drawn at random"),
-            "semantics": f"{semantics}: {SEMANTICS[semantics]}",
-            **report.facts(),
-            **dropped,
-        },
+        vocabulary=[*all_labels(every), *common_words(e.input for e in every)],
     )
 
 
 def read_queries(path: str) -> tuple[list[Record], list[Record]]:
-    """Train and dev rows; one of them may be missing, and a single file is all train."""
+    """Read train and dev rows; one of them may be missing, and a single file is all train."""
     if is_hub_id(path):
         splits = hub_splits(path)  # many copies have but one
         chosen = [next((s for s in names if s in splits), None) for names in FILE_SPLITS.values()]
@@ -151,7 +131,7 @@ def read_queries(path: str) -> tuple[list[Record], list[Record]]:
     if not any(parts):
         known = FILE_SPLITS if is_hub_id(path) else FILES
         wanted = ", ".join(name for names in known.values() for name in names)
-        raise InputError(f"path {path!r} holds none of {wanted}: give such a folder, a file or a Hub id.")
+        raise InputError(f"path {path!r} has none of {wanted}: give such a folder, a file or a Hub id.")
     every = [record for part in parts for record in part]
     require(every, ["question", "db_id"], path)
     if not any(record.text(*SQL_COLUMNS) for record in every):
@@ -161,13 +141,12 @@ def read_queries(path: str) -> tuple[list[Record], list[Record]]:
 
 def query_examples(
     records: Sequence[Record],
-    files: dict[str, Path],
-    *,
-    described: dict[str, tuple[str, frozenset[str]]],
-    unread: dict[str, str],
+    files: Mapping[str, Path],
+    described: Mapping[str, tuple[str, frozenset[str]]],
+    unread: Mapping[str, str],
     report: Report,
 ) -> list[Example]:
-    """Return rows as examples; those without question, SQL or database are set aside."""
+    """Make examples of rows; set aside those without question, SQL or database."""
     made = []
     report.read += len(records)
     for record in records:
@@ -197,14 +176,14 @@ def query_examples(
 def take_running(
     rows: Sequence[Example],
     size: int,
-    *,
     rng: np.random.Generator,
     report: Report,
     golds: dict[Query, Gold],
 ) -> list[Example]:
-    """Take `size` examples in random order (or all) whose gold query runs; the report is told of the others.
+    """Take `size` examples (or all) in random order whose gold query runs; set the others aside.
 
-    They run only as far as they are needed: those of BIRD can take minutes. Their results are kept in `golds` unless they are large.
+    Only as many as needed are run: BIRD's can take minutes. Their results are added to `golds` unless they
+    are large.
     """
     order, taken, at = rng.permutation(len(rows)), list[Example](), 0
     while at < len(order) and len(taken) < size:
@@ -223,29 +202,27 @@ def take_running(
     return taken
 
 
-def make_sql_score(
-    metric: str, semantics: str, golds: Mapping[Query, Gold] | None = None
-) -> Score:
-    """Make the task's score. A changed label (see `change_name`) is followed where the answer renames the
-    same names and, with the renaming undone, is as good as the gold query.
+def make_sql_score(metric: str, semantics: str, golds: Mapping[Query, Gold] | None = None) -> Score:
+    """Make the task's score. An answer follows a changed label (see `change_name`) if it renames the same
+    names and, with the renaming undone, is as good as the gold query.
 
-    An answer once judged by execution is not executed again: checkpoints and the Copy-score ask for the same
-    ones many times, and each call would start processes.
+    No answer is executed twice: checkpoints and the Copy-score ask for the same ones many times, and each
+    call would start processes.
     """
-    judged: dict[tuple[Path, str, str], float] = {}
+    scored: dict[tuple[Path, str, str], float] = {}
 
     def score(answers: Sequence[str], rows: Sequence[Example]) -> Scores:
-        given, wanted = ([undo(sql) for sql in part] for part in (answers, (e.output for e in rows)))
+        given, wanted = [undo(sql) for sql in answers], [undo(e.output) for e in rows]
         same_names = np.array([g[1] == w[1] for g, w in zip(given, wanted, strict=True)], dtype=np.float64)
         answer_sql, gold_sql = [sql for sql, _ in given], [sql for sql, _ in wanted]
         if metric == "exact":
             return same_names * sql_text_match(answer_sql, gold_sql)
-        asked = list(zip((Path(e.extra["database"]) for e in rows), answer_sql, gold_sql, strict=True))
-        new = list(dict.fromkeys(case for case in asked if case not in judged))
+        cases = list(zip((Path(e.extra["database"]) for e in rows), answer_sql, gold_sql, strict=True))
+        new = list(dict.fromkeys(case for case in cases if case not in scored))
         if new:
             databases, sql, gold = zip(*new, strict=True)
             found = execution_match(sql, gold, databases, semantics=semantics, known=golds)
-            judged.update(zip(new, found.tolist(), strict=True))
-        return same_names * np.array([judged[case] for case in asked], dtype=np.float64)
+            scored.update(zip(new, found.tolist(), strict=True))
+        return same_names * np.array([scored[case] for case in cases], dtype=np.float64)
 
     return score

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -14,9 +15,17 @@ from ccutils.tasks import metrics
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.files import Record, Report, here, read_lines
 from ccutils.tasks.hub import hub_configs, is_hub_id, read_hub
-from ccutils.tasks.relabel import INVENTED
+from ccutils.tasks.relabel import INVENTED, pick_shared
 from ccutils.tasks.sequences import wrong_by
-from ccutils.tasks.splits import check_filled, check_sizes, common_words, divide, hold_out, keep_apart, take
+from ccutils.tasks.splits import (
+    check_share,
+    check_sizes,
+    common_words,
+    divide,
+    draw_task,
+    hold_out,
+    keep_apart,
+)
 
 LANGUAGES = {
     "en": ("English", "eng"),
@@ -67,8 +76,7 @@ def translation(
         group=(group, ["document", "outlet"]),
         metric=(metric, TRANSLATION_METRICS),
     )
-    if not 0 < ood_share < 1:
-        raise InputError(f"ood_share is {ood_share}: it must lie between 0 and 1.")
+    check_share(ood_share=ood_share)
     report = Report()
     fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.TRANSLATION])
     rows = pair_examples(read_pairs(path, source, target), group, report)
@@ -81,50 +89,46 @@ def translation(
         held = hold_out(counts, ood_share, fixed)
         novel, rule = [e for e in rows if e.group in held], f"{len(held)} of {len(counts)} {group}s"
         rows = [e for e in rows if e.group not in held]
-    report.warn("")
-    report.check([*rows, *novel], path)
+    every = [*rows, *novel]
+    report.warn()
+    report.check(every, path)
     (id_test, pool), (ood_test, ood_pool) = divide(rows, [], fixed), divide(novel, [], fixed)
     sets, dropped = keep_apart({"id_test": id_test, "ood_test": ood_test, "ood_pool": ood_pool, "pool": pool})
-    lexicon = glossary([*rows, *novel])
+    lexicon = glossary(every)
     sets = {name: with_pairs(part, lexicon) for name, part in sets.items()}
-    check_filled(
+    drawn = draw_task(
         "translation",
         sets,
-        dropped=dropped,
-        advice=f"give {path} more sentences, or another ood_share",
-        cause=report.cause(),
-    )
-    invented = free_words([*rows, *novel])
-    return Task(
-        name="translation",
-        pool=take(sets["pool"], pool_size, rng),
-        id_test=take(sets["id_test"], n_test, fixed),
-        ood_test=take(sets["ood_test"], n_test, fixed),
-        ood_pool=take(sets["ood_pool"], pool_size, rng),
-        score=make_translation_score(TRANSLATION_METRICS[metric]),
-        wrong=wrong_by(
-            make_translation_score(TRANSLATION_METRICS["chrf"])
-        ),  # one answer at a time, for which COMET is too slow
-        change_labels=lambda target, near, other, rng: change_word(target, near, other, invented, rng),
-        relevant=lambda target, e: bool(shared(target, e)),
-        map_labels=None,
-        language=source,
-        frames=False,
-        template=Template(
-            instruction=f"Translate from {LANGUAGES[source][0]} to {LANGUAGES[target][0]}.\n\n",
-            question=f"{LANGUAGES[source][0]}: {{input}}\n{LANGUAGES[target][0]}:",
-        ),
-        max_new_tokens=max_new_tokens,
-        vocabulary=changed_words((e for part in sets.values() for e in part), invented)
-        + common_words(text for e in [*rows, *novel] for text in (e.input, e.output)),
+        dropped,
+        report,
+        sizes={"pool": pool_size, "ood_pool": pool_size, "id_test": n_test, "ood_test": n_test},
+        fixed=fixed,
+        rng=rng,
         facts={
             "seed": seed,
             "source": path,
             "languages": f"{source}-{target}",
             "split_rule": f"OOD: {rule}",
-            **report.facts(),
-            **dropped,
         },
+        advice=f"give {path} more sentences, or another ood_share",
+    )
+    invented = free_words(every)
+    words = common_words(text for e in every for text in (e.input, e.output))
+    one, other = LANGUAGES[source][0], LANGUAGES[target][0]
+    return Task(
+        **drawn,
+        score=make_translation_score(TRANSLATION_METRICS[metric]),
+        wrong=wrong_by(make_translation_score(TRANSLATION_METRICS["chrf"])),  # COMET is too slow one by one
+        change_labels=partial(change_word, invented=invented),
+        relevant=lambda target, e: not set(pairs_of(target)).isdisjoint(pairs_of(e)),
+        map_labels=None,
+        language=source,
+        frames=False,
+        template=Template(
+            instruction=f"Translate from {one} to {other}.\n\n", question=f"{one}: {{input}}\n{other}:"
+        ),
+        max_new_tokens=max_new_tokens,
+        vocabulary=changed_words((e for part in sets.values() for e in part), invented) + words,
     )
 
 
@@ -228,9 +232,9 @@ def with_pairs(rows: Sequence[Example], known: dict[str, str]) -> list[Example]:
     return made
 
 
-def shared(one: Example, other: Example) -> set[str]:
-    """Return pairs that both hold. An example is relevant to a target where there is one."""
-    return set(one.extra["pairs"].split()) & set(other.extra["pairs"].split())
+def pairs_of(e: Example) -> list[str]:
+    """List an example's pairs. An example is relevant to a target if they share one."""
+    return e.extra["pairs"].split()
 
 
 def free_words(rows: Sequence[Example]) -> list[str]:
@@ -257,34 +261,25 @@ def change_word(
     target: Example,
     relevant: Sequence[Example],
     irrelevant: Sequence[Example],
-    invented: Sequence[str],
     rng: np.random.Generator,
+    *,
+    invented: Sequence[str],
 ) -> tuple[list[Example], str]:
-    """Replace one word of the target's translation by an invented one in the relevant examples.
+    """Replace one word of the target's translation by an invented one, there and in the relevant examples.
 
-    Its pair in the glossary is one that the most relevant examples hold and, among those, the fewest
-    irrelevant ones. The answer that follows is the target's translation with the invented word in its place.
+    Raises InputError if no relevant example shares a pair, or the texts have all invented words.
     """
-
-    def users(pair: str, rows: Sequence[Example]) -> int:
-        return sum(pair in e.extra["pairs"].split() for e in rows)
-
-    candidates = [pair for pair in target.extra["pairs"].split() if users(pair, relevant)]
-    if not candidates or not invented:
-        raise InputError(
-            f"no word of {target.output[:40]!r} can be changed: no relevant example has one too."
-        )
-    best = max((users(pair, relevant), -users(pair, irrelevant)) for pair in candidates)
-    pair = rng.choice([p for p in candidates if (users(p, relevant), -users(p, irrelevant)) == best])
-    old, new = str(pair).split("=")[1], str(rng.choice(invented))
-    return [replace(e, output=put_word(e.output, old, new)) for e in relevant], put_word(
-        target.output, old, new
-    )
+    if not invented:
+        raise InputError("the texts have every invented word: no word can be changed.")
+    old = pick_shared(target, relevant, irrelevant, pairs_of, rng).split("=")[1]
+    new = str(rng.choice(invented))
+    changed = [replace(e, output=put_word(e.output, old, new)) for e in relevant]
+    return changed, put_word(target.output, old, new)
 
 
 def changed_words(rows: Iterable[Example], invented: Sequence[str]) -> list[str]:
-    """Return what a changed label can have in place of a word: an invented one with the signs around it."""
-    olds = ((e, pair.split("=")[1]) for e in rows for pair in e.extra["pairs"].split())
+    """List what a changed label can have in place of a word: an invented one with the signs around it."""
+    olds = ((e, pair.split("=")[1]) for e in rows for pair in pairs_of(e))
     held = {(text, old) for e, old in olds for text in e.output.split(" ") if old in word_set(text)}
     return sorted({put_word(text, old, new) for text, old in held for new in invented})
 

