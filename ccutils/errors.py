@@ -1,4 +1,4 @@
-"""The one exception for input that a person can mend, and the checks that every kind of input shares."""
+"""The exception for input that a user can correct, and checks shared by all kinds of input."""
 
 import difflib
 import functools
@@ -12,16 +12,16 @@ from typing import Any
 
 
 class InputError(ValueError):
-    """Bad input, told in one sentence: what was wrong, where (file, line or parameter), what to do.
+    """Bad input. The message is one sentence: what is wrong, where (file, line or parameter), what to do.
 
-    The command line prints the sentence without a traceback and exits with status 2.
+    The command line prints it without a traceback and exits with status 2.
     """
 
 
 def command(work: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], int]:
     """Make a command of a function of its arguments: it returns the exit status, 0, or 2 for bad input.
 
-    Bad input is told in its one sentence, on standard error.
+    The message of an InputError goes to standard error.
     """
 
     @functools.wraps(work)
@@ -37,7 +37,7 @@ def command(work: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], 
 
 
 def reason(error: Exception) -> str:
-    """Return the first line of what another library says of an error, or its kind where it says nothing."""
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
@@ -52,7 +52,7 @@ KIND_NAMES = {
 
 
 def check_kind(where: str, value: Any, default: Any) -> None:
-    """Raise InputError if a value is of another kind than the default; a default of None stands for any."""
+    """Raise InputError if a value is of another kind than the default; a default of None allows any."""
     kind = type(default)
     wanted: Any = {float: (float, int), dict: Mapping}.get(kind, kind)
     if kind in KIND_NAMES and (
@@ -62,7 +62,7 @@ def check_kind(where: str, value: Any, default: Any) -> None:
 
 
 def check_kinds(values: Any, *but: str) -> None:
-    """Raise InputError for a field of a data class that is of another kind than its default; `but` some."""
+    """Raise InputError for a field of a data class, except `but`, of another kind than its default."""
     for field in fields(values):
         default = field.default_factory() if field.default_factory is not MISSING else field.default
         if field.name not in but:
@@ -79,14 +79,14 @@ def check_count(where: str, value: Any) -> None:
 
 
 def check_choices(**options: tuple[str, Iterable[str]]) -> None:
-    """Raise InputError for a value that is not among those known, naming the parameter."""
+    """Raise InputError for an unknown value, naming the parameter."""
     for name, (value, known) in options.items():
         if value not in known:
             raise InputError(f"{name} is {value!r}: choose one of {', '.join(known)}.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that refuses `name`: the nearest known names, or all of them.
+    """Write the end of a message about an unknown name: the nearest known names, or all of them.
 
     >>> nearest("contrastiv", ["random", "contrastive"])
     '; did you mean contrastive?'
@@ -97,38 +97,27 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def close_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    """Return up to three of the known names that look like `name`, the nearest first.
-
-    >>> close_names("contrastiv", ["random", "contrastive"])
-    ['contrastive']
-    """
+    """List up to three of the known names that look like `name`, the nearest first."""
     return difflib.get_close_matches(str(name), list(known), n=3, cutoff=cutoff)
 
 
 def did_you_mean(names: Iterable[str]) -> str:
-    """Return the end of a sentence that refuses a name and offers others."""
+    """Write the end of a message that suggests other names."""
     return f"; did you mean {' or '.join(names)}?"
 
 
 def no_such_file(path: Path, endings: Iterable[str] = ()) -> InputError:
-    """Return what to raise for a file that is not there: it offers files of its folder with such a name.
-
-    They end as it does, or in one of `endings`, which are left out of the comparison.
-    """
+    """Make the error for a missing file; it suggests similar names with its ending or one of `endings`."""
     taken = {path.suffix.lower(), *endings}
-    files: list[Path] = []
-    with suppress(OSError):
-        files = sorted(
-            file for file in path.parent.iterdir() if file.suffix.lower() in taken and file.is_file()
-        )
-    close = close_names(path.stem, {file.stem for file in files})
-    near = [file.name for stem in close for file in files if file.stem == stem]
+    stems = {file.name: file.stem for file in sorted(path.parent.glob("*")) if file.suffix.lower() in taken}
+    near = [
+        name for stem in close_names(path.stem, set(stems.values())) for name in stems if stems[name] == stem
+    ]
     return InputError(f"{path} does not exist{did_you_mean(near[:3]) if near else ': check the path.'}")
 
 
 def from_text(value: Any, default: Any) -> Any:
-    """Return a number where the default is one and YAML has read a text, as it reads 2e-4; else the value
-    itself.
+    """Convert a text to a number if the default is one, as YAML reads 2e-4 as text; else return the value.
 
     >>> from_text("2e-4", 0.001), from_text("2e-4", "a text")
     (0.0002, '2e-4')
@@ -141,7 +130,7 @@ def from_text(value: Any, default: Any) -> Any:
 
 
 def check_seeds(seeds: Any, where: str = "seeds") -> list[int]:
-    """Return the seeds as a list; one whole number is one seed. Raises InputError for anything else.
+    """List the seeds; one whole number is one seed. Raises InputError for anything else.
 
     >>> check_seeds(3)
     [3]
@@ -150,5 +139,5 @@ def check_seeds(seeds: Any, where: str = "seeds") -> list[int]:
     if not found or not all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in found):
         raise InputError(f"{where} is {seeds!r}: it must be a list of whole numbers from 0, such as [0, 1].")
     if len(set(found)) < len(found):
-        raise InputError(f"{where} is {seeds!r}, which holds a seed twice: give each once.")
+        raise InputError(f"{where} is {seeds!r}, which repeats a seed: give each once.")
     return list(found)

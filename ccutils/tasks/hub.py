@@ -59,8 +59,8 @@ def _get(load: Callable[[], T], name: str, part: str = "") -> T:
         return load()
     except Exception as error:  # the library raises many kinds: no such id, no licence, no split
         raise InputError(
-            f"data set {name!r}{part} could not be loaded ({reason(cause or error)}), and there is no such "
-            "file or folder here: check the path, or the id, the network, and whether a licence must be accepted."
+            f"data set {name!r}{part} could not be loaded ({reason(cause or error)}), and there is no "
+            "such file or folder here: check the path, the id, the network, and the licence."
         ) from None
     finally:
         datasets.config.HF_HUB_OFFLINE = before

@@ -27,8 +27,8 @@ def change_as_familiar(
     """Draw changed labels that are as frequent and as familiar as the target's own.
 
     They come from `known`, the pool's labels, if that has the target's `first` label, else from `new`, the
-    OOD pool's; a label is drawn as often as it is repeated. Drawn uniformly, the changed label would often be the
-    rarest in the context; drawn from the pool for an OOD target, it would be the only familiar one.
+    OOD pool's; a label is drawn as often as it is repeated. Drawn uniformly, the changed label would often be
+    the rarest in the context; drawn from the pool for an OOD target, it would be the only familiar one.
     """
     familiar = set(map(label_key, known))
 

@@ -51,9 +51,8 @@ class Worker:
         self.process: subprocess.Popen[str] | None = None
 
     def run(self, database: Path, sql: str) -> Outcome:
-        if self.process is None:
-            self.process = self._start()
-        process, late = self.process, threading.Event()
+        """Run one query, within the limits."""
+        process, late = self.process or self._start(), threading.Event()
 
         def kill() -> None:
             late.set()
@@ -89,31 +88,30 @@ class Worker:
     def _start(self) -> "subprocess.Popen[str]":
         given = [str(v) for v in (self.limits.seconds, self.limits.rows, self.limits.megabytes)]
         script = Path(__file__).with_name("sql_worker.py")
-        process = subprocess.Popen(
+        self.process = process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(script), *given],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="ascii",
-            # Nothing of our environment but what an interpreter may need to start: it may hold secrets.
+            # Of our environment only what an interpreter may need to start: the rest may be secret.
             env={k: v for k, v in os.environ.items() if k in ("LD_LIBRARY_PATH", "SYSTEMROOT")},
         )
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":  # so that the clock does not count the start
-            process.kill()
-            raise RuntimeError(f"the SQL worker did not start ({cause(process.wait())})")
+            self.close()
+            raise RuntimeError(f"the SQL worker did not start ({cause(process.returncode)})")
         return process
 
 
 def execute_queries(
     queries: Sequence[Query], limits: Limits = Limits(), workers: int = 2, progress: str = "running SQL"
 ) -> list[Outcome]:
-    """Run the queries and return the outcome of each query, in order; equal queries run once.
+    """Run queries, and return their outcomes in order; equal queries run once.
 
     Each query can only read its database: no writing, no other file, no pragma, no extension, within
-    `limits`. One that loops, explodes or kills its process costs that one item. Raises InputError for a
-    database file as `check_database` does, and for limits below their least.
+    `limits`. One that loops, explodes or kills its process costs that one item. Raises InputError as
+    `check_database` does.
     """
-    check_limits(limits, workers)
     for database in {database for database, _ in queries}:
         check_database(database)
     distinct = list(dict.fromkeys(queries))
@@ -140,10 +138,10 @@ def execute_queries(
 
 
 def check_database(database: Path) -> None:
-    """Raise InputError for a database file that is not there, or not whole without a file beside it.
+    """Raise InputError for a missing database file, or one that is incomplete without a file beside it.
 
-    Databases are opened as files that nobody changes, so that what SQLite has not yet written into them, in a
-    write-ahead log or a journal of a broken transaction, would be missed in silence.
+    Databases are opened as immutable, so that changes in a write-ahead log or in the journal of an unfinished
+    transaction would be missed.
     """
     if not database.is_file():
         raise InputError(f"database {database} does not exist: check the path and the db_id.")
@@ -151,30 +149,18 @@ def check_database(database: Path) -> None:
         log, journal = file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-journal")
         if log.is_file() and log.stat().st_size:
             raise InputError(
-                f"database {database} has changes in {log.name} that are not in it: end what uses it and "
+                f"database {database} lacks changes that are in {log.name}: end what uses it and "
                 f"checkpoint it (sqlite3 {file.name} 'PRAGMA wal_checkpoint(TRUNCATE)')."
             )
         if journal.is_file() and journal.read_bytes()[:1].strip(b"\0"):
             raise InputError(
-                f"database {database} has a transaction left half done in {journal.name}: end what uses it "
-                f"and open it once for writing (sqlite3 {file.name} 'PRAGMA user_version=0')."
+                f"database {database} has an unfinished transaction in {journal.name}: end what uses it and "
+                f"open it once for writing (sqlite3 {file.name} 'PRAGMA user_version=0')."
             )
 
 
-def check_limits(limits: Limits, workers: int) -> None:
-    """Raise InputError for a limit that lets nothing run."""
-    for name, value, least in (
-        ("seconds", limits.seconds, 0.01),
-        ("rows", limits.rows, 1),
-        ("megabytes", limits.megabytes, 16),
-        ("workers", workers, 1),
-    ):
-        if value < least:
-            raise InputError(f"{name} is {value}: SQL needs at least {least}.")
-
-
 def outcome(reply: dict[str, Any]) -> Outcome:
-    """Return a worker's answer as an outcome; blobs come as hexadecimal."""
+    """Convert a worker's reply; blobs are hexadecimal in it."""
     if "error" in reply:
         return Outcome(None, str(reply["error"]))
     rows = (tuple(bytes.fromhex(v["b"]) if isinstance(v, dict) else v for v in row) for row in reply["rows"])
@@ -182,7 +168,7 @@ def outcome(reply: dict[str, Any]) -> Outcome:
 
 
 def cause(status: int) -> str:
-    """Return why a process ended, in words."""
+    """Describe why a process ended."""
     if status < 0:
         return f"signal {signal.Signals(-status).name}"
     return f"exit status {status}"

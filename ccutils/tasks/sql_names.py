@@ -6,9 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-import sqlglot
 from sqlglot import exp
-from sqlglot.tokenizer_core import TokenType
 
 from ccutils.tasks.base import Example
 from ccutils.tasks.relabel import pick_shared
@@ -27,14 +25,15 @@ def bare_token(token: str) -> str:
 
 @lru_cache(maxsize=1 << 14)  # a task asks for each of its queries several times, and parsing takes longest
 def name_places(sql: str) -> tuple[tuple[int, int, str], ...]:
-    """Return where names of tables and columns stand in a query, (start, end, name in lower case), in order.
+    """Find names of tables and columns in a query: (start, end, name in lower case), in order.
 
-    By sqlglot's tree, so that neither keywords, functions and texts nor the query's own aliases count. Of SQL
-    that it cannot read, by its tokens.
+    By sqlglot's tree: neither keywords, functions and texts nor the query's own aliases count. In SQL that it
+    cannot parse, every word and quoted name counts.
     """
     tree = tree_of(sql)
     if tree is None:
-        return tuple(by_tokens(sql))
+        tokens = ((m.start(), m.end(), bare_token(m[0])) for m in TOKEN.finditer(sql))
+        return tuple(token for token in tokens if re.match(r"\w", token[2]))
     own = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     found = []
     for name in tree.find_all(exp.Identifier):
@@ -61,22 +60,6 @@ def sorts_by_alias(name: exp.Identifier, parent: exp.Expr) -> bool:
         return False
     aliases = {e.alias.lower() for e in order.parent.expressions if isinstance(e, exp.Alias)}
     return name.this.lower() in aliases
-
-
-def by_tokens(sql: str) -> list[tuple[int, int, str]]:
-    """Return names of SQL that sqlglot can cut into tokens but not read, or else what looks like a name."""
-    try:
-        tokens = sqlglot.tokenize(sql, read="sqlite")
-    except sqlglot.errors.SqlglotError:
-        matches = ((m.start(), m.end(), bare_token(m[0])) for m in TOKEN.finditer(sql))
-        return [place for place in matches if re.match(r"\w", place[2])]
-    kinds = (TokenType.VAR, TokenType.IDENTIFIER)
-    following = [*(t.text for t in tokens), ""][1:]
-    return [
-        (t.start, t.end + 1, t.text.strip().lower())
-        for t, after in zip(tokens, following, strict=True)
-        if t.token_type in kinds and after != "("
-    ]
 
 
 def names_of(e: Example) -> list[str]:
