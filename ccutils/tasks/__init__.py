@@ -2,8 +2,8 @@
 
 A task is a `Task` of `base`: a pool, ID and OOD tests, a score, labels that can be changed, and which example
 is relevant to which. Each kind has a file with a function of its name (`synthetic`, `requests`, `mtop`,
-`text_to_sql`, `translation`, `jsonl`), which `load_task` calls. `files` and `hub` read data, `splits` makes
-the sets, `relabel` changes labels, `metrics`, `sql_metrics` and `brackets` score answers. The paper uses MTOP,
+`text_to_sql`, `translation`, `jsonl`), which `load_task` calls. `files` and `hub` read data, `splits` divides
+it, `relabel` changes labels, `metrics`, `sql_metrics` and `brackets` score answers. The paper uses MTOP,
 Text-to-SQL, translation and synthetic tasks; our splits, labels and synthetic tasks differ from its own.
 """
 
