@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 ANY = "_"
-"""As a label in an expected parse: whatever label stands here is not judged."""
+"""As a label in an expected parse: matches any label."""
 MAX_DEPTH = 100
 
 
 class ParseError(ValueError):
-    """Text that is not a logical form; says why."""
+    """Text that is not a logical form, and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Node:
 
 
 def parse_form(text: str) -> Node:
-    """Return the tree of '[IN:X words [SL:Y words ] ]', white space aside.
+    """Parse '[IN:X words [SL:Y words ] ]', in any white space, to a tree.
 
     Raises ParseError for anything but one balanced tree whose root is an intent: answers may be anything.
 
@@ -76,13 +76,13 @@ def labels(node: Node) -> Iterator[str]:
 
 
 def rename_labels(node: Node, names: Mapping[str, str]) -> Node:
-    """Return the tree with each label replaced by names[label], where there is one."""
+    """Replace each label of a tree by names[label], if there is one."""
     children = tuple(rename_labels(c, names) if isinstance(c, Node) else c for c in node.children)
     return Node(names.get(node.label, node.label), children)
 
 
 def same(given: Node, wanted: Node) -> bool:
-    """Tell whether two trees are equal; a wanted label ANY equals all. Words are compared as they are."""
+    """Check whether two trees are equal; a wanted label ANY matches all. Words must be identical."""
     if wanted.label not in (ANY, given.label) or len(given.children) != len(wanted.children):
         return False
     for g, w in zip(given.children, wanted.children, strict=True):
@@ -95,10 +95,10 @@ def same(given: Node, wanted: Node) -> bool:
 
 
 def blank(given: Node, wanted: Node) -> Node:
-    """Return `given` with ANY as the label of each node that stands where `wanted` has ANY.
+    """Replace labels in `given` by ANY where `wanted` has ANY.
 
-    Nodes of one parent stand in the same place where they have the same label and words, else the same words;
-    what is left is paired in its order, so that nodes deeper down are judged though words around them differ.
+    Nodes of one parent are paired by label and words, else by words; the rest are paired in order, so that
+    deeper nodes are scored even if words around them differ.
     """
     free = [c for c in wanted.children if isinstance(c, Node)]
     pairs: dict[int, Node] = {}
@@ -120,14 +120,14 @@ def blank(given: Node, wanted: Node) -> Node:
 
 
 def words_below(node: Node) -> str:
-    """Return the words under a node, its nested nodes' included."""
+    """Join the words under a node, nested nodes included."""
     return " ".join(words_below(c) if isinstance(c, Node) else c for c in node.children)
 
 
 def slots(node: Node, above: str = "") -> Counter[tuple[str, str, str]]:
-    """Return every slot as (intents and slots above it, label, words): what slot F1 counts.
+    """Count the slots of a tree as (intents and slots above, label, words), for slot F1.
 
-    A node labelled ANY is a slot where it has an odd number of nodes above it: intents and slots alternate.
+    A node labelled ANY is a slot if an odd number of nodes is above it: intents and slots alternate.
     """
     found: Counter[tuple[str, str, str]] = Counter()
     if node.label.startswith("SL:") or (node.label == ANY and above.count("/") % 2):

@@ -1,4 +1,4 @@
-"""The SQLite databases that come with questions: where they lie, and how prompts describe them."""
+"""Find the SQLite databases of a data set, and describe their schemas for prompts."""
 
 import re
 import sqlite3
@@ -18,11 +18,11 @@ SELECT name, sql FROM sqlite_master
 WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite@_%' ESCAPE '@'
 """
 SHADOWS = "SELECT name FROM pragma_table_list WHERE type = 'shadow'"
-"""Tables that full-text search keeps for itself; SQLite before 3.37 cannot tell them."""
+"""Internal tables of full-text search; SQLite before 3.37 cannot list them."""
 
 
 def find_databases(folder: str) -> dict[str, Path]:
-    """Return database files below a folder by db_id, the file's name without its ending."""
+    """Map each db_id, a file's name without its ending, to the database file below a folder."""
     if is_hub_id(folder):
         raise InputError(f"databases folder {folder!r} does not exist: Hub data sets come without them.")
     root = here(folder) if here(folder).is_dir() else here(folder).parent
@@ -31,18 +31,17 @@ def find_databases(folder: str) -> dict[str, Path]:
     paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
     found = {p.stem: p for p in reversed(paths) if not p.name.startswith(".")}
     if not found:
-        raise InputError(f"databases folder {folder!r} holds no .sqlite file: give the folder that does.")
+        raise InputError(f"databases folder {folder!r} has no .sqlite file: give the folder that does.")
     return found
 
 
 def describe(
     db_ids: set[str], files: dict[str, Path], schema: str
 ) -> tuple[dict[str, tuple[str, frozenset[str]]], dict[str, str]]:
-    """Return for each database that can be read: its schema as prompts show it, and its names in lower case;
-    for the others, why they cannot. Views count as tables. SQLite's own tables and what it cannot read
-    are left out, and names are quoted that need it.
+    """Describe databases by db_id: (schema for prompts, names in lower case); and why others are unreadable.
 
-    Raises InputError for a database that is not whole, as `check_database` does.
+    Views count as tables. SQLite's own tables and unreadable ones are left out; names that need it are
+    quoted. Raises InputError as `check_database` does.
     """
     described, unread = {}, {}
     for db_id in sorted(db_ids - {""}):
@@ -77,7 +76,7 @@ def describe(
 
 
 def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
-    """Return the columns of a table or view, generated ones too; none of one that SQLite cannot read."""
+    """List the columns of a table or view, generated ones too; none if SQLite cannot read it."""
     with suppress(sqlite3.Error):  # a view of a table that is gone, a module that is not there
         rows = connection.execute("SELECT name, hidden FROM pragma_table_xinfo(?)", (table,)).fetchall()
         return [name for name, hidden in rows if hidden != 1]  # 1: a virtual table's own
@@ -86,7 +85,7 @@ def columns_of(connection: sqlite3.Connection, table: str) -> list[str]:
 
 @lru_cache(maxsize=10_000)
 def quoted(name: str) -> str:
-    """Return a name as SQL must write it: in double quotes if it is no plain word or a keyword to SQLite."""
+    """Quote a name if it is no plain word, or a keyword in SQLite."""
     if re.fullmatch(r"[^\W\d]\w*", name):
         with closing(sqlite3.connect(":memory:")) as connection, suppress(sqlite3.Error):
             connection.execute(f"CREATE TABLE {name} ({name})")

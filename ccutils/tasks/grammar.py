@@ -1,4 +1,4 @@
-"""A grammar of requests in a table: intents, lines with alternatives, and what fills their slots."""
+"""The grammar of task `requests`: intents, lines with alternatives, slots and their fillers."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,19 +13,19 @@ import yaml
 from ccutils.tasks.brackets import Node
 
 SIDES = ("pool", "test")
-"""Lines and fillers are on one of two sides: an input of a test shares no filler with one of a pool."""
+"""Each line and filler belongs to one side: a test input shares no filler with a pool input."""
 CHOICE, SLOT = re.compile(r"\(([^()]*)\)"), re.compile(r"\{(?:(\w+):)?(\w+)\}")
 ARTICLE = re.compile(r"\ba(?= [aeioAEIO])")
 SLOT_ORDER = "~"  # begins a line that is an order
 ASKED = ("please {}", "{} please", "can you {}", "could you {}", "I'd like you to {}", "hey, {}")
 SAID = ("hey, {}", "ok, {}", "so, {}")
 PLAIN = 0.5
-"""How often a request has no frame around it; else an order has one of ASKED, any other line one of SAID."""
+"""Share of requests without a frame; otherwise an order has one of ASKED, any other line one of SAID."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One way to say something: its wordings, with slots, and whether it is an order."""
+    """One line of an intent: its wordings, with slots, and whether it is an order."""
 
     wordings: tuple[str, ...]
     order: bool
@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is wanted, its domain, and its lines by side."""
+    """An intent, its domain, and its lines by side."""
 
     name: str
     domain: str
@@ -59,7 +59,7 @@ class Request:
 
 @lru_cache(maxsize=1)
 def read_grammar() -> Grammar:
-    """Read the table that lies beside this file."""
+    """Read requests.yaml."""
     table = yaml.safe_load((files("ccutils.tasks") / "requests.yaml").read_text(encoding="utf-8"))
     slots = {
         name: {side: tuple(map(str, fillers[side])) for side in SIDES}
@@ -83,21 +83,21 @@ def read_line(text: str) -> Line:
 
 
 def expand(text: str) -> Iterator[str]:
-    """Give every wording of a text with choices, those of its first choice slowest."""
+    """Yield every wording of a text with choices; the last choice varies fastest."""
     parts = CHOICE.split(text)  # text and choices by turns
     for chosen in product(*(part.split("|") if i % 2 else [part] for i, part in enumerate(parts))):
         yield " ".join("".join(chosen).split())
 
 
 def slots_of(wording: str) -> list[tuple[str, str]]:
-    """Return a wording's slots in their order: what each is called and whose fillers it has."""
+    """List a wording's slots in order: the name of each, and the slot whose fillers it has."""
     return [(name or kind, kind) for name, kind in SLOT.findall(wording)]
 
 
 def draw_request(
     grammar: Grammar, intent: Intent, side: str, rng: np.random.Generator, *, lines: str = ""
 ) -> Request:
-    """Draw a request of an intent: a line, a wording, fillers (no two alike of one kind), and a frame.
+    """Draw a request of an intent: a line, a wording, different fillers, and a frame.
 
     Fillers are of `side`; so is the line, unless `lines` names the other.
     """
@@ -114,7 +114,7 @@ def draw_request(
 
 
 def fill(wording: str, given: Mapping[str, str]) -> str:
-    """Put fillers in the slots of a wording, by the slots' names; "a" becomes "an" before a vowel."""
+    """Fill the slots of a wording by name; "a" becomes "an" before a vowel."""
     return ARTICLE.sub("an", SLOT.sub(lambda match: given[match[1] or match[2]], wording))
 
 
@@ -126,16 +126,14 @@ def put_frame(text: str, line: Line, rng: np.random.Generator) -> str:
 
 
 def pick(texts: Sequence[str], rng: np.random.Generator) -> str:
-    """Pick one of some texts, all equally likely; faster than `rng.choice`, which makes an array of
-    them.
-    """
+    """Pick a text uniformly; faster than `rng.choice`, which builds an array."""
     return texts[int(rng.integers(len(texts)))]
 
 
 def other_wording(intent: Intent, given: Mapping[str, str], text: str, rng: np.random.Generator) -> str:
-    """Say a request of the pool's side otherwise: a wording of any line with the same slots, in any frame.
+    """Reword a request of the pool's side: a wording of any line with the same slots, in any frame.
 
-    Returns the text itself where twenty tries find no other.
+    Returns the text itself if twenty tries give no other.
     """
     same = [
         (line, wording)
@@ -152,6 +150,6 @@ def other_wording(intent: Intent, given: Mapping[str, str], text: str, rng: np.r
 
 
 def short_parse(intent: str, slots: tuple[tuple[str, str], ...]) -> Node:
-    """Make the logical form of a request in MTOP's notation: the intent, then its slots with their words."""
+    """Make a request's logical form in MTOP's notation: the intent, then its slots with their words."""
     inner = (Node(f"SL:{name.upper()}", tuple(words.split())) for name, words in slots)
     return Node(f"IN:{intent.upper()}", tuple(inner))

@@ -1,4 +1,4 @@
-"""Quality of answers: every function takes lists and returns a score in [0, 1] for each item, shape (n,)."""
+"""Score answers against references: every function takes lists and returns scores in [0, 1], shape (n,)."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -19,30 +19,30 @@ Metric = Callable[[Sequence[str], Sequence[str]], Scores]
 
 
 def of_outputs(metric: Metric) -> Score:
-    """Make a task's score of a metric: the references are the examples' outputs."""
+    """Make a task's score from a metric: the references are the examples' outputs."""
     return lambda answers, examples: metric(answers, [e.output for e in examples])
 
 
 def text_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """Return 1 where the texts have the same `label_key`."""
+    """Score 1 if the texts have the same `label_key`."""
     return _each(lambda a, r: float(label_key(a) == label_key(r)), answers, references)
 
 
 def parse_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """Return MTOP's exact match: 1 where the answer parses to the reference's tree (order counts)."""
+    """Score MTOP's exact match: 1 if the answer parses to the reference's tree (order counts)."""
     return _each_parse(lambda a, r: float(same(a, r)), answers, references)
 
 
 def intent_match(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """Return 1 where the answer is a logical form with the reference's top intent, whatever its slots."""
+    """Score 1 if the answer is a logical form with the reference's top intent, whatever its slots."""
     return _each_parse(lambda a, r: float(a.label == r.label), answers, references)
 
 
 def slot_f1(answers: Sequence[str], references: Sequence[str]) -> Scores:
-    """Return F1 of the slots of each item: a slot is right with its label, its words and the labels above it.
+    """Score F1 of the slots: a correct slot has the same label, words and labels above it.
 
-    1 where neither has slots; 0 where the answer is not a logical form. Labels that are ANY in the reference
-    are not judged, the words under them are.
+    1 if neither has slots; 0 if the answer is not a logical form. ANY in the reference matches any label, but
+    the words under it count.
 
     >>> slot_f1(["[IN:A [SL:B x ] ]"], ["[IN:A [SL:B x ] [SL:C y ] ]"]).round(2).tolist()
     [0.67]
@@ -100,9 +100,9 @@ def comet(
     model: str = COMET,
     batch_size: int = 16,
 ) -> Scores:
-    """Return COMET of each translation, as the model gives it: about 0 to 1, not clipped.
+    """Score COMET of each translation: about 0 to 1, not clipped.
 
-    Raises InputError where unbabel-comet is not installed or the model cannot be had.
+    Raises InputError if unbabel-comet is not installed or the model cannot be loaded.
     """
     items = zip(sources, answers, references, strict=True)
     rows = [{"src": s, "mt": a, "ref": r} for s, a, r in items]
@@ -114,7 +114,7 @@ def comet(
 
 @lru_cache(maxsize=1)
 def load_comet(model: str) -> tuple[Any, int]:
-    """Return the COMET model, loaded once, and the number of GPUs to run it on."""
+    """Load the COMET model, once, and count the GPUs to run it on."""
     try:
         from comet import download_model, load_from_checkpoint
     except ImportError:

@@ -2,8 +2,8 @@
 
 Similarity is graded: requests share a line with other fillers, an intent with other lines, a domain, or
 nothing. Intents have a long tail (Zipf), so that the weights learn the frequent ones and rare ones need their
-neighbours; whole domains are held out as OOD sets. A test input shares no slot filler with any pool input, and
-half of them not the line either; they may share a frame, such as "please".
+neighbours; whole domains are held out as OOD sets. A test input shares no slot filler with any pool input;
+half of them do not share the line either. They may share a frame, such as "please".
 """
 
 from collections.abc import Collection, Sequence
@@ -48,10 +48,10 @@ def requests(
 
     `answer` is "intent", "parse", or "invented": for each intent a fixed name that no language has, which can
     only be learned from a context or in training. Intent i of the pool and the ID test has probability
-    proportional to i ** -zipf, in an order that all seeds share; those of `ood_domains`, in the OOD sets only,
-    are equally frequent. The pools are redrawn with each seed, the tests are the same; `test_split` is "test",
-    or "dev" (other inputs of the same lines) for choosing settings. Raises InputError for unknown options and
-    sizes that the grammar cannot fill.
+    proportional to i ** -zipf, in an order that all seeds share; those of `ood_domains`, in the OOD sets
+    only, are equally frequent. The pools are redrawn with each seed, the tests are the same; `test_split` is
+    "test", or "dev" (other inputs of the same lines) for choosing settings. Raises InputError for unknown
+    options and sizes that the grammar cannot fill.
     """
     check_sizes(pool_size=pool_size, n_test=n_test)
     check_choices(answer=(answer, REQUEST_TEMPLATES), test_split=(test_split, ["test", "dev"]))
@@ -126,8 +126,8 @@ def draw_distinct(
 ) -> list[Example]:
     """Draw `size` requests with different inputs, and their parses; a pool begins with one of each intent.
 
-    `law` is the probability of each intent. An intent whose requests are all drawn yields to the others. Raises
-    InputError if all are.
+    `law` is the probability of each intent. An intent whose requests are all drawn yields to the others.
+    Raises InputError if all are.
     """
     found: dict[str, Example] = {}
     in_vain = 0

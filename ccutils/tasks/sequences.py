@@ -1,4 +1,4 @@
-"""What the Copy-score counts: `plain_wrong` for labels, `near` and `wrong_by` for sequences."""
+"""What the Copy-score counts as wrong and as copied: `plain_wrong` for labels, `wrong_by` for sequences."""
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
@@ -6,11 +6,11 @@ from difflib import SequenceMatcher
 from ccutils.tasks.base import Example, Score, Wrong, label_key
 
 NEAR_COPY = 0.9
-"""From this share of equal words on, one answer nearly equals another."""
+"""Minimum share of equal words of two nearly equal answers."""
 
 
 def near(one: str, other: str) -> bool:
-    """Tell whether twice the matching words (in order) are at least NEAR_COPY of both texts' words."""
+    """Check whether twice the matching words (in order) are at least NEAR_COPY of both texts' words."""
     matcher = SequenceMatcher(None, label_key(one).split(), label_key(other).split(), autojunk=False)
     return (
         matcher.real_quick_ratio() >= NEAR_COPY
@@ -20,9 +20,9 @@ def near(one: str, other: str) -> bool:
 
 
 def wrong_by(score: Score) -> Wrong:
-    """Tell how wrong an answer is, by the task's own score, and whether it is a copy.
+    """Make Task.wrong from the task's own score.
 
-    An answer is wrong by 1 minus its score. All of that counts as copied where the answer nearly equals the
+    An answer is wrong by 1 minus its score. All of that counts as copied if the answer nearly equals the
     label of an irrelevant demonstration, unless it is as near to the target's own answer.
     """
 
@@ -35,7 +35,7 @@ def wrong_by(score: Score) -> Wrong:
 
 
 def plain_wrong(answer: str, target: Example, irrelevant: Sequence[Example]) -> tuple[float, float]:
-    """Return wrong or right as a whole; a copy where it is a demonstration's label (see `label_key`)."""
+    """Score an answer as wrong or right, and as a copy if it is a demonstration's label (see `label_key`)."""
     given = label_key(answer)
     wrong = given != label_key(target.output)
     return float(wrong), float(wrong and any(given == label_key(e.output) for e in irrelevant))

@@ -1,4 +1,4 @@
-"""Fair splits: what counts as the same input, sets that share none, groups held out."""
+"""Splits: sets that share no near-duplicate inputs, groups held out for OOD, and a task's final sets."""
 
 import re
 import unicodedata
@@ -20,19 +20,16 @@ AT_EDGES = re.compile(
     rf"|(?<=[^\W\d_])\s+{SENTENCE_MARKS}+$"  # the same, written apart
     r"|(?:(?<=\s)|^)[¿¡\"“”„«»]+(?=[^\W\d_])"
 )
-"""The marks of sentences, which make no other input of one."""
-
-
+"""Sentence marks, which `normalise` removes."""
 INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
-"""Marks that nobody sees and that change no word; joiners do, in emoji and in Indic scripts."""
+"""Invisible marks that change no word; joiners are not among them: they count in emoji and Indic scripts."""
 
 
 def normalise(text: str) -> str:
-    """Return the text without case, width of letters, marks of sentences, repeated spaces and what is
-    invisible: texts equal in this form are near-duplicates.
+    """Remove case, letter width, sentence marks, repeated spaces and invisible marks from a text.
 
-    Signs count, since `2 + 3` is not `2 - 3`, nor C++ C#, nor one emoji another; so do combining marks, with
-    which Tamil and Hindi write vowels, and raised digits.
+    Texts equal in this form are near-duplicates. Signs count, since `2 + 3` is not `2 - 3`, nor C++ C#, nor
+    one emoji another; so do combining marks, with which Tamil and Hindi write vowels, and raised digits.
 
     >>> normalise("Call, MY mother!") == normalise("call my mother")
     True
@@ -52,10 +49,9 @@ def keep_apart(
 ) -> tuple[dict[str, list[Example]], dict[str, int]]:
     """Drop every example whose normalised input came before, in this set or an earlier one.
 
-    Name the test sets first: they stay whole and the pools give way. `place` tells inputs apart that are
-    equal in words, such as one question to two databases. Returns the sets, and how many were dropped as
-    `near_duplicates_dropped_<name>`; of these, those with another output than the one kept are counted as
-    `of_them_with_another_output` and told in a warning.
+    Name the test sets first, so that the pools lose the duplicates. `place` distinguishes inputs with equal
+    words, such as one question to two databases. Returns the sets, and the counts
+    `near_duplicates_dropped_<name>` and `of_them_with_another_output`; the latter are listed in a warning.
     """
     seen: dict[tuple[str, str], Example] = {}
     kept: dict[str, list[Example]] = {}
@@ -86,7 +82,7 @@ def four_sets(
     rng: np.random.Generator,
     place: Callable[[Example], str] = lambda e: "",
 ) -> tuple[dict[str, list[Example]], dict[str, int]]:
-    """Divide rows into tests and pools, groups `held` out into the OOD ones; see `divide`, `keep_apart`."""
+    """Split rows into tests and pools, OOD for groups in `held`; see `divide` and `keep_apart`."""
 
     def tests_and_pool(ood: bool) -> tuple[list[Example], list[Example]]:
         rows, tests = ([e for e in part if (e.group in held) == ood] for part in (train, test))
@@ -100,7 +96,7 @@ def four_sets(
 def merge_labels(labels: Sequence[str]) -> dict[str, str]:
     """Map each label to the most frequent spelling of its class; labels with the same `label_key` are one.
 
-    Where labels repeat (a classification), warn of spellings merged, and of labels that differ in case alone.
+    If labels repeat (a classification), warns of merged spellings, and of labels that differ only in case.
     """
     spellings: dict[str, list[str]] = {}
     for label, _ in Counter(labels).most_common():
@@ -110,11 +106,11 @@ def merge_labels(labels: Sequence[str]) -> dict[str, str]:
         for label in spellings:
             cases.setdefault(label.casefold(), []).append(label)
         warn_of_labels(
-            "counted as one class (they differ in white space or Unicode form alone)",
+            "counted as one class (they differ only in white space or Unicode form)",
             spellings.values(),
             ascii,
         )
-        warn_of_labels("kept apart although they differ in case alone", cases.values(), repr)
+        warn_of_labels("kept apart although they differ only in case", cases.values(), repr)
     return {label: alike[0] for alike in spellings.values() for label in alike}
 
 
@@ -124,43 +120,41 @@ def is_classification(classes: Collection[str], n: int) -> bool:
 
 
 def warn_of_labels(what: str, groups: Iterable[Sequence[str]], show: Callable[[str], str]) -> None:
-    """Warn of each group of two labels or more; `show` writes a label."""
+    """Warn of each group of two or more labels, formatted by `show`."""
     several = [" and ".join(map(show, labels)) for labels in groups if len(labels) > 1]
     if several:
         warnings.warn(f"Labels {what}: {first_few(several, 20)}", stacklevel=4)
 
 
 def take(examples: Sequence[Example], size: int, rng: np.random.Generator) -> list[Example]:
-    """Return `size` of the examples in random order, or all of them where there are fewer."""
+    """Draw `size` of the examples, or all if there are fewer, in random order."""
     return [examples[i] for i in rng.permutation(len(examples))[:size]]
 
 
 def divide(
     train: Sequence[Example], test: Sequence[Example], rng: np.random.Generator
 ) -> tuple[list[Example], list[Example]]:
-    """Test set and pool: as given where both are, else a fifth of what there is and the rest."""
+    """Return test set and pool: as given if both have examples, else a random fifth of all and the rest."""
     if train and test:
         return list(test), list(train)
-    there = [*train, *test]
-    order = rng.permutation(len(there))
-    n = round(len(there) / 5)
-    return [there[i] for i in order[:n]], [there[i] for i in order[n:]]
+    every = take([*train, *test], len(train) + len(test), rng)
+    n = round(len(every) / 5)
+    return every[:n], every[n:]
 
 
 def common_words(texts: Iterable[str], n: int = 4200) -> list[str]:
-    """Return the `n` most frequent words, the same for all seeds, so that they share one tiny base."""
+    """List the `n` most frequent words, the same for all seeds, so that they share one tiny base."""
     counts = Counter(word for text in texts for word in re.findall(r"\w+(?:[.'’_-]\w+)*|[^\w\s]", text))
     return [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:n]]
 
 
 def hold_out(
-    groups: Mapping[str, int], share: float, rng: np.random.Generator, *, least: int = 1, cause: str = ""
+    groups: Mapping[str, int], share: float, rng: np.random.Generator, *, cause: str = ""
 ) -> set[str]:
-    """Return groups drawn at random until they hold `share` of the examples; `least` groups at the least,
-    never all.
+    """Draw groups until they have `share` of the examples: at least one, never all.
 
-    `groups` maps each group to its number of examples. Raises InputError with fewer than two groups, and with
-    the `cause` that a report knows of.
+    `groups` maps each group to its number of examples. Raises InputError, with `cause`, if there are fewer
+    than two groups.
     """
     if len(groups) < 2:
         why = f"; {cause}" if cause else ""
@@ -169,7 +163,7 @@ def hold_out(
         )
     wanted, held, order = share * sum(groups.values()), set[str](), sorted(groups)
     for i in rng.permutation(len(order))[: len(order) - 1]:
-        if len(held) >= least and sum(groups[g] for g in held) >= wanted:
+        if held and sum(groups[g] for g in held) >= wanted:
             break
         held.add(order[i])
     return held

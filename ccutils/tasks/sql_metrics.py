@@ -1,4 +1,4 @@
-"""Judging SQL: by what it returns, in the way of BIRD or of Spider, or by what it says."""
+"""Score SQL by its result, as BIRD or Spider does, or by its text."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import sqlglot
 from sqlglot import exp
 
-from ccutils.errors import InputError
+from ccutils.errors import check_choices
 from ccutils.tasks.metrics import Scores
 from ccutils.tasks.sql import Limits, Outcome, Query, Value, execute_queries
 
@@ -25,10 +25,10 @@ DISTINCT; here only the outermost ORDER BY counts, and DISTINCT stays."""
 
 Table = tuple[tuple[Value, ...], ...]
 DIGITS = 9
-MOST_CELLS = 10_000_000  # looked at in trying column orders, before two results count as different
+MOST_CELLS = 10_000_000  # compared in trying column orders, before two results count as different
 LIMITS = Limits()
 GOLD_LIMITS = Limits(seconds=30.0, megabytes=1024)
-"""For gold queries that LIMITS stop, and for the answers to their questions: the harder ones must not go."""
+"""For gold queries that LIMITS stop, and for answers to their questions: hard questions must stay."""
 LONGEST_SQL = 20_000  # characters of SQL that are parsed; a longer answer is wrong
 
 
@@ -41,7 +41,7 @@ class Gold:
 
 
 def run_golds(queries: Sequence[Query]) -> list[Gold]:
-    """Run gold queries under LIMITS, and those that these stop again under GOLD_LIMITS."""
+    """Run gold queries under LIMITS, and those that are stopped again under GOLD_LIMITS."""
     outcomes = execute_queries(queries, LIMITS, progress="gold queries")
     late = [i for i, outcome in enumerate(outcomes) if outcome.rows is None and stopped(outcome)]
     again = execute_queries([queries[i] for i in late], GOLD_LIMITS, progress="slow gold queries")
@@ -52,7 +52,7 @@ def run_golds(queries: Sequence[Query]) -> list[Gold]:
 
 
 def stopped(outcome: Outcome) -> bool:
-    """Tell whether a limit, or the death of its process, ended the query rather than its own text."""
+    """Check whether a limit, or the death of its process, ended the query, rather than an error in it."""
     return "limit:" in outcome.error or "process died" in outcome.error or "memory" in outcome.error.lower()
 
 
@@ -64,15 +64,13 @@ def execution_match(
     semantics: str = "bird",
     known: Mapping[Query, Gold] | None = None,
 ) -> Scores:
-    """Score 1 where the answer returns what the gold query returns; NaN where the gold query itself does not
-    run.
+    """Score 1 if the answer returns what the gold query returns; NaN if the gold query does not run.
 
     Answers run in the sandbox of `ccutils.tasks.sql`, under the limits that their gold query needed; `known`
-    are results of gold queries that ran before, the others run here. Raises InputError for unknown semantics
-    or a missing database.
+    are results of gold queries that ran before. Raises InputError for unknown semantics or a missing
+    database.
     """
-    if semantics not in SEMANTICS:
-        raise InputError(f"semantics is {semantics!r}: choose one of {', '.join(SEMANTICS)}.")
+    check_choices(semantics=(semantics, SEMANTICS))
     wanted = dict(known or {})
     cases = list(zip(databases, golds, strict=True))
     new = [case for case in dict.fromkeys(cases) if case not in wanted]
@@ -95,7 +93,7 @@ def execution_match(
 
 
 def judge_outcome(answer: Outcome, gold: Outcome, sql: str, semantics: str) -> float:
-    """Return the score of one outcome; `sql` is the gold query."""
+    """Score one outcome; `sql` is the gold query."""
     if gold.rows is None:
         return float("nan")
     if answer.rows is None:
@@ -117,7 +115,7 @@ def rounded(rows: Table) -> Table:
 
 
 def ordered(sql: str) -> bool:
-    """Tell whether a query orders its result: ORDER BY in its outermost part."""
+    """Check whether a query orders its result: ORDER BY in its outermost part."""
     tree = tree_of(sql)
     if tree is None:  # SQLite runs some SQL that sqlglot cannot read: the benchmark's own rule then
         return "order by" in " ".join(sql.lower().split())
@@ -125,9 +123,7 @@ def ordered(sql: str) -> bool:
 
 
 def same_columns(given: Table, wanted: Table, in_order: bool) -> bool:
-    """Tell whether some order of the columns makes `given` equal to `wanted`, as lists or else as bags of
-    rows.
-    """
+    """Check whether some column order makes `given` equal to `wanted`, as lists or else as bags of rows."""
     if len(given) != len(wanted):
         return False
     if not wanted:
@@ -163,7 +159,7 @@ def same_columns(given: Table, wanted: Table, in_order: bool) -> bool:
 
 
 def sql_text_match(answers: Sequence[str], golds: Sequence[str]) -> Scores:
-    """Score 1 where both say the same, by sqlglot: letter case of names and keywords, quotes of names, white
+    """Score 1 if both texts are equal, by sqlglot: letter case of names and keywords, quotes of names, white
     space, comments and the last semicolon do not count; aliases, the order of conditions and literals do.
     """
     pairs = zip(answers, golds, strict=True)
@@ -171,7 +167,7 @@ def sql_text_match(answers: Sequence[str], golds: Sequence[str]) -> Scores:
 
 
 def canonical(sql: str) -> str | None:
-    """Return a query in one form of writing, or None where it is not one query.
+    """Rewrite a query in a canonical form; None if it is not one query.
 
     >>> canonical('select "Name" from City ;') == canonical("SELECT name  FROM city")
     True
@@ -189,7 +185,7 @@ def canonical(sql: str) -> str | None:
 
 
 def tree_of(sql: str) -> exp.Query | None:
-    """Return the syntax tree of one query; None for what sqlglot cannot read. Answers may be anything."""
+    """Parse one query; None if sqlglot cannot. Answers may be any text."""
     if len(sql) > LONGEST_SQL:
         return None
     try:

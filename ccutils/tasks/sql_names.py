@@ -1,4 +1,4 @@
-"""Names in SQL: which tables and columns a query uses, its template, renaming; literals stay."""
+"""Names in SQL: the tables and columns that a query uses, its template, renaming."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -13,13 +13,13 @@ from ccutils.tasks.relabel import pick_shared
 from ccutils.tasks.sql_metrics import tree_of
 
 RENAMED = "_renamed"
-"""What a changed label puts behind the name of a table or column; no schema has such names."""
+"""What a changed label appends to the name of a table or column; no schema has such names."""
 
 TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|\w+|[^\w\s]|\s+")
 
 
 def bare_token(token: str) -> str:
-    """Return a token without the quotes of a name, in lower case; string literals keep theirs."""
+    """Strip the quotes of a name and lower its case; string literals keep their quotes."""
     return token[1:-1].lower() if len(token) > 1 and token[0] in '"`[' else token.lower()
 
 
@@ -47,14 +47,14 @@ def name_places(sql: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def is_name(name: exp.Identifier, parent: exp.Expr | None) -> bool:
-    """Tell whether an identifier of the tree is a table's or column's name rather than an alias."""
+    """Check whether an identifier of the tree is a table's or column's name rather than an alias."""
     if isinstance(parent, exp.Column | exp.Table):
         return name.arg_key in ("this", "table") and not sorts_by_alias(name, parent)
     return isinstance(parent, exp.Join | exp.Tuple)  # USING (name)
 
 
 def sorts_by_alias(name: exp.Identifier, parent: exp.Expr) -> bool:
-    """Tell whether a bare name in ORDER BY is that of a column which the query itself has named so."""
+    """Check whether a bare name in ORDER BY is an alias of the query itself."""
     order = parent.find_ancestor(exp.Order)
     if order is None or parent.args.get("table") or not isinstance(order.parent, exp.Select):
         return False
@@ -68,12 +68,12 @@ def names_of(e: Example) -> list[str]:
 
 
 def names_used(sql: str, known: Collection[str]) -> frozenset[str]:
-    """Return the `known` names (in lower case) of tables and columns that a query uses."""
+    """Find the `known` names (in lower case) of tables and columns that a query uses."""
     return frozenset(name for _, _, name in name_places(sql) if name in known)
 
 
 def template(sql: str, known: Collection[str]) -> str:
-    """Blank the literals of a query: queries of one template ask the same of different values."""
+    """Replace the literals of a query by `?`: queries of one template differ only in values."""
     blanked = []
     for token in TOKEN.findall(sql.rstrip("; \n")):
         name = bare_token(token)
@@ -84,7 +84,7 @@ def template(sql: str, known: Collection[str]) -> str:
 
 
 def rename_table(sql: str, name: str) -> str:
-    """Rename `name` (in lower case) in a query wherever it stands as a name."""
+    """Rename `name` (in lower case) in a query wherever it is used as a name."""
     for start, end, found in reversed(name_places(sql)):
         if found == name:
             quote = sql[start] in '"`['
@@ -100,7 +100,7 @@ def all_labels(rows: Iterable[Example]) -> list[str]:
 
 
 def undo(sql: str) -> tuple[str, frozenset[str]]:
-    """Undo a renaming: return the query, and the names that had been renamed, in lower case."""
+    """Undo a renaming: return the query, and the renamed names in lower case."""
     renamed = set()
     for start, end, name in reversed(name_places(sql)):
         if name.endswith(RENAMED):
@@ -111,7 +111,7 @@ def undo(sql: str) -> tuple[str, frozenset[str]]:
 
 
 def relevant(target: Example, e: Example) -> bool:
-    """Tell whether an example's query uses the same tables and columns of the same database."""
+    """Check whether an example's query uses the same tables and columns of the same database."""
     return (target.extra["db_id"], target.extra["names"]) == (e.extra["db_id"], e.extra["names"])
 
 

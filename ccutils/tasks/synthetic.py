@@ -1,7 +1,7 @@
 """Two synthetic tasks, generated from a seed: `topics`, words to a label, and `gloss`, word by word.
 
-Both have a long tail (Zipf), so that the weights know the frequent part of the world and rare parts need
-their neighbours. The OOD sets are made of topics or words that the pool lacks: only a context can teach them.
+Both have a long tail (Zipf), so that the weights learn the frequent part and rare parts need their
+neighbours. The OOD sets have topics or words that the pool lacks: they can only be learned from a context.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -36,14 +36,14 @@ def topics(
     n_test: int = 200,
     fresh: float = 0.0,
 ) -> Task:
-    """Return a few words to one label: every topic owns `words_per_topic` words and one label.
+    """Generate a few words to one label: every topic owns `words_per_topic` words and one label.
 
     Topic i is drawn with probability proportional to i ** -zipf; the novel topics of the OOD sets are equally
     frequent. Similarity is graded: two inputs of a topic share from none to all but one of their words, and
-    no test input has the very words of a pool input in another order. A share `fresh` of the topics, evenly
-    spread over the frequent and the rare, has a label drawn anew in every training context: the minimal
-    model's error of the weights, which no training ends (an ablation of ours). They are not tested. Raises
-    InputError for sizes below 1, zipf below 0, fresh outside [0, 1), or more input words than a topic has.
+    no test input has the words of a pool input in another order. A share `fresh` of the topics, evenly spread
+    over frequent and rare ones, has its label resampled in every training context (an ablation: the minimal
+    model's irreducible error of the weights). These topics are not tested. Raises InputError for sizes below
+    1, zipf below 0, fresh outside [0, 1), or more input words than a topic has.
     """
     check_sizes(
         n_topics=n_topics, n_novel=n_novel, input_words=input_words, pool_size=pool_size, n_test=n_test
@@ -107,14 +107,12 @@ def gloss(
     pool_size: int = 1000,
     n_test: int = 200,
 ) -> Task:
-    """Return a sentence to its interlinear gloss, word by word from a lexicon: similarity is graded by words
-    shared.
+    """Generate a sentence to its interlinear gloss, word by word; similarity is the number of shared words.
 
-    The answer repeats each word and puts its gloss behind it, as linguists write glosses; only glosses are
-    judged. (Glosses alone need attention at fixed offsets, which a base this small did not learn in three
-    minutes.) Word i is drawn with probability proportional to i ** -zipf, without repeats in a sentence. The
-    OOD sets are sentences of novel words only. Raises InputError for sizes below 1, zipf below 0, or
-    sentences longer than a lexicon.
+    The answer repeats each word, followed by its gloss; only glosses are scored. (Glosses alone need
+    attention at fixed offsets, which a base this small did not learn in three minutes.) Word i is drawn with
+    probability proportional to i ** -zipf, without repeats in a sentence. The OOD sets have sentences of
+    novel words only. Raises InputError for sizes below 1, zipf below 0, or sentences longer than a lexicon.
     """
     check_sizes(
         n_words=n_words, n_novel=n_novel, sentence_words=sentence_words, pool_size=pool_size, n_test=n_test
@@ -169,10 +167,10 @@ def gloss(
 
 
 def other_words(pool: Sequence[Example], tests: Sequence[Example]) -> Paraphrase:
-    """Return task.paraphrase of `topics`: words give way to others of the topic, and the order changes.
+    """Make Task.paraphrase of `topics`: words are replaced by others of the topic, and reordered.
 
-    Strength is the share of the words that do, from 0, another order alone, to 1, all of them. All words are
-    the pool's, and no text has a test's words; where that leaves none, the input itself.
+    Strength is the share of replaced words, from 0 (only reordered) to 1. All words are the pool's, and no
+    text has a test's words; if none is left, it is the input itself.
     """
     known: dict[str, set[str]] = {}
     for e in pool:
@@ -194,7 +192,7 @@ def other_words(pool: Sequence[Example], tests: Sequence[Example]) -> Paraphrase
 
 
 def redraw_topics(changing: Collection[str], labels: Sequence[str]) -> RedrawLabels:
-    """Return task.redraw_labels of `topics`: each changing topic of a context gets a label that it lacks."""
+    """Make Task.redraw_labels of `topics`: each changing topic gets a label that the context lacks."""
 
     def redraw(examples: Sequence[Example], rng: np.random.Generator) -> list[Example]:
         shown = sorted({e.group for e in examples}.intersection(changing))
@@ -215,8 +213,8 @@ def draw_sets(
     n_test: int,
     untested: Collection[str] = (),
 ) -> tuple[list[Example], list[Example]]:
-    """Return a pool that begins with `first`, and a test set none of whose inputs is in the pool, in whatever
-    order its words are, nor of an `untested` group.
+    """Draw a pool that begins with `first`, and a test set without `untested` groups and without inputs that
+    have the words of a pool input in any order.
     """
     if n_pool < len(first):
         raise InputError(
@@ -234,7 +232,7 @@ def draw_sets(
 
 
 def words_of(example: Example) -> frozenset[str]:
-    """Return the words of an example's input, in whatever order."""
+    """Return the set of words of an example's input."""
     return frozenset(example.input.split())
 
 
@@ -306,7 +304,7 @@ def zipf_law(n: int, exponent: float) -> NDArray[np.float64]:
 
 
 def pseudo_words(n: int) -> list[str]:
-    """Return `n` different pronounceable words of two or three syllables, always the same."""
+    """Make `n` different pronounceable words of two or three syllables, always the same."""
     syllables = [c + v for c in CONSONANTS for v in VOWELS]
     two = [a + b for a in syllables for b in syllables]
     if n > len(two):

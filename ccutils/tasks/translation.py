@@ -1,4 +1,4 @@
-"""Translation: a sentence to its translation; NTREX's own files, or pairs from the Hub."""
+"""Task `translation`: a sentence to its translation, from NTREX's files or the Hub."""
 
 import re
 from collections import Counter
@@ -42,8 +42,8 @@ TRANSLATION_METRICS: dict[str, Score] = {
 }
 LETTER = r"(?:[^\W\d_]|[\u0300-\u036f\u0900-\u0dff])"  # Tamil and Hindi write vowels as combining marks
 RARE = 0.02  # a content word is in at most this share of the sentences
-LETTERS = 4  # and has at least so many letters
-DICE = 0.5  # at least: how often two words come together, for a pair of the glossary
+LETTERS = 4  # minimum length of a content word
+DICE = 0.5  # minimum Dice coefficient of two words' sentences, for a pair of the glossary
 MOST_ROWS = 20_000  # rows of a Hub set that are used, drawn at random: some have tens of millions
 
 
@@ -182,7 +182,7 @@ def read_hub_pairs(path: str, source: str, target: str) -> list[Record]:
 
 
 def pair_examples(records: Sequence[Record], group: str, report: Report) -> list[Example]:
-    """Return rows as examples; those without text on one side are set aside."""
+    """Make examples of rows; set aside those without text on one side."""
     made = []
     report.read += len(records)
     for record in records:
@@ -196,14 +196,14 @@ def pair_examples(records: Sequence[Record], group: str, report: Report) -> list
 
 
 def word_set(text: str) -> set[str]:
-    """Return words in lower case: runs of LETTER."""
+    """Find the words of a text, in lower case: runs of LETTER."""
     return set(re.findall(rf"{LETTER}+", text.lower()))
 
 
 def glossary(rows: Sequence[Example]) -> dict[str, str]:
-    """Return content words of the source and, for each, the word of the target that most often comes with it.
+    """Map content words of the source to the target word that most often occurs with each.
 
-    A pair must be in two sentences at least and reach DICE; content words are long enough and rare.
+    A pair must be in at least two sentences and reach DICE; content words are long enough and rare.
     """
     sides = [[word_set(e.input) for e in rows], [word_set(e.output) for e in rows]]
     most = max(2.0, RARE * len(rows))
@@ -223,7 +223,7 @@ def glossary(rows: Sequence[Example]) -> dict[str, str]:
 
 
 def with_pairs(rows: Sequence[Example], known: dict[str, str]) -> list[Example]:
-    """Give the examples the pairs of the glossary that they hold, as source=target."""
+    """Add to the examples' `extra` the pairs of the glossary that they contain, as source=target."""
     made = []
     for e in rows:
         there = word_set(e.output)
@@ -238,13 +238,13 @@ def pairs_of(e: Example) -> list[str]:
 
 
 def free_words(rows: Sequence[Example]) -> list[str]:
-    """Return invented words that are in none of the texts."""
+    """List the invented words that are in none of the texts."""
     there = set().union(*(word_set(text) for e in rows for text in (e.input, e.output)))
     return [word for word in INVENTED if word not in there]
 
 
 def make_translation_score(judge: Score) -> Score:
-    """Make the task's score; a changed label (see `change_word`) is followed where its invented word is."""
+    """Make the task's score; an answer follows a changed label (`change_word`) if it has the invented word."""
 
     def score(answers: Sequence[str], rows: Sequence[Example]) -> metrics.Scores:
         invented = [word_set(e.output) & set(INVENTED) for e in rows]
