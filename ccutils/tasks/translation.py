@@ -244,7 +244,7 @@ def free_words(rows: Sequence[Example]) -> list[str]:
 
 
 def make_translation_score(judge: Score) -> Score:
-    """Make the task's score; an answer follows a changed label (`change_word`) if it has the invented word."""
+    """Make the task's score; an answer follows a changed label (`change_word`) if it has the new word."""
 
     def score(answers: Sequence[str], rows: Sequence[Example]) -> metrics.Scores:
         invented = [word_set(e.output) & set(INVENTED) for e in rows]
