@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
@@ -136,15 +136,18 @@ class Report:
     read: int = 0
     aside: list[tuple[str, str]] = field(default_factory=list)
 
-    def set_aside(self, record: Record, reason: str) -> None:
-        self.aside.append((reason, record.place))
-
-    def usable(self, record: Record, *texts: str) -> bool:
-        """Check whether texts can be used; set the record aside if not."""
-        why = unusable(*texts)
-        if why:
-            self.set_aside(record, why)
-        return not why
+    def examples(self, records: Sequence[Record], make: Callable[[Record], Example | str]) -> list[Example]:
+        """Make examples of records; set aside those for which `make` returns a reason, and unusable texts."""
+        self.read += len(records)
+        made = []
+        for record in records:
+            e = make(record)
+            why = e if isinstance(e, str) else unusable(e.input, e.output, e.group, *e.extra.values())
+            if isinstance(e, str) or why:
+                self.aside.append((why, record.place))
+            else:
+                made.append(e)
+        return made
 
     def cause(self) -> str:
         """Name the commonest reason for setting rows aside, its first position and count; '' for none."""

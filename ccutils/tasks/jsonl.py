@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,9 @@ def jsonl(
     check_choices(metric=(metric, TEXT_METRICS))
     report = Report()
     columns = (input_column, output_column, *([group_column] if group_column else []))
-    rows = _examples(_read(path, "train", columns), columns, report)
-    tests = _examples(_read(test_path, "test", columns), columns, report) if test_path else []
+    make = partial(_example, columns=columns)
+    rows = report.examples(_read(path, "train", columns), make)
+    tests = report.examples(_read(test_path, "test", columns), make) if test_path else []
     report.warn()
     report.check([*rows, *tests], path)
     spelling = merge_labels([e.output for e in [*rows, *tests]])
@@ -96,18 +98,10 @@ def _read(path: str, split: str, columns: Sequence[str]) -> list[Record]:
     return records
 
 
-def _examples(records: Sequence[Record], columns: Sequence[str], report: Report) -> list[Example]:
-    """Make examples of (input, output, group) columns; set aside rows with an empty or non-text value."""
-    examples = []
-    report.read += len(records)
-    for record in records:
-        why = record.fault(*columns)
-        if why:
-            report.set_aside(record, why)
-        else:
-            texts = [*map(record.text, columns), ""]
-            examples.append(Example(texts[0], texts[1], texts[2]))
-    return examples
+def _example(record: Record, columns: Sequence[str]) -> Example | str:
+    """Make an example of (input, output, group) columns, or say why there is none."""
+    texts = [*map(record.text, columns), ""]
+    return record.fault(*columns) or Example(texts[0], texts[1], texts[2])
 
 
 def _group(

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,8 @@ def mtop(
         if label_key(domain) not in domains.values():
             known = ", ".join(sorted(set(domains.values())))
             raise InputError(f"ood_domains has {domain!r}, which {path} lacks: it has {known}.")
-    train, test = (parse_examples(raw[s], language, answer, domains, report) for s in ("train", test_split))
+    make = partial(parse_example, language=language, answer=answer, domains=domains)
+    train, test = (report.examples(raw[split], make) for split in ("train", test_split))
     if label_names == "invented":
         intents = sorted({*domains, *(e.extra["intent"] for e in [*train, *test])})
         names = dict(zip(intents, pseudo_words(len(intents)), strict=True))
@@ -190,32 +192,23 @@ def domains_of_intents(records: Sequence[Record]) -> dict[str, str]:
     return {intent: max(sorted(counts), key=counts.__getitem__) for intent, counts in seen.items()}
 
 
-def parse_examples(
-    records: Sequence[Record], language: str, answer: str, domains: Mapping[str, str], report: Report
-) -> list[Example]:
-    """Make examples of rows; set aside those that cannot be used.
+def parse_example(record: Record, language: str, answer: str, domains: Mapping[str, str]) -> Example | str:
+    """Make an example of a row, or say why there is none.
 
-    So is a row without a domain whose intent has none elsewhere: it may belong to a held-out domain.
+    A row needs a domain, or an intent that has one in other rows: it may belong to a held-out domain.
     """
-    made = []
-    report.read += len(records)
-    for record in records:
-        utterance, form, locale = (field(record, name) for name in ("utterance", "dcp_form", "locale"))
-        if not utterance or not form:
-            report.set_aside(record, "no utterance" if form else "no logical form")
-        elif locale and not locale.lower().startswith(language.lower()):
-            report.set_aside(record, f"locale {locale} is not {language}")
-        elif report.usable(record, utterance, form, field(record, "domain")):
-            try:
-                tree = parse_form(form)
-            except ParseError as error:
-                report.set_aside(record, f"not a logical form: {error}")
-                continue
-            intent = tree.label.removeprefix("IN:")
-            domain = label_key(field(record, "domain")) or domains.get(label_key(intent), "")
-            if domain:
-                output = str(tree) if answer == "parse" else intent
-                made.append(Example(utterance, output, domain, {"intent": intent, "parse": str(tree)}))
-            else:
-                report.set_aside(record, "no row names the domain of its intent")
-    return made
+    utterance, form, locale = (field(record, name) for name in ("utterance", "dcp_form", "locale"))
+    if not utterance or not form:
+        return "no utterance" if form else "no logical form"
+    if locale and not locale.lower().startswith(language.lower()):
+        return f"locale {locale} is not {language}"
+    try:
+        tree = parse_form(form)
+    except ParseError as error:
+        return f"not a logical form: {error}"
+    intent = tree.label.removeprefix("IN:")
+    domain = label_key(field(record, "domain")) or domains.get(label_key(intent), "")
+    if not domain:
+        return "no row names the domain of its intent"
+    output = str(tree) if answer == "parse" else intent
+    return Example(utterance, output, domain, {"intent": intent, "parse": str(tree)})

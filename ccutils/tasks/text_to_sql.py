@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from ccutils.errors import InputError, check_choices
 from ccutils.streams import Stream
 from ccutils.tasks.base import Example, Score, Task, Template
 from ccutils.tasks.databases import describe, find_databases
-from ccutils.tasks.files import Record, Report, here, is_file_name, read_records, require
+from ccutils.tasks.files import Record, Report, here, is_file_name, read_records, require, unusable
 from ccutils.tasks.hub import hub_splits, is_hub_id, read_hub
 from ccutils.tasks.metrics import Scores
 from ccutils.tasks.sequences import wrong_by
@@ -66,7 +67,8 @@ def text_to_sql(
     files = find_databases(databases if databases is not None else path)
     train, dev = read_queries(path)
     described, unread = describe({record.text("db_id") for record in [*train, *dev]}, files, schema)
-    rows, tests = (query_examples(part, files, described, unread, report) for part in (train, dev))
+    make = partial(query_example, files=files, described=described, unread=unread)
+    rows, tests = report.examples(train, make), report.examples(dev, make)
     every = [*rows, *tests]
     if not every:
         report.warn()
@@ -139,38 +141,34 @@ def read_queries(path: str) -> tuple[list[Record], list[Record]]:
     return parts[0], parts[1]
 
 
-def query_examples(
-    records: Sequence[Record],
+def query_example(
+    record: Record,
     files: Mapping[str, Path],
     described: Mapping[str, tuple[str, frozenset[str]]],
     unread: Mapping[str, str],
-    report: Report,
-) -> list[Example]:
-    """Make examples of rows; set aside those without question, SQL or database."""
-    made = []
-    report.read += len(records)
-    for record in records:
-        question, sql, db_id = (record.text(*c) for c in (("question",), SQL_COLUMNS, ("db_id",)))
-        if not question or not sql:
-            report.set_aside(record, "no question" if sql else "no SQL")
-        elif "--" in sql and any("\n" in str(record.values.get(c)) for c in SQL_COLUMNS):
-            report.set_aside(record, "SQL with a comment on one of several lines")
-        elif db_id not in described:
-            report.set_aside(record, f"db_id {db_id!r} {unread[db_id]}" if db_id else "no db_id")
-        elif report.usable(record, question, sql, record.text("evidence")):
-            schema, names = described[db_id]
-            evidence = record.text("evidence")
-            extra = {
-                "db_id": db_id,
-                "database": str(files[db_id]),
-                "schema": schema,
-                "hint": f"\nHint: {evidence}" if evidence else "",
-                "template": template(sql, names),
-                "names": "\n".join(sorted(names_used(sql, names))),
-                "place": record.place,
-            }
-            made.append(Example(question, sql, db_id, extra))
-    return made
+) -> Example | str:
+    """Make an example of a row with question, SQL and database, or say why there is none."""
+    question, sql, db_id = (record.text(*c) for c in (("question",), SQL_COLUMNS, ("db_id",)))
+    if not question or not sql:
+        return "no question" if sql else "no SQL"
+    if unusable(sql):  # sqlglot raises for it
+        return unusable(sql)
+    if "--" in sql and any("\n" in str(record.values.get(c)) for c in SQL_COLUMNS):
+        return "SQL with a comment on one of several lines"
+    if db_id not in described:
+        return f"db_id {db_id!r} {unread[db_id]}" if db_id else "no db_id"
+    schema, names = described[db_id]
+    evidence = record.text("evidence")
+    extra = {
+        "db_id": db_id,
+        "database": str(files[db_id]),
+        "schema": schema,
+        "hint": f"\nHint: {evidence}" if evidence else "",
+        "template": template(sql, names),
+        "names": "\n".join(sorted(names_used(sql, names))),
+        "place": record.place,
+    }
+    return Example(question, sql, db_id, extra)
 
 
 def take_running(
@@ -193,8 +191,7 @@ def take_running(
         for e, query, gold in zip(batch, queries, run_golds(queries), strict=True):
             found = gold.outcome.rows
             if found is None:
-                why = f"gold SQL does not run ({gold.outcome.error})"
-                report.set_aside(Record({}, e.extra["place"]), why)
+                report.aside.append((f"gold SQL does not run ({gold.outcome.error})", e.extra["place"]))
                 continue
             taken.append(e)
             if sum(map(len, found)) <= KEPT_CELLS:

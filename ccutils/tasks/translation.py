@@ -79,9 +79,10 @@ def translation(
     check_share(ood_share=ood_share)
     report = Report()
     fixed, rng = np.random.default_rng(0), np.random.default_rng([seed, Stream.TRANSLATION])
-    rows = pair_examples(read_pairs(path, source, target), group, report)
+    make = partial(pair_example, group=group)
+    rows = report.examples(read_pairs(path, source, target), make)
     if ood_path is not None:
-        novel, rule = pair_examples(read_pairs(ood_path, source, target), group, report), f"all of {ood_path}"
+        novel, rule = report.examples(read_pairs(ood_path, source, target), make), f"all of {ood_path}"
     else:
         counts = Counter(e.group for e in rows)
         if len(counts) < 2:
@@ -181,18 +182,12 @@ def read_hub_pairs(path: str, source: str, target: str) -> list[Record]:
     return records
 
 
-def pair_examples(records: Sequence[Record], group: str, report: Report) -> list[Example]:
-    """Make examples of rows; set aside those without text on one side."""
-    made = []
-    report.read += len(records)
-    for record in records:
-        one, other, document = (record.text(name) for name in ("source", "target", "document"))
-        if not one or not other:
-            report.set_aside(record, "no sentence" if other else "no translation")
-            continue
-        if report.usable(record, one, other, document):
-            made.append(Example(one, other, document if group == "document" else document.rpartition(".")[0]))
-    return made
+def pair_example(record: Record, group: str) -> Example | str:
+    """Make an example of a row with text on both sides, or say why there is none."""
+    one, other, document = (record.text(name) for name in ("source", "target", "document"))
+    if not one or not other:
+        return "no sentence" if other else "no translation"
+    return Example(one, other, document if group == "document" else document.rpartition(".")[0])
 
 
 def word_set(text: str) -> set[str]:

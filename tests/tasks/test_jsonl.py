@@ -177,7 +177,7 @@ def test_no_context_without_anything_relevant_holds_a_spelling_of_the_answer(tmp
 
 def test_labels_that_differ_in_case_alone_are_classes_and_told(tmp_path):
     content = [{"text": f"word{i}", "label": ("Yes", "yes", "no")[i % 3]} for i in range(60)]
-    with pytest.warns(UserWarning, match="case alone: 'Yes' and 'yes'"):
+    with pytest.warns(UserWarning, match="'Yes' and 'yes'"):
         task = jsonl(seed=0, path=write(tmp_path, content), **columns())
     assert not task.relevant(Example("", "Yes"), Example("", "yes"))
 

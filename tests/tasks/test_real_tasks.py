@@ -32,15 +32,6 @@ def task(request) -> Task:
     return load_task(request.param.split()[0], seed=0, **TASKS[request.param])
 
 
-def test_the_sets_share_nothing(task):
-    sets = [task.pool, task.id_test, task.ood_test, task.ood_pool]
-    assert all(sets)
-    inputs = [e.input for part in sets for e in part]
-    assert len(inputs) == len(set(inputs))
-    known, novel = ({e.group for e in [*sets[i], *sets[j]]} for i, j in ((0, 1), (2, 3)))
-    assert not known & novel
-
-
 def test_contexts_and_prompts(task, tmp_path):
     """Contrastive contexts: prompts end with the target's question and hold paraphrases that are its own."""
     inputs = [e.input for e in task.pool]

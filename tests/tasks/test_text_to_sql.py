@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from ccutils.errors import InputError
-from ccutils.probes.questions import CHANGED, make_questions
 from ccutils.tasks.base import Example
 from ccutils.tasks.databases import describe
 from ccutils.tasks.splits import normalise
@@ -158,20 +157,6 @@ def test_the_texts_of_all_labels_by_hand():
     ]  # fmt: skip
 
 
-@real
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_tiny_base_can_write_every_expected_answer():
-    pytest.importorskip("torch")
-    from ccutils.evaluation.responder import check_written
-    from ccutils.models.tiny import word_tokenizer
-
-    task = text_to_sql(seed=0, path=str(DATA), schema="none", pool_size=400)
-    items, tokenizer = make_questions(task, 4, seed=0, n_targets=30), word_tokenizer(task, 4000)
-    changed = [item.expected.output for item in items.questions if item.kind == CHANGED]
-    assert len(changed) > 50 and all("_renamed" in sql for sql in changed)
-    check_written(tokenizer, items, "tiny")
-
-
 def question(sql: str, path: Path) -> Example:
     names = "\n".join(sorted(names_used(sql, KNOWN)))
     return Example("q", sql, "w", {"db_id": "w", "database": str(path), "names": names, "place": "row 1"})
@@ -251,22 +236,6 @@ def bird(folder: Path) -> Path:
             database(folder / part / f"{split}_databases" / db_id / f"{db_id}.sqlite")
         (folder / part / f"{split}.json").write_text(json.dumps(rows(db_ids, 20, "SQL", split)))
     return folder
-
-
-def test_a_db_id_in_other_letters_is_named_with_the_databases(tmp_path):
-    database(tmp_path / "Geo.SQLITE")
-    (tmp_path / "train.json").write_text(json.dumps(rows("a", 9, "query", "q")))
-    with (
-        pytest.warns(UserWarning),
-        pytest.raises(InputError, match=r"'a' is not among the databases \(Geo\)"),
-    ):
-        text_to_sql(seed=0, path=str(tmp_path))
-    (tmp_path / "a.sqlite").write_text("not a database " * 100)
-    with (
-        pytest.warns(UserWarning),
-        pytest.raises(InputError, match=r"'a' cannot be read \(file is not"),
-    ):
-        text_to_sql(seed=0, path=str(tmp_path))
 
 
 def test_a_database_with_a_write_ahead_log_is_refused(tmp_path):
