@@ -1,4 +1,4 @@
-"""Base models: by name, from a directory or the Hub, quantised to NF4 and with LoRA on top."""
+"""Load base models by name, from a directory or the Hub, in NF4 and with a LoRA adapter."""
 
 import json
 import os
@@ -41,7 +41,6 @@ from transformers.utils.import_utils import is_flash_attn_2_available
 
 from ccutils.contexts.prompts import shorten
 from ccutils.errors import InputError, nearest, reason
-from ccutils.models.internals import replace_internal
 from ccutils.models.lora import Lora
 from ccutils.models.tiny import DEFAULT, Recipe, tiny_base
 from ccutils.origin import hash_file, hash_texts
@@ -51,34 +50,27 @@ from ccutils.tasks.files import here
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
-# Libraries that warn of each other's old names, which a reader of the notebook can do nothing about.
+# Libraries warn of each other's deprecated names, which the reader of a notebook cannot change.
 warnings.filterwarnings("ignore", r".*(is_)?gradient_checkpointing. is deprecated", FutureWarning)
 
 
 def has_torchao() -> bool:
-    """Tell whether peft can use torchao: one too old, as Colab has, is none here and no error."""
+    """Check whether peft can use torchao. A version that is too old, as on Colab, counts as absent."""
     try:
         return bool(is_torchao_available())
     except ImportError:
         return False
 
 
-replace_internal(
-    lora_torchao,
-    "is_torchao_available",
-    has_torchao,
-    package="peft",
-    lost="where torchao is installed and older than peft wants, no adapter can be made",
-)
+lora_torchao.is_torchao_available = has_torchao
 
 
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:
-    """Return what `from_pretrained` takes, a directory or a Hub id.
+    """Find the directory or Hub id to pass to `from_pretrained`.
 
-    "tiny" is trained and a model of LANGUAGE_MODELS fetched if it is not in a cache.
-
-    Raises InputError for a directory that does not exist or lacks a config, a tokenizer or safetensors, and
-    for a Hub id that is neither on this machine nor to be had now.
+    "tiny" is trained, and a model in LANGUAGE_MODELS fetched, unless it is cached. Raises InputError for a
+    directory that does not exist or lacks a config, a tokenizer or safetensors, and for a Hub id that cannot
+    be reached.
     """
     if model == "tiny":
         return str(tiny_base(task, cache, recipe))
@@ -93,19 +85,20 @@ def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) ->
 
 
 def check_model(model: str) -> None:
-    """Raise InputError for a local model that cannot be loaded; "tiny", LANGUAGE_MODELS and Hub ids pass."""
+    """Raise InputError for a local model that cannot be loaded; other names and Hub ids pass."""
     folder = here(model)
     try:
         exists = folder.exists()
     except OSError as error:
         raise InputError(f"model {shorten(model)!r} cannot be read ({error.strerror}): check it.") from error
     is_hub_id = not exists and model.count("/") == 1 and model[0] not in "./~"
-    if model in ("tiny", *LANGUAGE_MODELS) or is_hub_id:
+    names = ("tiny", *LANGUAGE_MODELS)
+    if model in names or is_hub_id:
         return
     if not folder.is_dir():
         raise InputError(
             f"model {model!r} is not a directory: use an existing one, a Hub id such as org/name, or one of "
-            f"{', '.join(('tiny', *LANGUAGE_MODELS))}."
+            f"{', '.join(names)}."
         )
     for file, what in (("config.json", "config"), ("tokenizer_config.json", "tokenizer")):
         if not (folder / file).exists():
@@ -117,28 +110,28 @@ def check_model(model: str) -> None:
 
 
 def check_hub(model: str) -> None:
-    """Raise InputError for a Hub id that is neither on this machine nor to be had now.
+    """Raise InputError for a Hub id that is neither cached nor reachable.
 
-    Asked once, without the retries of `from_pretrained`, which take a minute to tell of a missing network.
+    Asks once, without the retries of `from_pretrained`, which take a minute without a network.
     """
     try:
-        there = has_file(model, "config.json")
-    except Exception as error:  # not only OSError: a proxy's refusal, a name that the Hub cannot have
+        found = has_file(model, "config.json")
+    except Exception as error:  # not only OSError: a proxy's refusal, an invalid name
         raise _unreachable(model, error) from error
-    if not there:
+    if not found:
         raise _unreachable(model, OSError("it is neither on this machine nor found on the Hub"))
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
-    """Load a model's tokenizer, with a padding token. Raises InputError for one without an end of text."""
+    """Load a model's tokenizer, with a padding token. Raises InputError if it has no eos_token."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise _unreachable(path, error) from error
     if tokenizer.eos_token is None:
         raise InputError(
-            f"the tokenizer of model {path!r} has no eos_token, which ends every answer: give it one, "
-            "tokenizer.eos_token = ..., and save it there with save_pretrained."
+            f"the tokenizer of model {path!r} has no eos_token, which ends every answer: set "
+            "tokenizer.eos_token and save it there with save_pretrained."
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -148,24 +141,18 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 def load_base(
     path: str, *, quantise: bool = True, attention: str = "auto", layers: int = 0
 ) -> PreTrainedModel:
-    """Load a base model on the GPU if there is one, its linear layers in NF4 by bitsandbytes if `quantise`.
+    """Load a base model, on the GPU if there is one, with its linear layers in NF4 if `quantise`.
 
-    `attention` is transformers' name of a kernel; "auto": FlashAttention where it is installed, else sdpa.
-    `layers` loads the first so many alone, to time them (0: all).
-    Only safetensors are read and no remote code is run. A model that is to be split stays in main memory, its
-    4-bit weights packed in the compute dtype as FSDP needs them. Raises InputError if it cannot be had.
+    `attention` is transformers' name of a kernel; "auto" is FlashAttention if installed, else sdpa. `layers`
+    loads only the first layers, to time them (0: all). Only safetensors are read and no remote code is run.
+    With FSDP the model stays in main memory, its 4-bit weights packed in the compute dtype. Raises InputError
+    if the model cannot be loaded.
     """
     dtype = compute_dtype()
     if repeats_kv_heads():
-        # transformers 5.23 hands a batch without padding to sdpa in a form that these cards compute only by
-        # the kernel that makes all scores at once (its issue 48633): 1 GB for an 8B model and 2,048 tokens.
-        replace_internal(
-            sdpa_attention,
-            "use_gqa_in_sdpa",
-            lambda *tensors: False,
-            package="transformers",
-            lost="on this card attention may take 1 GB more for an 8B model and 2,048 tokens",
-        )
+        # transformers 5.23 passes a batch without padding to sdpa in a form for which these cards have only
+        # the kernel that stores all scores (its issue 48633): 1 GB for an 8B model and 2,048 tokens.
+        sdpa_attention.use_gqa_in_sdpa = lambda *tensors: False
     here = torch.cuda.current_device() if torch.cuda.is_available() and not uses_fsdp() else "cpu"
     nf4 = BitsAndBytesConfig(
         load_in_4bit=True,
@@ -185,27 +172,26 @@ def load_base(
             attn_implementation=attention_kernel(attention),
         )
     except OSError as error:
-        # transformers' two sentences for weights that are there, but not as safetensors
+        # transformers' messages for weights in other formats than safetensors contain "file named"
         raise (_unsafe(path) if "file named" in str(error) else _unreachable(path, error)) from error
     for module in model.modules():
         if isinstance(module, Linear4bit):
-            # Else, on a CPU that has bfloat16, it answers in that but trains in float32: up to 5% of the tiny
-            # model's answers are not those of the function that was trained, and widths off 32 fail.
+            # On a CPU with bfloat16 the layer would answer in that but train in float32: up to 5% of the tiny
+            # model's answers would differ, and widths that are no multiple of 32 fail.
             module.support_avx512bf16_for_cpu = False
     model.eval()
     return model
 
 
 def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> PeftModel:
-    """Put a fresh LoRA adapter on a base; its random half comes from torch's seed.
+    """Add a fresh LoRA adapter to a base; its random half depends on torch's seed.
 
-    Raises InputError for targets that no layer is called.
+    Raises InputError for targets that match no layer.
     """
-    # Not peft's prepare_model_for_kbit_training: it puts embeddings, head and norms in float32, and so all
-    # that passes from layer to layer: 2 GB more for an 8B model, twice the activations (training/memory.py).
+    # Not peft's prepare_model_for_kbit_training, which casts embeddings, head and norms to float32: 2 GB more
+    # for an 8B model, and twice the activations (training/memory.py).
     if checkpointing:
-        newer = getattr(model, "activation_checkpointing_enable", None)  # its name in newer transformers
-        (newer or model.gradient_checkpointing_enable)({"use_reentrant": False})
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -218,9 +204,9 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> Peft
     listed = lora.targets if isinstance(lora.targets, list) else []
     try:
         adapted = get_peft_model(model, config)
-    except ValueError as error:  # nothing is called so, or what is called so takes no adapter
+    except ValueError as error:  # no module matches, or one that takes no adapter
         raise _no_layer(listed or [str(lora.targets)], linear) from error
-    # peft says nothing of names in a list that it does not find, so long as it finds one.
+    # peft ignores names in a list that match nothing, as long as one matches.
     tuner: Any = adapted.base_model
     on = [f".{name}" for name in tuner.targeted_module_names]
     for target in listed:
@@ -230,14 +216,14 @@ def add_lora(model: PreTrainedModel, lora: Lora, *, checkpointing: bool) -> Peft
 
 
 def check_model_takes(config: PretrainedConfig, lora: Lora, attention: str = "auto") -> None:
-    """Raise InputError for an adapter or an attention that a model cannot have, without loading it."""
+    """Raise InputError for an adapter or attention kernel that does not fit a model, without loading it."""
     kernel = attention_kernel(attention)
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(
                 config, dtype=compute_dtype(), attn_implementation=kernel
             )
-    except (ImportError, ValueError) as error:  # no package for it, or not for this kind of model
+    except (ImportError, ValueError) as error:  # its package is missing, or the model does not support it
         why = reason(error).rstrip(".:")
         raise InputError(
             f"attention {attention!r} cannot be used here ({why}): set it to auto, sdpa or eager."
@@ -277,7 +263,7 @@ def check_adapter(folder: Path) -> None:
 
 
 def load_adapter(base: PreTrainedModel, folder: Path) -> PeftModel:
-    """Load a base with the adapter of a checkpoint folder on it, for answering.
+    """Load the adapter of a checkpoint folder onto a base, for answering.
 
     The adapter is put into the base itself: take it off with `.unload()`, which returns the base as it was,
     before the next one goes on. Raises ValueError where one is on, and InputError for a folder without an
@@ -315,29 +301,27 @@ def _misfit(folder: Path, why: str) -> InputError:
 
 
 def attention_kernel(name: str) -> str:
-    """Return the kernel to ask transformers for; FlashAttention needs a GPU and half precision.
+    """Choose transformers' attention kernel: "auto" is FlashAttention if installed and usable, else sdpa.
 
-    Raises InputError for a name that transformers does not know.
+    Raises InputError for an unknown name.
     """
     known = ["auto", "eager", *(n for n in ALL_ATTENTION_FUNCTIONS.valid_keys() if "|" not in n)]
     if name not in known:
         raise InputError(f"attention {name!r} does not exist{nearest(name, known)}")
     if name != "auto":
         return name
-    flash = compute_dtype() == torch.bfloat16 and is_flash_attn_2_available()  # the same cards have both
+    flash = compute_dtype() == torch.bfloat16 and is_flash_attn_2_available()  # both need the same cards
     return "flash_attention_2" if flash else "sdpa"
 
 
 def repeats_kv_heads() -> bool:
-    """Tell whether attention must repeat keys and values: GPUs before sm80 (a T4) have no kernel that need
-    not.
-    """
+    """Check for a GPU older than sm80 (a T4), whose attention kernels lack grouped-query support."""
     return torch.cuda.is_available() and torch.cuda.get_device_capability()[0] < 8
 
 
 @lru_cache(maxsize=8)
 def hash_base(path: str) -> str:
-    """Hash a base's weights and config, or look up the commit of one on the Hub."""
+    """Hash the weights and config of a base; for one on the Hub return its commit."""
     files = sorted([*Path(path).glob("*.safetensors"), *Path(path).glob("config.json")])
     if files:
         return hash_texts([file.name, hash_file(file)] for file in files)
@@ -345,7 +329,7 @@ def hash_base(path: str) -> str:
 
 
 def config_of(path: str, layers: int = 0) -> PretrainedConfig:
-    """Return the config of a model, or of its first `layers` alone. Raises InputError if it cannot be had."""
+    """Load a model's config, cut to its first `layers` if given. Raises InputError if it is unreachable."""
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(path)
     except OSError as error:
@@ -359,30 +343,26 @@ def config_of(path: str, layers: int = 0) -> PretrainedConfig:
 
 
 def context_length(path: str) -> int:
-    """Return the most tokens a model can read. Raises InputError if its config cannot be had or does not
-    tell.
-    """
+    """Read a model's context length in tokens off its config. Raises InputError if it is not there."""
     window = getattr(config_of(path).get_text_config(), "max_position_embeddings", None)
     if window is None:
-        raise InputError(f"the config of model {path!r} does not tell its window: set `window`.")
+        raise InputError(f"the config of model {path!r} has no max_position_embeddings: set `window`.")
     return int(window)
 
 
 def uses_fsdp() -> bool:
-    """Tell whether `accelerate launch` has been told to split the model over GPUs (FSDP)."""
+    """Check whether `accelerate launch` was told to split the model over GPUs (FSDP)."""
     return os.environ.get("ACCELERATE_USE_FSDP") == "true"
 
 
 def free_bytes(device: torch.device | None = None) -> int:
-    """Return what new tensors may take of a GPU, the current one unless given: what is free, and what torch
-    keeps of earlier tensors.
-    """
+    """Count the bytes of a GPU that new tensors can use: free ones and those that torch has cached."""
     free, _ = torch.cuda.mem_get_info(device)
     return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def compute_dtype() -> torch.dtype:
-    """Return float32 on CPU; on GPU bfloat16 where the card has it (not a T4), else float16."""
+    """Choose float32 on a CPU, bfloat16 on a GPU that supports it (not a T4), else float16."""
     if not torch.cuda.is_available():
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
@@ -398,12 +378,12 @@ def _unreachable(path: str, error: Exception) -> InputError:
 
 def _unsafe(path: str) -> InputError:
     return InputError(
-        f"model {path!r} has no weights as safetensors ({SAFE_WEIGHTS_NAME}), and no others are read, since "
-        "those can run code: load it once with transformers where you trust it, and use save_pretrained."
+        f"model {path!r} has no safetensors ({SAFE_WEIGHTS_NAME}); other formats can run code and are not "
+        "read. If you trust the model, load it with transformers and convert it with save_pretrained."
     )
 
 
 def _no_layer(targets: list[str], linear: Collection[str]) -> InputError:
     name = next((t for t in targets if t.rpartition(".")[2] not in linear), targets[0])
     known = nearest(name, linear)
-    return InputError(f"targets has {name!r}, and no linear layer of the model is called so{known}")
+    return InputError(f"targets has {name!r}, which is the name of no linear layer of the model{known}")

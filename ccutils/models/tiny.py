@@ -1,9 +1,12 @@
-"""The embedded base: a tiny Llama trained from scratch until it has in-context learning, as LLMs have.
+"""The embedded base model: a tiny Llama trained from scratch until it has in-context learning, as LLMs have.
 
-First repeated random sequences, until the loss shows that induction has formed; then episodes: contexts of
-random words with random labels, where only the context tells the answer. No labelled example of the task is
-used, only its vocabulary and the lengths of its inputs. Without the first stage the second stays on a plateau
-for thousands of steps.
+Pretraining has two stages: repeated random sequences, until the loss shows that induction has formed; then
+episodes, contexts of random words with random labels, whose answers only the context reveals. Of the task
+only its vocabulary, its template and the lengths of its inputs are used, no labelled example. Without the
+first stage the second stays on a plateau for thousands of steps.
+
+`data/bases/<task>-<seed>.safetensors` bundles weights as float16, so that every machine starts from the same
+bases; the JSON beside it has their recipe and checksum. `python -m ccutils.models.tiny topics 0 1 2` writes them.
 """
 
 import hashlib
@@ -11,8 +14,9 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,21 +25,33 @@ import numpy as np
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LinearLR
 from tqdm import tqdm  # the plain one: it reads the same in Jupyter and in papermill's log
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ccutils.errors import InputError, check_kind, from_text, nearest
-from ccutils.models.kept import BASES, find_kept, round_weights
+from ccutils.errors import InputError, check_kind, command, from_text, nearest
 from ccutils.models.tiny_episodes import Material, Tokens, episodes, material_of, question_around, repeats
-from ccutils.tasks.base import Task
+from ccutils.origin import checksum
+from ccutils.records import read_json, write_json
+from ccutils.tasks import Task, load_task
 
 PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
 
 
+BASES = Path(__file__).resolve().parents[2] / "data" / "bases"
+DESCRIPTION = "base.json"
+"""The file in a tiny base's directory with its name, task and recipe, and how it was obtained ("made")."""
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the tiny base is made; its hash names the cached model. Raises InputError for wrong values."""
+    """How the tiny base is pretrained; its hash is part of the name in the cache.
+
+    Raises InputError for values out of range.
+    """
 
     layers: int = 2
     width: int = 64
@@ -46,22 +62,20 @@ class Recipe:
     batch: int = 64
     learning_rate: float = 3e-3
     repeat_steps: int = 1500  # at most: the first stage ends when its loss is below `repeat_until`
-    repeat_words: int = (
-        512  # the random words of a batch, and of its softmax: large vocabularies take no longer
-    )
+    repeat_words: int = 512  # random words of a batch and of its softmax, whatever the vocabulary's size
     repeat_until: float = 0.62  # of the loss of guessing; half of each sequence cannot be predicted
     episode_steps: int = 1200
-    seed: int = 0  # of its own training; make_recipe takes the run's
-    kept: bool = True  # take the repository's where it has one of this recipe; else it is trained
+    seed: int = 0  # of its own training; make_recipe sets the run's
+    kept: bool = True  # use the bundled base if there is one of this recipe; else train
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if value < 0 or (value == 0 and field.name not in ("seed", "kept")):
-                raise InputError(f"recipe: {field.name} is {value}: it must be above 0.")
+                raise InputError(f"recipe: {field.name} must be above 0, got {value}.")
         if self.width % (2 * self.heads):
             raise InputError(
-                f"recipe: width is {self.width}: it must be a multiple of 2 * heads, {2 * self.heads}."
+                f"recipe: width must be a multiple of 2 * heads, {2 * self.heads}, got {self.width}."
             )
 
 
@@ -69,9 +83,9 @@ DEFAULT = Recipe()
 
 
 def make_recipe(changes: Mapping[str, Any], seed: int = 0) -> Recipe:
-    """Make the default recipe with changes; its seed is `seed`, that of the run, unless changed.
+    """Apply changes to the default recipe; its seed is `seed`, that of the run, unless changed.
 
-    Raises InputError for a name or a value that it cannot have.
+    Raises InputError for an unknown name or an invalid value.
     """
     known = asdict(DEFAULT)
     values = {name: from_text(value, known.get(name)) for name, value in changes.items()}
@@ -82,17 +96,12 @@ def make_recipe(changes: Mapping[str, Any], seed: int = 0) -> Recipe:
     return replace(DEFAULT, **{"seed": seed, **values})
 
 
-DESCRIPTION = "base.json"
-"""A file of a tiny base's directory: its name, task, recipe, and whether it was kept or trained."""
-
-
 def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT, bases: Path = BASES) -> Path:
     """Find or train the tiny base for a task's vocabulary, and return its model directory in the cache.
 
-    A base that the repository keeps is taken, else one is trained; DESCRIPTION tells which.
-    The cache knows it by recipe, vocabulary, template and mean lengths: all runs of a seed share it. The
-    directory is an ordinary Hugging Face one: config, safetensors, tokenizer. Several processes may ask at
-    once: one makes it, the others wait.
+    A bundled base is used if its recipe, vocabulary, template and mean lengths are the same, else one is
+    trained; DESCRIPTION records which. The directory is an ordinary Hugging Face one: config, safetensors,
+    tokenizer. Concurrent processes wait for the one that writes it.
     """
     tokenizer, material, name = prepare_tiny(task, recipe)
     folder = cache / f"tiny-{task.name}-{name}{'' if recipe.kept else '-retrained'}"
@@ -101,27 +110,29 @@ def tiny_base(task: Task, cache: Path, recipe: Recipe = DEFAULT, bases: Path = B
         if not (folder / "config.json").exists():
             part = cache / f".{folder.name}.part"
             shutil.rmtree(part, ignore_errors=True)
-            kept = find_kept(task.name, recipe.seed, name, bases) if recipe.kept else None
-            if kept is None:
+            bundled = find_bundled(task.name, recipe.seed, name, bases) if recipe.kept else None
+            if bundled is None:
                 model = pretrain(tokenizer, material, recipe)
             else:
                 model = LlamaForCausalLM(tiny_config(tokenizer, recipe))
-                model.load_state_dict(kept, strict=False)  # the head is the embedding's
+                model.load_state_dict(bundled, strict=False)  # the head is the embedding's
                 model.tie_weights()
-            round_weights(model)
+            with torch.no_grad():
+                for parameter in model.parameters():  # as bundled weights are, so that both are equal
+                    parameter.copy_(parameter.half().float())
             model.save_pretrained(part)
             tokenizer.save_pretrained(part)
-            made = "trained" if kept is None else "kept"
+            made = "trained" if bundled is None else "kept"
             about = {"name": name, "task": task.name, "recipe": asdict(recipe), "made": made}
-            (part / DESCRIPTION).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+            write_json(part / DESCRIPTION, about)
             os.replace(part, folder)
-            where = "trained here" if kept is None else "the repository's"
-            print(f"tiny base of {task.name}, seed {recipe.seed}: {where}", flush=True)
+            how = "trained here" if bundled is None else "bundled"
+            print(f"Tiny base of {task.name}, seed {recipe.seed}: {how}.", flush=True)
     return folder
 
 
 def prepare_tiny(task: Task, recipe: Recipe) -> tuple[PreTrainedTokenizerFast, Material, str]:
-    """Return what a tiny base is made of, tokenizer and material, and the hash that names it."""
+    """Return a tiny base's tokenizer and pretraining material, and the hash that names it."""
     tokenizer = word_tokenizer(task, recipe.vocabulary)
     material = material_of(task, tokenizer)
     facts = {
@@ -133,8 +144,36 @@ def prepare_tiny(task: Task, recipe: Recipe) -> tuple[PreTrainedTokenizerFast, M
     return tokenizer, material, hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def find_bundled(task: str, seed: int, name: str, bases: Path) -> dict[str, torch.Tensor] | None:
+    """Load the weights of the bundled base with this name (a hash) as float32; None if there is none.
+
+    Raises InputError if the weights do not match the checksum in their JSON.
+    """
+    path = bases / f"{task}-{seed}.safetensors"
+    about = read_json(path.with_suffix(".json"))
+    if about is None or about["name"] != name or not path.exists():
+        return None
+    if checksum(path) != about["sha256"]:
+        raise InputError(
+            f"{path} does not match the checksum in {path.stem}.json: restore both from the repository, or "
+            "delete them and the base will be trained again."
+        )
+    return {key: tensor.float() for key, tensor in load_file(path).items()}
+
+
+def bundle(base: Path, task: str, seed: int, bases: Path) -> Path:
+    """Write the weights of a trained base, a model directory, and their description to `bases`."""
+    bases.mkdir(parents=True, exist_ok=True)
+    path = bases / f"{task}-{seed}.safetensors"
+    weights = load_file(base / "model.safetensors")
+    save_file({name: weight.half() for name, weight in weights.items()}, path)
+    about = {**(read_json(base / DESCRIPTION) or {}), "sha256": checksum(path)}
+    write_json(path.with_suffix(".json"), about)
+    return path
+
+
 def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
-    """Make a tokenizer of whole words of the task's text: every word of a label, the rest by frequency."""
+    """Build a tokenizer of whole words of the task: every word of an answer, then input words by frequency."""
     splitter = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r" +"), "removed"),
@@ -145,7 +184,7 @@ def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
     def words(text: str) -> list[str]:
         return [word for word, _ in splitter.pre_tokenize_str(text)]
 
-    tests = [*task.id_test, *task.ood_test]  # an answer that it cannot write could never be right
+    tests = [*task.id_test, *task.ood_test]  # an answer with unknown words could never be right
     examples = [*task.pool, *task.ood_pool]
     fixed = [task.template.instruction, *question_around(task), task.template.separator]
     needed = [w for text in [*fixed, *(e.output for e in [*examples, *tests])] for w in words(text)]
@@ -179,7 +218,7 @@ def tiny_config(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> LlamaConf
 
 
 def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Recipe) -> LlamaForCausalLM:
-    """Train the base on repeated sequences, then on episodes; the loss is on what the context can tell."""
+    """Train the base on repeated sequences, then on episodes; only predictable tokens are scored."""
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     size = len(tokenizer)
@@ -187,52 +226,48 @@ def pretrain(tokenizer: PreTrainedTokenizerFast, material: Material, recipe: Rec
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
-    warm = torch.optim.lr_scheduler.LinearLR(optimiser, 0.01, total_iters=100)
+    warm = LinearLR(optimiser, 0.01, total_iters=100)
     some = min(recipe.repeat_words, size - 3)
     done = recipe.repeat_until * np.log(some)
     recent: list[float] = []
-    with tqdm(
-        total=recipe.repeat_steps, desc="tiny base, stage 1 (repeats)", mininterval=2, file=sys.stdout
-    ) as bar:
-        for _ in range(recipe.repeat_steps):
-            among = np.sort(rng.choice(np.arange(3, size), some, replace=False))
-            tokens = repeats(among, recipe.batch, rng)
-            recent = [*recent[-19:], step(model, optimiser, tokens, np.ones(tokens.shape, bool), among=among)]
-            warm.step()
-            bar.update()
-            bar.set_postfix(loss=f"{np.mean(recent):.2f}", refresh=False)
-            if len(recent) == 20 and np.mean(recent) < done:
-                break
-    decay = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, total_iters=recipe.episode_steps)
+    for _ in progress(recipe.repeat_steps, "stage 1 (repeats)"):
+        among = np.sort(rng.choice(np.arange(3, size), some, replace=False))
+        tokens = repeats(among, recipe.batch, rng)
+        recent = [*recent[-19:], step(model, optimiser, tokens, np.ones(tokens.shape, bool), among=among)]
+        warm.step()
+        if len(recent) == 20 and np.mean(recent) < done:
+            break
+    decay = LinearLR(optimiser, 1.0, 0.05, total_iters=recipe.episode_steps)
     for group in optimiser.param_groups:
         group["lr"] = recipe.learning_rate
-    with tqdm(
-        total=recipe.episode_steps, desc="tiny base, stage 2 (episodes)", mininterval=2, file=sys.stdout
-    ) as bar:
-        for _ in range(recipe.episode_steps):
-            tokens, answers = episodes(material, recipe.demonstrations, recipe.batch, rng)
-            loss = step(model, optimiser, tokens, answers)
-            decay.step()
-            bar.update()
-            bar.set_postfix(loss=f"{loss:.2f}", refresh=False)
+    for _ in progress(recipe.episode_steps, "stage 2 (episodes)"):
+        tokens, answers = episodes(material, recipe.demonstrations, recipe.batch, rng)
+        step(model, optimiser, tokens, answers)
+        decay.step()
     model.eval()
     return model
 
 
+def progress(steps: int, stage: str) -> Iterator[int]:
+    """Count steps with a progress bar."""
+    yield from tqdm(range(steps), desc=f"tiny base, {stage}", mininterval=2, file=sys.stdout)
+
+
 def step(
     model: LlamaForCausalLM,
-    optimiser: torch.optim.Optimizer,
+    optimiser: Optimizer,
     tokens: Tokens,
-    judged: NDArray[np.bool_],
+    scored: NDArray[np.bool_],
     *,
     among: Tokens | None = None,
 ) -> float:
-    """Take one optimiser step on next-token loss where `judged`; tokens and judged are (batch, length).
+    """Take one optimiser step on the loss of next tokens where `scored`, and return the loss.
 
-    With `among`, ascending token ids, the softmax is over those alone.
+    `tokens` and `scored` are (batch, length). With `among`, ascending token ids, the softmax is over those
+    alone.
     """
-    x, mask = torch.from_numpy(tokens), torch.from_numpy(judged[:, 1:])
-    hidden = model.model(x).last_hidden_state[:, :-1][mask]  # (judged, width)
+    x, mask = torch.from_numpy(tokens), torch.from_numpy(scored[:, 1:])
+    hidden = model.model(x).last_hidden_state[:, :-1][mask]  # (n scored, width)
     words, target = model.lm_head.weight, x[:, 1:][mask]
     if among is not None:
         words, target = words[among], torch.searchsorted(torch.from_numpy(among), target)
@@ -242,3 +277,18 @@ def step(
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
     return float(loss.detach())
+
+
+@command
+def main(arguments: Sequence[str]) -> None:
+    """Train and bundle the bases of a task, the first argument, for the seeds that follow."""
+    if len(arguments) < 2 or not all(seed.isdecimal() for seed in arguments[1:]):
+        raise InputError("Give a task and its seeds: topics 0 1 2.")
+    for seed in map(int, arguments[1:]):
+        with tempfile.TemporaryDirectory() as cache:
+            made = tiny_base(load_task(arguments[0], seed=seed), Path(cache), make_recipe({}, seed))
+            print(f"Bundled {bundle(made, arguments[0], seed, BASES)}.", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

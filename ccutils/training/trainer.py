@@ -21,21 +21,14 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from ccutils.errors import InputError, nearest
 from ccutils.models.base import compute_dtype, uses_fsdp
-from ccutils.models.internals import replace_internal, warn_lost
 from ccutils.models.packing import FLEX_BLOCK, SharedCollator, share
 from ccutils.training.dataset import TrainingSet
 from ccutils.training.saved import checkpoints, mark_whole, newest, remove_cut_off, spent, strip_older
 from ccutils.training.settings import SCHEDULES, Settings, check_group_size
 
-# TRL scores every position where there is no Triton, so that shapes stay the same for devices that compile.
-# A CPU does not, and scoring the answers alone halves the time of the tiny model's steps.
-replace_internal(
-    trl_utils,
-    "_use_triton",
-    lambda device: device.type in ("cuda", "cpu"),
-    package="trl",
-    lost="on a CPU every position is scored, and a step of the tiny model takes twice as long",
-)
+# Without Triton, TRL scores every position, so that shapes stay constant for devices that compile. A CPU does
+# not compile, and scoring only the answers halves the time of the tiny model's steps.
+trl_utils._use_triton = lambda device: device.type in ("cuda", "cpu")
 # What all these libraries have made is never garbage: looking through it, as accelerate does at every run's
 # start, takes a quarter of a second.
 gc.freeze()
@@ -52,11 +45,6 @@ class ICTrainer(SFTTrainer):
         for parameter in arguments["model"].parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-        if not hasattr(SFTTrainer, "_save_checkpoint"):
-            warn_lost(
-                "_save_checkpoint", "transformers", "a stopped run loses what follows its last checkpoint"
-            )
-            self.add_callback(MarkSaved(self))
         # Trainer asks every module at every step to be in training, which takes time. Here it is asked once:
         # the base is loaded for answering, and in that state keeps all activations, checkpointing or not.
         model: Any = self.model
@@ -90,22 +78,8 @@ class ICTrainer(SFTTrainer):
 
     def save_now(self) -> None:
         """Write a checkpoint of the last finished step, unless there is one."""
-        if (
-            hasattr(SFTTrainer, "_save_checkpoint")
-            and self.state.global_step
-            and self.state.global_step not in checkpoints(Path(str(self.args.output_dir)))
-        ):
+        if self.state.global_step and self.state.global_step not in checkpoints(self.folder):
             self._save_checkpoint(self.model, None)
-
-
-class MarkSaved(TrainerCallback):
-    """Marks checkpoints where Trainer has no method of saving to extend."""
-
-    def __init__(self, trainer: ICTrainer) -> None:
-        self.trainer = trainer
-
-    def on_save(self, *args: Any, **kwargs: Any) -> None:
-        self.trainer.mark_saved()
 
 
 def page_states(optimizer: Any) -> None:

@@ -11,7 +11,7 @@ import transformers.utils.hub
 from bitsandbytes.nn import Linear4bit
 from safetensors.torch import load_file, save_file
 from small import RECIPE, TASK
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.integrations import sdpa_attention
 
 from ccutils.errors import InputError
@@ -374,15 +374,6 @@ def test_a_torchao_too_old_for_peft_is_none(path, tmp_path, monkeypatch):
     assert any("lora_A" in name for name, _ in adapted.named_parameters())
     monkeypatch.undo()
     models.is_torchao_available.cache_clear()
-
-
-def test_checkpointing_by_its_older_name(path, monkeypatch):
-    """transformers 5.9, which Colab has, knows gradient checkpointing alone."""
-    base, asked = load_base(path), []
-    monkeypatch.delattr(PreTrainedModel, "activation_checkpointing_enable")
-    monkeypatch.setattr(PreTrainedModel, "gradient_checkpointing_enable", lambda self, how: asked.append(how))
-    add_lora(base, Lora(rank=2), checkpointing=True)
-    assert asked == [{"use_reentrant": False}]
 
 
 def test_the_reference_is_transformers_own_loading(path):

@@ -11,7 +11,20 @@ from small import RECIPE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ccutils.errors import InputError
-from ccutils.models.tiny import EOS, PAD, UNK, make_recipe, step, tiny_base, word_tokenizer
+from ccutils.models.tiny import (
+    DESCRIPTION,
+    EOS,
+    PAD,
+    UNK,
+    bundle,
+    find_bundled,
+    main,
+    make_recipe,
+    prepare_tiny,
+    step,
+    tiny_base,
+    word_tokenizer,
+)
 from ccutils.models.tiny_episodes import episodes, material_of, repeats
 from ccutils.tasks import Example, Task, Template, load_task
 
@@ -32,25 +45,10 @@ def made_of(pool: list[Example]) -> Task:
     return Task("t", pool, [], [], [], lambda a, e: np.ones(1), lambda *_: ([], ""), lambda t, e: True)
 
 
-class TestRecipe:
-    def test_changes(self):
-        assert make_recipe({}) == make_recipe({"layers": 2})
-        assert make_recipe({"width": 128, "learning_rate": 1}).width == 128
-
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
-            ({"widht": 32}, "recipe has no 'widht'; did you mean width"),
-            ({"layers": "two"}, "recipe: layers is 'two' but must be a whole number"),
-            ({"layers": 1.5}, "recipe: layers is 1.5 but must be a whole number"),
-            ({"episode_steps": 0}, "recipe: episode_steps is 0: it must be above 0"),
-            ({"learning_rate": -1.0}, "learning_rate is -1.0"),
-            ({"width": 30}, "width is 30: it must be a multiple of 2 . heads, 8"),
-        ],
-    )
-    def test_bad_changes(self, changes, message):
-        with pytest.raises(InputError, match=message):
-            make_recipe(changes)
+def test_every_seed_has_its_own_recipe():
+    assert make_recipe({}) == make_recipe({"layers": 2})
+    assert make_recipe({"width": 128, "learning_rate": 1}).width == 128
+    assert make_recipe({}, 5).seed == 5 and make_recipe({"seed": 1}, 5).seed == 1
 
 
 class TestCache:
@@ -91,9 +89,45 @@ class TestCache:
         assert json.loads((made / "config.json").read_text())["hidden_size"] == RECIPE["width"]
         assert not part.exists()
 
-    def test_the_same_recipe_gives_the_same_weights(self, task, base, tmp_path):
-        again = tiny_base(task, tmp_path, make_recipe(RECIPE))
+
+class TestBundled:
+    @pytest.fixture(scope="class")
+    def bundled(self, base, tmp_path_factory) -> Path:
+        """A folder that bundles the base."""
+        return bundle(base, "topics", 0, tmp_path_factory.mktemp("bases")).parent
+
+    @pytest.fixture(scope="class", params=["topics"])
+    def task(self, request) -> Task:
+        return load_task(request.param, seed=0, **SMALL)
+
+    @pytest.fixture(scope="class")
+    def base(self, task, tmp_path_factory) -> Path:
+        return tiny_base(task, tmp_path_factory.mktemp("cache"), make_recipe(RECIPE))
+
+    def test_a_bundled_base_is_bitwise_the_trained_one_in_half_the_bytes(self, task, base, bundled, tmp_path):
+        found = tiny_base(task, tmp_path, make_recipe(RECIPE), bundled)
+        assert (found / "model.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
+        assert [json.loads((f / DESCRIPTION).read_text())["made"] for f in (base, found)] == ["trained", "kept"]
+        size = (bundled / "topics-0.safetensors").stat().st_size
+        assert size < 0.6 * (base / "model.safetensors").stat().st_size
+
+    def test_one_parameter_retrains_it(self, task, base, bundled, tmp_path):
+        again = tiny_base(task, tmp_path, make_recipe({**RECIPE, "kept": False}), bundled)
+        assert json.loads((again / DESCRIPTION).read_text())["made"] == "trained"
         assert (again / "model.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
+
+    def test_only_the_same_recipe_and_seed_are_used_and_damage_is_refused(self, task, bundled, tmp_path):
+        name = prepare_tiny(task, make_recipe(RECIPE))[2]
+        assert find_bundled("topics", 0, name, bundled) is not None
+        assert find_bundled("topics", 0, "another", bundled) is None
+        assert find_bundled("topics", 4, name, bundled) is None
+        for path in bundled.iterdir():
+            (tmp_path / path.name).write_bytes(path.read_bytes() + b" " * (path.suffix != ".json"))
+        with pytest.raises(InputError, match=r"topics-0\.safetensors"):
+            find_bundled("topics", 0, name, tmp_path)
+
+    def test_the_command_needs_seeds(self):
+        assert main(["topics"]) == 2
 
 
 class TestTokenizer:
