@@ -1,8 +1,7 @@
 """Run the benchmarks one after the other and print what they print, as Markdown.
 
-python benchmarks/run_all.py                     all but the long ones, some 10 minutes on two cores
+python benchmarks/run_all.py                     some 10 minutes on two cores
 python benchmarks/run_all.py --only growth.py    those of a name alone
-python benchmarks/run_all.py --long              the long ones too: hours
 
 Each runs with one thread, against its peer in the same run wherever it has one, and tells its machine.
 """
@@ -15,16 +14,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-SHORT = (
+COMMANDS = (
     "contexts.py",
     "growth.py",
     "live_pool.py",
     "evaluate.py --task topics --model tiny",
     "evaluate.py --task gloss --model tiny",
     "train_step.py --prompt 256 --steps 2",
-    "train_step.py --prompt 2048 --steps 2 --only trl ours shared",
+    "train_step.py --prompt 2048 --steps 2 --only trl ours",
 )
-LONG = ("sharing.py --task topics --steps 800", "sharing.py --task gloss --steps 400")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,10 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--long", action="store_true", help="the long ones too")
     parser.add_argument("--only", help="those whose command holds this text")
     given = parser.parse_args(arguments)
-    chosen = [c for c in (*SHORT, *LONG) if (given.only in c if given.only else given.long or c in SHORT)]
+    chosen = [command for command in COMMANDS if (given.only or "") in command]
     failed = 0
     for command in chosen:
         name, *options = command.split()

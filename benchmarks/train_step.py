@@ -10,8 +10,7 @@ trl_cpu       the same as it is where there is no Triton, as on a CPU: computed 
 liger         trl with Liger's kernels (a GPU and liger-kernel)
 padding_free  trl without padding (a GPU and flash-attn)
 liger_padding_free   both, TRL at its best (a GPU and both packages)
-ours          ccutils.training.trainer, independent contexts
-shared        ccutils.training.trainer, the prompts of a step as one shared context
+ours          ccutils.training.trainer
 Each runs in a process of its own, in turns. Steps whose losses or gradients disagree are an error.
 Without a GPU, time is the processor's (of all threads), which other work on the machine changes little.
 """
@@ -35,7 +34,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-VARIANTS = ("full", "trl", "trl_cpu", "liger", "padding_free", "liger_padding_free", "ours", "shared")
+VARIANTS = ("full", "trl", "trl_cpu", "liger", "padding_free", "liger_padding_free", "ours")
 GB = 1e9
 PAD, EOS = 0, 1
 
@@ -66,18 +65,18 @@ HELP = {
     "prompt": "mean tokens of a prompt with its answer",
     "answer": "tokens of an answer",
     "k": "demonstrations of a prompt",
-    "targets": "prompts of a step, and of a group that shares k - 1 demonstrations",
+    "targets": "prompts of a step",
     "steps": "steps that count; one more goes before",
     "rounds": "times each is run, in turns",
     "seed": "of weights and prompts",
     "checkpointing": "compute activations again in the backward pass",
     "quantise": "the base's linear layers in NF4",
-    "attention": "kernel by its name; auto: FlashAttention if there, else sdpa; to share, FlexAttention",
+    "attention": "kernel by its name; auto: FlashAttention if installed, else sdpa",
 }
 
 
 def made_up_prompts(s: Setting) -> list[dict[str, list[int]]]:
-    """Features of all steps: demonstrations of random tokens and lengths, k - 1 of them a step's own."""
+    """Return features of all steps: demonstrations of random tokens, k - 1 of them the same in a step."""
     rng = np.random.default_rng(s.seed)
     mean = s.prompt / (s.k + 1)  # the target is as long as a demonstration
 
@@ -133,7 +132,6 @@ class Prompts:
 
     features: list[dict[str, list[int]]]
     seed: int
-    group_size: int  # prompts that share a context
 
     def dataset(self, n: int) -> Any:
         from datasets import Dataset
@@ -146,23 +144,18 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
     import torch
     from transformers import set_seed
 
-    from ccutils.models.base import add_lora, compute_dtype, load_base, repeats_kv_heads
+    from ccutils.models.base import add_lora, compute_dtype, load_base
     from ccutils.models.lora import Lora
 
     gpu, dtype = torch.cuda.is_available(), compute_dtype()
-    attention = s.attention
-    if "padding_free" in variant:
-        attention = "flash_attention_2"
-    elif variant == "shared" and attention == "auto":
-        attention = "flex_attention" if gpu and not repeats_kv_heads() else "sdpa"
+    attention = "flash_attention_2" if "padding_free" in variant else s.attention
     set_seed(s.seed)
     model = add_lora(
         load_base(str(folder), quantise=s.quantise, attention=attention),
         Lora(),
         checkpointing=s.checkpointing,
     )
-    group = s.targets if variant == "shared" else 0
-    prompts, tokenizer = Prompts(made_up_prompts(s), s.seed, group), make_tokenizer()
+    prompts, tokenizer = Prompts(made_up_prompts(s), s.seed), make_tokenizer()
     dataset = prompts.dataset((s.steps + 1) * s.targets)
     optimiser = "paged_adamw_8bit" if gpu else "adamw_torch"
     common: dict[str, Any] = {
@@ -190,7 +183,7 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
         collator = DataCollatorForSeq2Seq(tokenizer)
         arguments = TrainingArguments(**common)
         return Trainer(model, arguments, train_dataset=dataset, data_collator=collator)
-    if variant not in ("ours", "shared"):
+    if variant != "ours":
         from trl import SFTConfig, SFTTrainer
         from trl.trainer import utils
 
@@ -363,13 +356,12 @@ def report(s: Setting, found: dict[str, list[dict[str, Any]]]) -> None:
     speed = {v: s.targets / median(x for r in runs for x in r["seconds"]) for v, runs in found.items()}
     peak = {v: median(r["peak"] for r in runs) / GB for v, runs in found.items()}
     added = {v: median(r["added"] for r in runs) / GB for v, runs in found.items()}
-    others = [v for v in found if v != "shared"]
-    heads = ["", "prompts/s", *(f"x {v}" for v in others), "peak GB", "GB above the loaded model"]
-    heads += [f"x {v}" for v in others]
+    heads = ["", "prompts/s", *(f"x {v}" for v in found), "peak GB", "GB above the loaded model"]
+    heads += [f"x {v}" for v in found]
     print(f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", sep="\n")
     for v in found:
-        cells = [speed[v], *(speed[v] / speed[o] for o in others)]
-        cells += [peak[v], added[v], *(added[v] / added[o] for o in others)]
+        cells = [speed[v], *(speed[v] / speed[o] for o in found)]
+        cells += [peak[v], added[v], *(added[v] / added[o] for o in found)]
         print(f"| {v} | {' | '.join(f'{x:.2f}' for x in cells)} |")
 
 

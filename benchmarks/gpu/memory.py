@@ -21,7 +21,7 @@ CONTEXT_GB = 0.6  # what ccutils.training.memory assumes that a process needs be
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A training on a card of `card` GB, `micro` prompts at a time, as groups of `group` that share contexts.
+    """A training on a card of `card` GB, `micro` prompts at a time.
 
     `turing`: as a T4 does it, in float16 and without FlashAttention; `plain`: with the kernel that makes all
     scores at once, which is what is left where no other takes the shapes.
@@ -30,7 +30,6 @@ class Case:
     shape: str
     card: int
     micro: int
-    group: int = 0
     turing: bool = False
     plain: bool = False
 
@@ -38,20 +37,17 @@ class Case:
     def name(self) -> str:
         """Say which case it is."""
         how = "fp16, plain attention" if self.plain else "fp16, as on a T4" if self.turing else "bf16"
-        shared = f", contexts shared by {self.group}" if self.group else ""
-        return f"{self.shape} in {self.card} GB, {how}{shared}"
+        return f"{self.shape} in {self.card} GB, {how}"
 
 
 CASES = (
     Case("1B", 16, 8),
-    Case("1B", 16, 8, group=8),
     Case("3B", 24, 8),
     Case("8B", 24, 4),
 )
 T4_CASES = (
     Case("1B", 16, 8, turing=True),
     Case("1B", 16, 2, turing=True, plain=True),  # it makes all scores in float32: 1 GB for a prompt and layer
-    Case("1B", 16, 8, group=8, turing=True),
     Case("8B", 16, 1, turing=True),
 )
 
@@ -72,7 +68,7 @@ def check_t4(bench: Bench) -> Iterator[Row]:
     curves: dict[bool, list[float]] = {}
     for case in T4_CASES:
         found = yield from run_case(bench, "fp16", case)
-        if found and case.shape == "1B" and not case.group:
+        if found and case.shape == "1B":
             curves[case.plain] = found["losses"]
     if len(curves) == 2:
         what = "largest relative difference of a loss, plain attention kernel"
@@ -81,7 +77,7 @@ def check_t4(bench: Bench) -> Iterator[Row]:
 
 def run_case(bench: Bench, check: str, case: Case) -> Generator[Row, None, dict[str, Any]]:
     """Yield the rows of a case and return what it found, or {} where it failed."""
-    results = f"{check}-{case.shape}-{case.group}-{case.plain}"
+    results = f"{check}-{case.shape}-{case.plain}"
     steps = min(bench.scale.steps, 6 if case.turing else 3)  # float16 skips the first ones to find its scale
     batch = 16 if case.shape == "1B" else 2 * case.micro  # the same where losses are compared
     plan = bench.plan(
@@ -90,7 +86,6 @@ def run_case(bench: Bench, check: str, case: Case) -> Generator[Row, None, dict[
         micro=case.micro,
         steps=steps,
         batch=batch,
-        targets_per_context=case.group,
         strategy="contrastive",
     )
     try:

@@ -1,4 +1,4 @@
-"""Prompts a second: training against TRL at its best, shared contexts, and answering questions."""
+"""Prompts a second: training against TRL at its best, and answering questions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,6 @@ from benchmarks.gpu.rows import SAME_LOSS, Row, at_least, at_most, failed, noted
 from ccutils.training.plan import Plan
 
 AS_FAST = 0.95  # times TRL's fastest row: the rest is noise
-SHARED = 2.0  # times independent contexts, at 2,048 tokens; a CPU gains 3.1
 PADDED, ONE_CALL = 2.0, 5.0  # times a padded batch, and one call of generate for each prompt
 TRL = ("trl", "liger", "padding_free", "liger_padding_free")
 PACKAGES = {"liger": "liger-kernel", "padding_free": "flash-attn", "liger_padding_free": "both"}
@@ -23,7 +22,7 @@ def check_training(bench: Bench) -> Iterator[Row]:
     able, scale = train_step.can_run(), bench.scale
     setting = setting_of(scale.shapes["1B"], scale.window, scale.steps)
     found: dict[str, dict[str, Any]] = {}
-    for variant in (*TRL, "ours", "shared"):
+    for variant in (*TRL, "ours"):
         if variant not in able:
             yield noted("training", f"TRL, {variant}", f"not run: {PACKAGES[variant]} not installed")
             continue
@@ -59,11 +58,8 @@ def judge_training(found: dict[str, dict[str, Any]], targets: int, *, judged: bo
         off = train_step.largest_difference({first: [found[first]], name: [found[name]]})
         yield at_most("training", f"{name}: losses and gradient norms, from {first}'s", off, SAME_LOSS)
     best = max((name for name in TRL if name in speed), key=speed.__getitem__, default="")
-    for name, other, aim in (("ours", best, AS_FAST), ("shared", "ours", SHARED)):
-        if name in speed and other in speed:
-            yield timed_row(
-                "training", f"speed of {name} by {other}", speed[name] / speed[other], aim, judged
-            )
+    if "ours" in speed and best:
+        yield timed_row("training", f"speed of ours by {best}", speed["ours"] / speed[best], AS_FAST, judged)
 
 
 def timed_row(check: str, what: str, times: float, aim: float, judged: bool) -> Row:

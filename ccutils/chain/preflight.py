@@ -54,7 +54,6 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
     from ccutils.tasks import load_task
     from ccutils.training.identity import refuse_other_run
     from ccutils.training.plan import check_plan, plan_from
-    from ccutils.training.settings import check_group_size
 
     values, probes = job_values(profile, "03_ic_train", name), job_values(profile, "04_probes", name)
     if values.get("recipe"):
@@ -66,7 +65,6 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
     for strategy in profile.strategies:
         plan = plan_from(values, task=name, strategy=strategy, seed=seed)
         check_plan(plan, task)
-        check_group_size(plan.targets_per_context or 1, plan.settings.micro_batch or plan.settings.batch)
         for model in profile.models:  # before Snakemake removes what it would make again
             for one in (one for group in profile.seeds for one in group):
                 refuse_other_run(replace(plan, model=model, seed=one, results=str(profile.results_folder)))

@@ -1,7 +1,7 @@
 """Contexts: the demonstrations of a prompt. Half of the core, with `ccutils.probes`.
 
 `similarity` and `neighbours` find the neighbours of each pool example, `sampler` samples contexts by a
-strategy (`shared` if targets share demonstrations), `profile` and `dose` measure them, `paraphrase` and
+strategy, `profile` and `dose` measure them, `paraphrase` and
 `paraphrase_rules` reword the target, `counterfactual` replaces the labels of a share of the contexts,
 `epochs` indexes all epochs, `prompts` writes token ids, and `your_data` exports rows for your own trainer.
 Sampling is a pure function of (seed, epoch, target). The strategies are the paper's by name; their details

@@ -20,7 +20,6 @@ from .sampler import ContextSampler as ContextSampler
 from .sampler import SlotKind as SlotKind
 from .sampler import Strategy as Strategy
 from .sampler import show_demonstrations as show_demonstrations
-from .shared import SharedSampler as SharedSampler
 from .your_data import FORMATS as FORMATS
 from .your_data import ContrastiveContexts as ContrastiveContexts
 from .your_data import read_examples as read_examples

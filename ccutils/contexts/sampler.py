@@ -99,7 +99,6 @@ VARIES: dict[str, Callable[[str], Any]] = {
     "paraphrase_source": str,
     "strength": float,
     "barred": int,
-    "targets_per_context": int,
     "counterfactual": float,
     "relabel": str,
     "vary_k": _read_flag,

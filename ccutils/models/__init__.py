@@ -1,14 +1,11 @@
-"""Base models, how they answer, and what lets a batch of prompts share its beginning.
+"""Base models, LoRA adapters and generation.
 
-A model is a directory, a Hub id, `tiny`, which is trained here from scratch (`tiny`, `tiny_episodes`),
-`smollm2` or `gemma3-270m`, fetched from the package index (`ccutils.packaged`); `base` loads it, in NF4 and
-with the adapter of `lora`. `generation` answers prompts, sharing their beginnings by `prefixes`; `packing`
-and `packed_attention` train prompts with shared contexts as one sequence; `paraphraser` asks a model for
-paraphrases. All of it is ours.
-It uses `contexts`, `tasks` and the root; torch and transformers are imported when a name of this room is
-first used. `lora` is tested in
-tests/training/test_settings.py, `prefixes` in test_generation.py, `packed_attention` in test_packing.py,
-`tiny_episodes` in test_tiny.py; `kept` keeps tiny bases in the repository.
+A model is a directory, a Hub id, `tiny`, which is pretrained here (`tiny`, `tiny_episodes`), or `smollm2` and
+`gemma3-270m` from the package index (`ccutils.packaged`). `base` loads it, in NF4 and with the adapter of
+`lora`; `unpacked` makes small models faster on a CPU. `generation` answers prompts and computes shared
+prefixes once (`prefixes`); `paraphraser` asks a model for paraphrases. This subpackage uses `contexts`,
+`tasks` and the root. torch and transformers are imported when one of its names is first used. `lora` is
+tested in tests/training/test_settings.py, `prefixes` in test_generation.py, `tiny_episodes` in test_tiny.py.
 """
 
 import lazy_loader

@@ -62,7 +62,7 @@ def has_torchao() -> bool:
         return False
 
 
-lora_torchao.is_torchao_available = has_torchao
+lora_torchao.is_torchao_available = has_torchao  # type: ignore[assignment, attr-defined]
 
 
 def model_path(model: str, task: Task, cache: Path, recipe: Recipe = DEFAULT) -> str:

@@ -6,7 +6,8 @@ only its vocabulary, its template and the lengths of its inputs are used, no lab
 first stage the second stays on a plateau for thousands of steps.
 
 `data/bases/<task>-<seed>.safetensors` bundles weights as float16, so that every machine starts from the same
-bases; the JSON beside it has their recipe and checksum. `python -m ccutils.models.tiny topics 0 1 2` writes them.
+bases; the JSON beside it has their recipe and checksum. `python -m ccutils.models.tiny topics 0 1 2` writes
+them.
 """
 
 import hashlib
@@ -173,7 +174,7 @@ def bundle(base: Path, task: str, seed: int, bases: Path) -> Path:
 
 
 def word_tokenizer(task: Task, size: int) -> PreTrainedTokenizerFast:
-    """Build a tokenizer of whole words of the task: every word of an answer, then input words by frequency."""
+    """Build a tokenizer of whole words: every word of the task's answers, then input words by frequency."""
     splitter = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r" +"), "removed"),

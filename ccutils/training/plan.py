@@ -1,7 +1,7 @@
-"""An IC-Train run described whole, for notebooks, profiles and launchers.
+"""The complete description of an IC-Train run, for notebooks, profiles and launchers.
 
-Light to import: accelerate's notebook_launcher starts its processes only where neither a GPU nor bitsandbytes
-has been touched, and transformers, peft and trl all import the latter.
+Light to import: accelerate's notebook_launcher starts processes only if neither a GPU nor bitsandbytes has
+been used yet, and transformers, peft and trl all import the latter.
 """
 
 import json
@@ -13,7 +13,6 @@ from typing import Any
 from ccutils.contexts.counterfactual import Counterfactual, check_counterfactual
 from ccutils.contexts.paraphrase import Paraphraser, choose_paraphraser
 from ccutils.contexts.sampler import Strategy, read_variant, write_variant
-from ccutils.contexts.shared import SHAREABLE
 from ccutils.contexts.similarity import check_similarity
 from ccutils.errors import InputError, check_kind, check_kinds, nearest
 from ccutils.models.lora import Lora
@@ -24,19 +23,16 @@ from ccutils.training.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A run described whole; the fields are the parameters of notebook 03, `settings` those of the training.
+    """A complete run: the fields are the parameters of notebook 03, `settings` those of the training.
 
-    `strategy` may hold a variant, "contrastive,p=0.3": what it changes (see ccutils.contexts.sampler.VARIES)
-    overrides the fields here, and goes into `variant`, which the run's folder and rows carry. `barred` 1 is
-    random contexts without relevant examples.
-    `window` 0 is the model's own; `chat` writes prompts in the model's chat template. `paraphraser` is a kind
-    of ccutils.contexts.paraphrase; "auto" is the task's own where it has one, else rules.
-    `targets_per_context` targets share their random demonstrations (ccutils.models.packing): 0 is independent
-    contexts, 1 the same with the target's own demonstration last. `counterfactual` is the share of the
-    contexts with a relevant example in which its label and the target's are replaced, `relabel` what is
-    replaced (ccutils.contexts.counterfactual); `vary_k` draws the number of demonstrations from 0 to k
-    (ccutils.contexts.epochs). Raises InputError for values of the wrong
-    kind or out of range; see also check_plan.
+    `strategy` can contain a variant, "contrastive,p=0.3": its changes (see ccutils.contexts.sampler.VARIES)
+    override the fields here and become `variant`, a part of the run's folder and rows. `barred` 1 excludes
+    relevant examples from random contexts. `window` 0 is the model's context length; `chat` writes prompts in
+    the model's chat template. `paraphraser` is a kind in ccutils.contexts.paraphrase; "auto" is the task's
+    own if it has one, else rules. `counterfactual` is the share of contexts with a relevant example in which
+    its label and the target's are replaced, `relabel` what is replaced (ccutils.contexts.counterfactual);
+    `vary_k` samples the number of demonstrations from 0 to k (ccutils.contexts.epochs). Raises InputError for
+    values of the wrong type or out of range; see also check_plan.
     """
 
     task: str = "topics"
@@ -48,7 +44,6 @@ class Plan:
     p: float = 0.5
     epsilon: float = 0.1
     barred: int = 0
-    targets_per_context: int = 0
     counterfactual: float = 0.0
     relabel: str = "relevant"
     vary_k: bool = False
@@ -77,10 +72,10 @@ class Plan:
         object.__setattr__(self, "settings", replace(self.settings, **of_training))
         for what, value in changes.items():
             object.__setattr__(self, {"strength": "paraphrase_strength"}.get(what, what), value)
-        for name in ("seed", "targets_per_context", "window"):
+        for name in ("seed", "window"):
             if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}: it must be at least 0.")
-        # One run has them in one form, however they are written.
+                raise InputError(f"{name} must be at least 0, got {getattr(self, name)}.")
+        # One form, so that two spellings describe the same run.
         object.__setattr__(self, "targets", self.lora.targets)
 
     @property
@@ -89,11 +84,11 @@ class Plan:
 
     @property
     def cache(self) -> Path:
-        """Where the runs of a results folder share what is made once: the tiny base, paraphrases."""
+        """The folder for what all runs of a results folder share: the tiny base, paraphrases."""
         return Path(self.results) / "cache"
 
     def paraphraser_for(self, task: Task) -> Paraphraser:
-        """Choose the paraphraser of a task's pool. Raises InputError for what the task does not have."""
+        """Choose the paraphraser of a task's pool. Raises InputError for one that the task lacks."""
         return choose_paraphraser(
             task,
             kind=self.paraphraser,
@@ -107,17 +102,17 @@ class Plan:
         return Lora(self.rank, self.alpha, self.targets)
 
     def known(self) -> dict[str, Any]:
-        """Return everything but the place of its results, as JSON has it."""
+        """Return all fields but `results`, as read back from JSON."""
         values = {name: value for name, value in asdict(self).items() if name != "results"}
-        if self.model == "tiny":  # every seed has a base of its own
+        if self.model == "tiny":  # each seed has its own base
             values["recipe"] = {"seed": self.seed, **values["recipe"]}
         return dict(json.loads(json.dumps(values)))
 
 
 def plan_from(parameters: Mapping[str, Any], **run: Any) -> Plan:
-    """Make the plan of a job: `parameters` of notebook 03 by name, and `run`, what the profile's lists give.
+    """Build the plan of a job from notebook 03's `parameters` and from `run`, values of the profile's lists.
 
-    Parameters that are no part of a plan, such as `seeds`, are left out.
+    Parameters that are not fields of a plan, such as `seeds`, are ignored.
 
     >>> plan = plan_from({"k": 4, "steps": 50, "seeds": [0, 1]}, strategy="random", seed=1)
     >>> plan.k, plan.settings.steps, plan.seed
@@ -130,7 +125,7 @@ def plan_from(parameters: Mapping[str, Any], **run: Any) -> Plan:
 
 
 def read_plan(text: str) -> Plan:
-    """Read the plan in a JSON object of its fields. Raises InputError that names the field which is wrong.
+    """Parse a plan from a JSON object of its fields. Raises InputError naming a wrong field.
 
     >>> read_plan('{"strategy": "contrastive,epsilon=0"}').variant
     'epsilon=0'
@@ -138,7 +133,7 @@ def read_plan(text: str) -> Plan:
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the plan is not JSON ({error}): give an object of the fields of Plan.") from error
+        raise InputError(f"The plan is not JSON ({error}): give an object of the fields of Plan.") from error
     check_kind("the plan", values, {"task": "topics"})
     settings = values.pop("settings", {})
     check_kind("settings of the plan", settings, {"steps": 400})
@@ -151,31 +146,14 @@ def read_plan(text: str) -> Plan:
 
 
 def check_plan(plan: Plan, task: Task) -> None:
-    """Raise InputError for what would be refused later, before anything is made or a library imported."""
+    """Raise InputError for values that do not fit the task, before anything slow is imported."""
     Strategy(plan.strategy, plan.k, plan.p, plan.epsilon)
     check_similarity(plan.similarity)
     plan.paraphraser_for(task)
-    if plan.barred not in (0, 1) or (plan.barred and (plan.strategy != "random" or plan.targets_per_context)):
+    if plan.barred not in (0, 1) or (plan.barred and plan.strategy != "random"):
         raise InputError(
-            f"barred is {plan.barred} and the strategy {plan.strategy!r}: it is 0, or 1 for random with "
-            "targets_per_context 0."
+            f"barred must be 0, or 1 with strategy 'random', got {plan.barred} with {plan.strategy!r}."
         )
     check_counterfactual(plan.counterfactual, plan.relabel)
     if plan.counterfactual:
         Counterfactual(task.pool, plan.counterfactual, plan.relabel, task.map_labels)
-    if plan.targets_per_context and (plan.counterfactual or plan.vary_k):
-        raise InputError(
-            f"targets_per_context is {plan.targets_per_context}: counterfactual and vary_k need independent "
-            "contexts. Set targets_per_context to 0."
-        )
-    if plan.targets_per_context and task.redraw_labels:
-        raise InputError(
-            f"targets_per_context is {plan.targets_per_context}, and {task.name} draws labels anew for each "
-            "target: set targets_per_context to 0, or the task's option `fresh`."
-        )
-    if plan.targets_per_context and plan.strategy not in SHAREABLE:
-        raise InputError(
-            f"targets_per_context is {plan.targets_per_context}, and strategy {plan.strategy!r} has no "
-            f"random demonstrations to share: set strategy to {' or '.join(SHAREABLE)}, or "
-            "targets_per_context to 0."
-        )

@@ -1,4 +1,4 @@
-"""What a run needs before it trains: its task, its base, its prompts; all that can be refused is, here."""
+"""Prepare a run for training: load its task, find its base, build its prompts, and check all of them."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -14,7 +14,6 @@ from ccutils.contexts.neighbours import neighbours_file, pool_neighbours
 from ccutils.contexts.paraphrase import paraphrase_pool
 from ccutils.contexts.prompts import Prompter
 from ccutils.contexts.sampler import ContextSampler, Strategy
-from ccutils.contexts.shared import SharedSampler
 from ccutils.errors import InputError
 from ccutils.models.base import (
     add_lora,
@@ -24,10 +23,8 @@ from ccutils.models.base import (
     load_base,
     load_tokenizer,
     model_path,
-    repeats_kv_heads,
     uses_fsdp,
 )
-from ccutils.models.packing import FLEX_BLOCK
 from ccutils.models.paraphraser import write_paraphrases
 from ccutils.models.tiny import make_recipe
 from ccutils.models.unpacked import is_small, unpack
@@ -37,13 +34,12 @@ from ccutils.training.dataset import Survey, TrainingSet
 from ccutils.training.identity import refuse_other_run
 from ccutils.training.memory import Prediction, predict
 from ccutils.training.plan import Plan, check_plan
-from ccutils.training.settings import check_group_size
 from ccutils.training.trainer import accumulation, micro_batch_size, optimiser, processes
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedRun:
-    """A run that is ready to train: its task, the base's path and tokenizer, and the prompts."""
+    """A run ready to train: its task, the base's path and tokenizer, and the prompts."""
 
     task: Task
     path: str
@@ -52,9 +48,9 @@ class PreparedRun:
 
 
 def prepare_run(plan: Plan) -> PreparedRun:
-    """Load the task, make or find the base, find neighbours and paraphrases.
+    """Load the task, find or train the base, find neighbours and paraphrases.
 
-    Raises InputError for all that can be known to be wrong without loading the model.
+    Raises InputError for everything that can be found wrong without loading the model.
     """
     check_results_folder(Path(plan.results))
     task = load_task(plan.task, seed=plan.seed, **plan.task_options)
@@ -62,7 +58,7 @@ def prepare_run(plan: Plan) -> PreparedRun:
     check_training(plan)
     refuse_other_run(plan)
     path = model_path(plan.model, task, plan.cache, make_recipe(plan.recipe, plan.seed))
-    check_model_takes(config_of(path), plan.lora, kernel_of(plan))
+    check_model_takes(config_of(path), plan.lora, plan.attention)
     tokenizer = load_tokenizer(path)
     strategy = Strategy(plan.strategy, plan.k, plan.p, plan.epsilon)
     inputs = [e.input for e in task.pool]
@@ -72,12 +68,8 @@ def prepare_run(plan: Plan) -> PreparedRun:
         near = pool_neighbours(inputs, plan.k, plan.similarity, file)
     rewritten = paraphrase_pool(task, plan.paraphraser_for(task), plan.cache, write_paraphrases)
     prompter = Prompter(tokenizer, task.template, plan.window or context_length(path), plan.chat)
-    if plan.targets_per_context:
-        sampler: ContextSampler = SharedSampler(
-            strategy, near, inputs, plan.seed, group_size=plan.targets_per_context
-        )
-    elif plan.barred:
-        sampler = BarredSampler(
+    if plan.barred:
+        sampler: ContextSampler = BarredSampler(
             strategy, inputs, plan.seed, lambda a, b: task.relevant(task.pool[a], task.pool[b])
         )
     else:
@@ -92,52 +84,37 @@ def prepare_run(plan: Plan) -> PreparedRun:
 
 
 def check_training(plan: Plan) -> None:
-    """Raise InputError for an optimiser that cannot be had, or a batch that cannot be divided as planned."""
+    """Raise InputError for an unavailable optimiser, or a batch that the processes cannot share."""
     settings = plan.settings
-    micro, name = micro_batch_size(settings), optimiser(settings.optimiser)
-    accumulation(settings.batch, micro)
-    check_group_size(plan.targets_per_context or 1, micro)
+    name = optimiser(settings.optimiser)
+    accumulation(settings.batch, micro_batch_size(settings))
     try:
         Trainer.get_optimizer_cls_and_kwargs(
             TrainingArguments(optim=name, use_cpu=not torch.cuda.is_available(), report_to="none")
         )
     except (ImportError, ValueError) as error:  # a package that it needs is missing
-        raise InputError(f"optimiser {name!r} cannot be had here ({error}): choose another.") from error
+        raise InputError(f"optimiser {name!r} is not available ({error}): choose another.") from error
 
 
 def make_model(plan: Plan, path: str, layers: int = 0) -> PeftModel:
-    """Load the base, or its first `layers`, quantised if so planned, with a fresh adapter."""
-    base = load_base(path, quantise=plan.quantise, attention=kernel_of(plan), layers=layers)
+    """Load the base, or its first `layers`, as planned, with a fresh adapter."""
+    base = load_base(path, quantise=plan.quantise, attention=plan.attention, layers=layers)
     if is_small(base):
         unpack(base)
     return add_lora(base, plan.lora, checkpointing=plan.settings.checkpointing)
 
 
-def kernel_of(plan: Plan) -> str:
-    """Return the attention to load a model with: FlashAttention cannot take the mask of shared contexts."""
-    if plan.targets_per_context <= 1 or plan.attention != "auto":
-        return plan.attention
-    flex = torch.cuda.is_available() and not repeats_kv_heads()
-    return "flex_attention" if flex else "sdpa"
-
-
 def predict_memory(plan: Plan, path: str, survey: Survey) -> Prediction:
-    """Predict the peak memory of the run, from the model's config and what its prompts are like, before it is
-    loaded.
-    """
-    settings, group_size = plan.settings, max(1, plan.targets_per_context)
-    flex = group_size > 1 and kernel_of(plan) == "flex_attention"
+    """Predict the peak memory of the run from the model's config and a survey of its prompts."""
+    settings = plan.settings
     return predict(
         config_of(path),
-        window=ceil(survey.longest / FLEX_BLOCK) * FLEX_BLOCK if flex else survey.longest,
-        micro_batch=ceil(micro_batch_size(settings) / group_size),
-        group_size=group_size,
-        shared=survey.shared,
-        in_parts=group_size > 1 and not flex,
+        window=survey.most_tokens,
+        micro_batch=micro_batch_size(settings),
         lora=plan.lora,
         optimiser=optimiser(settings.optimiser),
         checkpointing=settings.checkpointing,
         quantise=plan.quantise,
-        answer=ceil(survey.mean_answer_tokens * group_size),
+        answer=ceil(survey.mean_answer_tokens),
         shards=processes() if uses_fsdp() else 1,
     )

@@ -1,4 +1,4 @@
-"""The checkpoints of a run on disk: which are whole, what they are kept for, how long they took."""
+"""The checkpoints of a run on disk: which are complete, which can be resumed, how long training took."""
 
 import shutil
 from pathlib import Path
@@ -6,7 +6,11 @@ from pathlib import Path
 from ccutils.records import read_json, write_json
 
 WHOLE = "whole.json"
-"""The last file of a checkpoint; a folder without it was cut off and is ignored."""
+"""The last file of a checkpoint; a folder without it is incomplete and ignored.
+
+transformers writes its own last file, trainer_state.json, in place and before other processes have written
+the states of their random numbers: a kill then would leave a checkpoint that only looks complete.
+"""
 RESUME_FILES = (
     "optimizer.pt",
     "optimizer.bin",
@@ -19,7 +23,7 @@ RESUME_FILES = (
 
 
 def checkpoints(folder: Path) -> dict[int, Path]:
-    """Return the whole checkpoints of a run by step, ascending."""
+    """Find the complete checkpoints of a run, by step, ascending."""
     found = {
         int(path.name.rpartition("-")[2]): path
         for path in folder.glob("checkpoint-*")
@@ -29,25 +33,25 @@ def checkpoints(folder: Path) -> dict[int, Path]:
 
 
 def newest(folder: Path) -> str | None:
-    """Return the last whole checkpoint, from which a run resumes."""
+    """Find the last complete checkpoint, from which a run resumes."""
     found = list(checkpoints(folder).values())
     return str(found[-1]) if found else None
 
 
 def spent(folder: Path) -> float:
-    """Return seconds of training up to the last whole checkpoint, those of earlier tries included."""
+    """Return the seconds of training up to the last complete checkpoint, earlier attempts included."""
     path = newest(folder)
     mark = read_json(Path(path) / WHOLE) if path else {}
     return float(mark.get("seconds", 0.0))
 
 
 def mark_whole(checkpoint: Path, step: int, seconds: float) -> None:
-    """Say that all files of a checkpoint are written, in one step that a kill cannot split."""
+    """Mark a checkpoint as complete, atomically."""
     write_json(checkpoint / WHOLE, {"step": step, "seconds": round(seconds, 1)})
 
 
 def strip_older(folder: Path, keep: int) -> None:
-    """Leave only the adapter in all whole checkpoints but the newest `keep`."""
+    """Delete all but the adapter from complete checkpoints, except the newest `keep`."""
     for checkpoint in list(checkpoints(folder).values())[:-keep]:
         for pattern in RESUME_FILES:
             for path in checkpoint.glob(pattern):
@@ -55,8 +59,8 @@ def strip_older(folder: Path, keep: int) -> None:
 
 
 def remove_cut_off(folder: Path) -> None:
-    """Remove checkpoints that a kill cut off in the middle of writing."""
+    """Delete incomplete checkpoints, left by a kill while writing."""
     whole = set(checkpoints(folder).values())
     for path in folder.glob("checkpoint-*"):
         if path not in whole:
-            shutil.rmtree(path, ignore_errors=True)  # another process may be at it
+            shutil.rmtree(path, ignore_errors=True)  # another process may delete it too

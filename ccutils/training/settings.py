@@ -1,22 +1,22 @@
-"""How a run is trained; apart from the trainer, which takes seconds to import."""
+"""Training settings, apart from the trainer, which takes seconds to import."""
 
 from dataclasses import dataclass
 
 from ccutils.errors import InputError, check_count, check_kinds
 
 SCHEDULES = {"linear": "linear", "constant": "constant_with_warmup"}
-"""Schedules of the learning rate, and transformers' names of them."""
+"""Learning rate schedules, with transformers' names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a run is trained.
+    """Training settings of a run.
 
-    `batch` targets make an optimiser step, `micro_batch` of them at a time (0: all); `warmup` is a share of
-    the steps. Checkpoints are spread evenly over the run; the newest `keep` can be resumed from, the older
-    hold the adapter alone. `schedule` is what the learning rate does after warm-up: "linear" (to 0) or
-    "constant". `optimiser` is a name of transformers' `optim`; "auto" is paged 8-bit AdamW on
-    a GPU, else AdamW. Raises InputError for values of the wrong kind or out of range.
+    An optimiser step has `batch` targets, `micro_batch` of them at a time (0: all); `warmup` is a share of
+    the steps. Checkpoints are spread evenly over the run; the newest `keep` can be resumed, older ones
+    contain only the adapter. After warm-up the learning rate follows `schedule`: "linear" (to 0) or
+    "constant". `optimiser` is a name of transformers' `optim`; "auto" is paged 8-bit AdamW on a GPU, else
+    AdamW. Raises InputError for values of the wrong type or out of range.
     """
 
     steps: int = 400
@@ -36,22 +36,13 @@ class Settings:
             check_count(name, getattr(self, name))
         if not 0 <= self.micro_batch <= self.batch or self.batch % (self.micro_batch or self.batch):
             raise InputError(
-                f"micro_batch is {self.micro_batch}: it must divide batch, {self.batch}, or be 0 for all."
+                f"micro_batch must divide batch, {self.batch}, or be 0 for all, got {self.micro_batch}."
             )
         if self.n_checkpoints > self.steps:
-            raise InputError(f"n_checkpoints is {self.n_checkpoints}, above steps, {self.steps}: lower it.")
+            raise InputError(f"n_checkpoints must be at most steps, {self.steps}, got {self.n_checkpoints}.")
         if not 0 < self.learning_rate < 1 or not 0 <= self.warmup < 1:
             raise InputError(
-                f"learning_rate is {self.learning_rate} and warmup {self.warmup}: both must lie from 0 to 1."
+                f"learning_rate and warmup must lie in 0 to 1, got {self.learning_rate} and {self.warmup}."
             )
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule {self.schedule!r} does not exist: choose {' or '.join(SCHEDULES)}.")
-
-
-def check_group_size(group_size: int, micro_batch_size: int) -> None:
-    """Raise InputError where the targets that are trained at a time are no whole number of groups."""
-    if micro_batch_size % group_size:
-        raise InputError(
-            f"targets_per_context is {group_size}: it must divide what is trained at a time, "
-            f"{micro_batch_size} targets (micro_batch)."
-        )

@@ -1,7 +1,7 @@
-"""How long a run will take, from the same training on a model of one and of two of its layers.
+"""Predict how long a run will take, by training the model's first layer and its first two layers.
 
-What does not depend on layers (data, embeddings, head, loss) is in both, and each further layer takes what
-the second did. A few micro-batches are enough, and a model of two layers loads in no time.
+Both include the costs that do not depend on layers (data, embeddings, head, loss), and each further layer
+costs as much as the second. A few micro-batches are enough, and a model of two layers loads quickly.
 """
 
 import time
@@ -21,11 +21,11 @@ from ccutils.training.plan import Plan
 from ccutils.training.prepare import PreparedRun, make_model
 from ccutils.training.trainer import Progress, forget_peak, make_trainer, micro_batch_size
 
-MEASURED = 4  # micro-batches, behind one in which kernels are chosen and compiled
+MEASURED = 4  # micro-batches, after one in which kernels are chosen and compiled
 
 
 class Clock(TrainerCallback):
-    """When each step ended, in seconds."""
+    """Records when each step ended, in seconds."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -37,10 +37,10 @@ class Clock(TrainerCallback):
 
 
 def predict_seconds(plan: Plan, prepared: PreparedRun) -> float:
-    """Predict the seconds of the run's training steps on this machine; loading and checkpoints come on top.
+    """Predict the seconds of the run's training steps on this machine, without loading and checkpoints.
 
-    Takes a few seconds on a small model, up to a minute on one of 8B. Raises InputError where the model
-    cannot be loaded.
+    Takes a few seconds for a small model, up to a minute for one of 8B. Raises InputError if the model cannot
+    be loaded.
     """
     layers: int = config_of(prepared.path).get_text_config().num_hidden_layers
     seconds = [rehearse(plan, prepared, n) for n in range(1, min(layers, 2) + 1)]
@@ -50,13 +50,13 @@ def predict_seconds(plan: Plan, prepared: PreparedRun) -> float:
 
 
 def rehearse(plan: Plan, prepared: PreparedRun, layers: int) -> float:
-    """Measure the median seconds of a micro-batch with the model's first layers, trained for nothing."""
+    """Measure the median seconds of a micro-batch with the model's first layers."""
     micro = micro_batch_size(plan.settings)
     short = replace(plan.settings, steps=1 + MEASURED, batch=micro, micro_batch=micro, n_checkpoints=1)
     clock = Clock()
     with TemporaryDirectory() as folder:
         shown = logging.get_verbosity()
-        logging.set_verbosity_error()  # else it lists the weights of the layers that are left out
+        logging.set_verbosity_error()  # else it lists the weights of the omitted layers
         try:
             model = make_model(plan, prepared.path, layers)
         finally:

@@ -1,4 +1,4 @@
-"""IC-Train on TRL's SFTTrainer: loss on the target's answer alone, checkpoints, resuming."""
+"""Train an adapter with TRL's SFTTrainer: loss only on the target's answer, checkpoints, resuming."""
 
 import gc
 import os
@@ -6,7 +6,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,60 +20,51 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from ccutils.errors import InputError, nearest
 from ccutils.models.base import compute_dtype, uses_fsdp
-from ccutils.models.packing import FLEX_BLOCK, SharedCollator, share
 from ccutils.training.dataset import TrainingSet
 from ccutils.training.saved import checkpoints, mark_whole, newest, remove_cut_off, spent, strip_older
-from ccutils.training.settings import SCHEDULES, Settings, check_group_size
+from ccutils.training.settings import SCHEDULES, Settings
 
 # Without Triton, TRL scores every position, so that shapes stay constant for devices that compile. A CPU does
 # not compile, and scoring only the answers halves the time of the tiny model's steps.
-trl_utils._use_triton = lambda device: device.type in ("cuda", "cpu")
-# What all these libraries have made is never garbage: looking through it, as accelerate does at every run's
-# start, takes a quarter of a second.
+trl_utils._use_triton = lambda device: device.type in ("cuda", "cpu")  # type: ignore[attr-defined]
+# Exclude what the libraries allocated at import from garbage collection, which accelerate runs at the start
+# of every training: a quarter of a second.
 gc.freeze()
 
 
 class ICTrainer(SFTTrainer):
-    """SFTTrainer whose adapter is in float32 and whose checkpoints are marked when they are whole."""
+    """SFTTrainer with a float32 adapter, whose checkpoints are marked when they are complete."""
 
     def __init__(self, *, keep: int, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.keep = keep
-        self.start = time.monotonic() - spent(Path(str(self.args.output_dir)))
-        # TRL puts the adapter of a quantised model in bfloat16: a T4 has none, and it loses small updates.
+        self.folder = Path(str(self.args.output_dir))
+        self.start = time.monotonic() - spent(self.folder)
+        # TRL casts the adapter of a quantised model to bfloat16, which a T4 lacks and which loses small
+        # updates.
         for parameter in arguments["model"].parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-        # Trainer asks every module at every step to be in training, which takes time. Here it is asked once:
-        # the base is loaded for answering, and in that state keeps all activations, checkpointing or not.
-        model: Any = self.model
-        model.train()
-        model.train = partial(stay_in_training, model)
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Count nothing: nobody reads the sum, and it asks all modules at every step."""
+        """Skip the count, which visits all modules at every step and is used nowhere."""
         return 0
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """Write none, which TRL would do beside every checkpoint."""
+        """Write no model card, as TRL would beside every checkpoint."""
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)  # type: ignore[no-untyped-call]
-        self.mark_saved()
+        self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
+        if self.args.should_save:
+            step = self.state.global_step
+            mark_whole(self.folder / f"checkpoint-{step}", step, time.monotonic() - self.start)
+            strip_older(self.folder, self.keep)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             page_states(self.optimizer)
-
-    def mark_saved(self) -> None:
-        """Mark the checkpoint of this step as whole, and strip the older ones."""
-        self.accelerator.wait_for_everyone()  # each process writes the state of its random numbers
-        if self.args.should_save:
-            folder = Path(str(self.args.output_dir))
-            seconds = time.monotonic() - self.start
-            mark_whole(folder / f"checkpoint-{self.state.global_step}", self.state.global_step, seconds)
-            strip_older(folder, self.keep)
 
     def save_now(self) -> None:
         """Write a checkpoint of the last finished step, unless there is one."""
@@ -83,12 +73,12 @@ class ICTrainer(SFTTrainer):
 
 
 def page_states(optimizer: Any) -> None:
-    """Put the states of a paged optimiser that come from a file on pages again.
+    """Move the states of a paged optimiser that were loaded from a file back to pages.
 
-    bitsandbytes leaves them on the device, and where they were read there directly, as with several GPUs,
-    they still say that they are paged, at which CUDA ends the process. Shards of FSDP are left alone.
+    bitsandbytes leaves them on the device. If they were loaded there directly, as with several GPUs, they are
+    still marked as paged, at which CUDA ends the process. Shards of FSDP are not changed.
     """
-    inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapping
+    inner = getattr(optimizer, "optimizer", optimizer)  # accelerate's wrapper
     if not getattr(inner, "is_paged", False):
         return
     for parameter, state in inner.state.items():
@@ -96,11 +86,6 @@ def page_states(optimizer: Any) -> None:
             if type(state.get(name)) is torch.Tensor:
                 page = inner.get_state_buffer(parameter, dtype=state[name].dtype)
                 state[name] = page.copy_(state[name])
-
-
-def stay_in_training(model: torch.nn.Module, mode: bool = True) -> torch.nn.Module:
-    """Do what `model.train` does, but nothing where the model is in that mode already."""
-    return model if model.training == mode else type(model).train(model, mode)
 
 
 def train(
@@ -111,14 +96,13 @@ def train(
     settings: Settings,
     folder: Path,
 ) -> list[dict[str, float]]:
-    """Train an adapter, from the folder's last whole checkpoint if it has one, and return the learning curve.
+    """Train an adapter, or resume from the folder's last complete checkpoint; return the learning curve.
 
-    `make_model` makes the base with a fresh adapter. The curve has step, loss and learning_rate for each
-    logged step. Out of memory, the micro-batch is halved and training goes on from the same step. Raises
-    InputError where even one prompt at a time does not fit, or where other processes cannot be told.
+    `make_model` loads the base with a fresh adapter. The curve has step, loss and learning_rate of each
+    logged step. If memory runs out, the micro-batch is reduced and training continues from the same step.
+    Raises InputError if not even one prompt at a time fits, or if other processes are waiting.
     """
-    micro, unit = micro_batch_size(settings), prompts.group_size
-    check_group_size(unit, micro)
+    micro = micro_batch_size(settings)
     remove_cut_off(folder)
     while True:
         set_seed(prompts.seed)
@@ -126,35 +110,33 @@ def train(
             model = make_model()
         except torch.OutOfMemoryError as error:
             raise InputError(
-                "the memory does not hold the model: end what else uses the GPU, or take a smaller model."
+                "The memory does not hold the model: end other programs on the GPU, or use a smaller model."
             ) from error
         trainer = make_trainer(model, tokenizer, prompts, settings=settings, micro=micro, folder=folder)
-        del model  # else a second try would find it in memory
+        del model  # else a second attempt would find it in memory
         try:
             trainer.train(resume_from_checkpoint=newest(folder))
             remove_unplanned(folder, settings)
             return [entry for entry in trainer.state.log_history if "loss" in entry]
         except torch.OutOfMemoryError as error:
-            if micro == unit:
+            if micro == 1:
                 raise InputError(
-                    f"the memory does not hold {unit} prompt(s) at a time: lower window or k, set "
-                    "checkpointing to true, or take a smaller model."
+                    "The memory does not hold one prompt at a time: lower window or k, set checkpointing to "
+                    "true, or use a smaller model."
                 ) from error
             if processes() > 1:
                 raise InputError(
-                    f"micro_batch {micro} does not fit the memory: halve it and start the same command again."
+                    f"micro_batch {micro} does not fit the memory: halve it and run the same command again."
                 ) from error
             trainer.save_now()
-        micro = max(m for m in range(unit, micro // 2 + 1, unit) if settings.batch % m == 0)
-        print(f"out of memory: going on with micro_batch = {micro}", flush=True)
+        micro = max(m for m in range(1, micro // 2 + 1) if settings.batch % m == 0)
+        print(f"Out of memory: continuing with micro_batch = {micro}.", flush=True)
         del trainer
         forget_peak()
 
 
 def forget_peak() -> None:
-    """Free what nothing uses any more (a trainer and its model hold each other), and count the peak of memory
-    anew.
-    """
+    """Free unused memory (a trainer and its model refer to each other) and reset the recorded peak."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -170,7 +152,7 @@ def make_trainer(
     micro: int,
     folder: Path,
 ) -> ICTrainer:
-    """Make the trainer of one run, with its data and its progress bar."""
+    """Build the trainer of one run, with its data and its progress bar."""
     arguments = SFTConfig(
         output_dir=str(folder),
         max_steps=settings.steps,
@@ -183,38 +165,29 @@ def make_trainer(
         gradient_checkpointing=settings.checkpointing,
         bf16=compute_dtype() == torch.bfloat16,
         fp16=compute_dtype() == torch.float16,
-        use_cpu=not torch.cuda.is_available(),  # otherwise several processes on a CPU train each on its own
+        use_cpu=not torch.cuda.is_available(),  # else each of several processes on a CPU trains alone
         save_strategy="steps",
         save_steps=save_steps(settings),
         logging_steps=max(1, settings.steps // 100),
         seed=prompts.seed,
-        train_sampling_strategy="sequential",  # the training set has its own order
-        dataset_kwargs={"skip_prepare_dataset": True},  # it makes its token ids itself, anew in every epoch
+        train_sampling_strategy="sequential",  # the training set is shuffled already
+        dataset_kwargs={"skip_prepare_dataset": True},  # it tokenises itself, anew in every epoch
         remove_unused_columns=False,
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         max_length=None,
-        # without padding the prompts of a batch are one sequence, which FlashAttention alone tells apart
-        padding_free=model.config._attn_implementation == "flash_attention_2" and prompts.group_size == 1,
+        # without padding the prompts of a batch are one sequence, which only FlashAttention keeps apart
+        padding_free=model.config._attn_implementation == "flash_attention_2",
         report_to="none",
         disable_tqdm=True,
     )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU, however many it sees
-    collator = None
-    if prompts.group_size > 1:
-        share(model)
-        flex = model.config._attn_implementation == "flex_attention"
-        if flex:
-            print("the first step compiles the attention of shared contexts: a minute or two", flush=True)
-        multiple = FLEX_BLOCK if flex else 1
-        collator = SharedCollator(int(tokenizer.pad_token_id), prompts.group_size, multiple)
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # one process trains on one GPU, even if it sees several
     trainer = ICTrainer(
         keep=settings.keep,
         model=model,
         args=arguments,
         processing_class=tokenizer,
         train_dataset=prompts.dataset(settings.steps * settings.batch),
-        data_collator=collator,
         callbacks=[Progress()],
     )
     trainer.remove_callback(PrinterCallback)
@@ -222,16 +195,16 @@ def make_trainer(
 
 
 def accumulation(batch: int, micro: int) -> int:
-    """Return micro-batches in a step of one process."""
+    """Count the micro-batches in a step of one process. Raises InputError if they do not divide the batch."""
     if batch % (micro * processes()):
         raise InputError(
-            f"batch is {batch}: it must be a multiple of micro_batch, {micro}, times {processes()} processes."
+            f"batch must be a multiple of micro_batch, {micro}, times {processes()} processes, got {batch}."
         )
     return batch // (micro * processes())
 
 
 def save_steps(settings: Settings) -> int:
-    """Return steps from one checkpoint to the next."""
+    """Return the number of steps between checkpoints."""
     return -(-settings.steps // settings.n_checkpoints)
 
 
@@ -241,26 +214,26 @@ def micro_batch_size(settings: Settings) -> int:
 
 
 def processes() -> int:
-    """Return how many processes `accelerate launch` has started for this run."""
+    """Count the processes that `accelerate launch` started for this run."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def optimiser(name: str) -> str:
-    """Return the optimiser by transformers' name for it. Raises InputError for an unknown name."""
+    """Choose the optimiser, by transformers' name. Raises InputError for an unknown name."""
     known = ["auto", *OptimizerNames]
     if name not in known:
         raise InputError(f"optimiser {name!r} does not exist{nearest(name, known)}")
     if name != "auto":
         return name
-    # bitsandbytes' optimisers do not know parameters that are split
+    # bitsandbytes' optimisers do not support sharded parameters
     return "paged_adamw_8bit" if torch.cuda.is_available() and not uses_fsdp() else "adamw_torch_fused"
 
 
 class Progress(TrainerCallback):
-    """A bar with loss, tokens a second and memory; the time left is the bar's own.
+    """Shows a progress bar with loss, tokens per second and memory.
 
-    At its end it says how many steps changed nothing: float16 gives those up whose gradients overflow, while
-    it finds its scale, and they are steps of the run all the same.
+    At the end it reports how many steps were skipped: with float16, steps whose gradients overflow change
+    nothing, but count as steps of the run.
     """
 
     skipped = 0
@@ -293,13 +266,11 @@ class Progress(TrainerCallback):
         if state.is_local_process_zero:
             self.bar.close()
             if self.skipped:
-                print(
-                    f"float16: {self.skipped} steps changed nothing, their gradients overflowed", flush=True
-                )
+                print(f"float16: {self.skipped} steps skipped, their gradients overflowed.", flush=True)
 
 
 def remove_unplanned(folder: Path, settings: Settings) -> None:
-    """Remove checkpoints made because memory ran out: seeds and strategies are probed at the same steps."""
+    """Delete checkpoints written because memory ran out: all runs are probed at the same steps."""
     for step, path in checkpoints(folder).items():
         if step % save_steps(settings) and step != settings.steps:
             shutil.rmtree(path)

@@ -39,7 +39,7 @@ def test_the_rehearsal_runs_every_check_and_meets_its_aims(rehearsal: dict[str, 
     told = " ".join(row["what"] for row in rows)
     assert all(case.name in told for case in (*CASES, *T4_CASES))
     judged = [row["what"] for row in rows if row["met"]]
-    for what in ("shared: losses", "plain attention kernel", "trained again after a kill", "of a loss from"):
+    for what in ("ours: losses", "plain attention kernel", "trained again after a kill", "of a loss from"):
         assert any(what in line for line in judged), what
 
 
@@ -110,17 +110,15 @@ def test_training_is_judged_against_the_fastest_of_trl() -> None:
     def run(seconds: float, loss: float = 2.0) -> dict[str, Any]:
         return {"seconds": [seconds], "steps": [[loss, 1.0]], "peak": 1e9}
 
-    found = {"trl": run(2.0), "liger": run(1.0), "ours": run(1.5), "shared": run(0.5, loss=2.2)}
+    found = {"trl": run(2.0), "liger": run(1.0), "ours": run(1.5, loss=2.2)}
     met = {row.what: row.met for row in judge_training(found, 8, judged=True) if row.met is not None}
     assert met == {
         "liger: losses and gradient norms, from trl's": True,
-        "ours: losses and gradient norms, from trl's": True,
-        "shared: losses and gradient norms, from trl's": False,
+        "ours: losses and gradient norms, from trl's": False,
         "speed of ours by liger": False,
-        "speed of shared by ours": True,
     }
     rehearsed = [row.met for row in judge_training(found, 8, judged=False) if row.what.startswith("speed")]
-    assert rehearsed == [None, None]
+    assert rehearsed == [None]
 
 
 def test_what_is_no_number_meets_no_aim() -> None:
@@ -146,18 +144,12 @@ def test_the_shapes_have_the_sizes_they_are_called_by(name: str, billions: float
 @pytest.mark.parametrize("case", [*CASES, *T4_CASES], ids=lambda case: case.name)
 def test_each_case_is_predicted_to_fit_its_card(case: Case) -> None:
     """Otherwise it would be refused there, for what is known here."""
-    k, longest = FULL.k, FULL.window
-    share = longest // (k + 1)  # of a demonstration; a group's targets have one of their own each
-    groups = (
-        {"group_size": case.group, "shared": (k - 1) * share, "in_parts": case.turing} if case.group else {}
-    )
     prediction = predict(
         LlamaConfig(**asdict(LLAMAS[case.shape])),
-        window=(k - 1 + 2 * case.group) * share if case.group else longest,
-        micro_batch=1 if case.group else case.micro,
+        window=FULL.window,
+        micro_batch=case.micro,
         dtype=torch.float16 if case.turing else torch.bfloat16,
         expand=case.turing,
-        **(groups if case.group else {}),
     )
     check_fits(prediction, CARDS[case.card])
 

@@ -184,7 +184,6 @@ def test_vary_k_draws_every_length_alike() -> None:
         ("topics", {}, {"counterfactual": 1.5}),
         ("topics", {}, {"counterfactual": 0.5, "relabel": "some"}),
         ("topics", {}, {"relabel": "all"}),
-        ("topics", {}, {"counterfactual": 0.5, "targets_per_context": 4}),
         ("requests", {"answer": "parse"}, {"counterfactual": 0.5}),
     ],
 )

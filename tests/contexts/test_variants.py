@@ -8,16 +8,16 @@ from ccutils.training.settings import Settings
 
 
 def test_a_variant_is_read_and_written_by_name():
-    name, changes = read_variant("contrastive,targets_per_context=4,similarity=minilm,p=0.3")
-    assert (name, changes) == ("contrastive", {"p": 0.3, "similarity": "minilm", "targets_per_context": 4})
-    assert write_variant(changes) == "p=0.3,similarity=minilm,targets_per_context=4"
+    name, changes = read_variant("contrastive,steps=4,similarity=minilm,p=0.3")
+    assert (name, changes) == ("contrastive", {"p": 0.3, "similarity": "minilm", "steps": 4})
+    assert write_variant(changes) == "p=0.3,similarity=minilm,steps=4"
     spec = "learning_rate=0.0002,quantise=true,steps=500"
     assert write_variant(read_variant(f"random,{spec}")[1]) == spec
 
 
 def test_a_variant_sets_fields_of_the_plan() -> None:
-    plan = Plan(strategy="contrastive,similarity=tfidf,targets_per_context=4")
-    assert (plan.strategy, plan.similarity, plan.targets_per_context) == ("contrastive", "tfidf", 4)
+    plan = Plan(strategy="contrastive,similarity=tfidf,k=4")
+    assert (plan.strategy, plan.similarity, plan.k) == ("contrastive", "tfidf", 4)
 
 
 def test_a_variant_of_the_training_survives_a_copy_of_the_plan() -> None:

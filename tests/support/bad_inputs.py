@@ -70,7 +70,7 @@ def recipe(folder: Path, values: dict[str, Any]) -> object:
 
 
 PLAN = [
-    *wrong_kinds(NOT_WHOLE, "seed", "k", "window", "rank", "alpha", "barred", "targets_per_context"),
+    *wrong_kinds(NOT_WHOLE, "seed", "k", "window", "rank", "alpha", "barred"),
     *wrong_kinds(NOT_NUMBER, "p", "epsilon", "paraphrase_strength"),
     *wrong_kinds(NOT_BOOL, "chat", "quantise"),
     *wrong_kinds(NOT_TEXT, "task", "model", "similarity", "paraphraser", "paraphrase_source", "attention"),
@@ -80,7 +80,6 @@ PLAN = [
     ({"window": -5}, "window"),
     ({"rank": 0}, "rank"),
     ({"alpha": 0}, "alpha"),
-    ({"targets_per_context": -1}, "targets_per_context"),
     ({"targets": []}, "targets"),
     ({"targets": ["q_proj", 3]}, "targets"),
     ({"targets": ".*(q|v"}, "targets"),
@@ -89,7 +88,6 @@ PLAN = [
     ({"strategy": "contrastive,p"}, "'p'"),
     ({"strategy": "contrastive,k=many"}, "k=many"),
     ({"strategy": "contrastive,similarity=st:org/name"}, "similarity"),
-    ({"strategy": "contrastive,targets_per_context=-1"}, "targets_per_context"),
     ({"strategy": "random,steps=0"}, "steps"),
     ({"strategy": "random", "variant": "learning_rate=fast"}, "learning_rate=fast"),
 ]

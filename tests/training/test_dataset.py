@@ -9,7 +9,6 @@ from small import TASK, make_prepared
 
 from ccutils.contexts.prompts import IGNORE, Prompter
 from ccutils.errors import InputError
-from ccutils.models.packing import SharedCollator
 from ccutils.training.prepare import PreparedRun
 
 
@@ -89,16 +88,7 @@ def test_the_survey_measures_the_prompts(parts: PreparedRun) -> None:
     assert (survey.prompts, survey.most_tokens) == (40, max(lengths))
     assert survey.mean_tokens == pytest.approx(np.mean(lengths))
     assert survey.dropped == 0
-
-
-def test_a_survey_of_groups_measures_what_is_read_at_once(tmp_path: Path) -> None:
-    prompts = make_prepared(tmp_path, targets_per_context=4).prompts
-    survey = prompts.survey(48)
-    found = prompts.tokens(range(48))
-    features = [{"input_ids": i, "labels": j} for i, j in zip(*found.values(), strict=True)]
-    packed = SharedCollator(0, 4)(features)["input_ids"]
-    assert (survey.prompts, survey.longest) == (48, packed.shape[1])
-    assert prompts.survey(48, most=9).prompts == 8
+    assert parts.prompts.survey(48, most=9).prompts == 9
 
 
 def test_a_target_longer_than_the_window_is_refused_before_training(parts: PreparedRun) -> None:
@@ -119,11 +109,6 @@ def test_labels_drawn_anew_hold_in_one_context(tmp_path: Path) -> None:
     assert changed and changed < set(usual)
     assert all(len(given[text]) > 1 and usual[text] not in given[text] for text in changed)
     assert prompts.contexts([2 * n + 5]) == prompts.contexts(range(3 * n))[2 * n + 5 : 2 * n + 6]
-
-
-def test_labels_drawn_anew_cannot_be_shared(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="targets_per_context"):
-        make_prepared(tmp_path, targets_per_context=4, task_options={**TASK, "fresh": 0.5})
 
 
 def test_none_asks_without_demonstrations(tmp_path: Path) -> None:

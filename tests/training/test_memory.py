@@ -21,7 +21,6 @@ from ccutils.errors import InputError
 from ccutils.models import base as models
 from ccutils.models.base import add_lora, load_base
 from ccutils.models.lora import Lora
-from ccutils.models.packing import SharedCollator, share
 from ccutils.training import memory, trainer  # noqa: F401  # trainer makes TRL score the answers alone on a CPU
 from ccutils.training.memory import (
     Setup,
@@ -64,8 +63,6 @@ CONFIGS = {
     "qwen3": Qwen3Config(**SMALL, tie_word_embeddings=True),
 }
 
-SHARED: dict[str, Any] = {"group_size": 4, "shared": 192, "in_parts": True}
-
 
 @pytest.mark.parametrize("quantise", [True, False])
 def test_the_bytes_of_the_weights_are_exact(config: PretrainedConfig, folder: Path, quantise: bool) -> None:
@@ -106,38 +103,6 @@ def test_the_peak_of_a_real_step_on_the_cpu(
     with TensorMeter([*stored(model), *trained(model)]) as meter:
         model(input_ids=ids, attention_mask=padded, labels=labels, fused_lm_head=True).loss.backward()
     assert_close(config, meter.peak, window=256, micro_batch=4, answer=6, checkpointing=checkpointing)
-
-
-@pytest.mark.parametrize(("checkpointing", "near"), [(True, 0.05), (False, 0.15)])
-def test_the_peak_of_a_real_step_with_shared_contexts(
-    config: PretrainedConfig, folder: Path, checkpointing: bool, near: float
-) -> None:
-    base = load_base(str(folder))
-    add_fused_lm_head(base, outputs=("log_probs", "entropy", "is_top1"))
-    model = add_lora(base, Lora(), checkpointing=checkpointing).train()
-    share(model)
-    shared, own = torch.randint(1000, (2, 192)).tolist(), torch.randint(1000, (8, 64)).tolist()
-    features = [
-        {"input_ids": shared[i // 4] + ids, "labels": [-100] * 250 + ids[-6:]} for i, ids in enumerate(own)
-    ]
-    batch = SharedCollator(0, 4)(features)
-    keep_gradients(model)
-    with TensorMeter([*stored(model), *trained(model)]) as meter:
-        model(**batch, fused_lm_head=True).loss.backward()
-    parts = predict(config, window=448, micro_batch=2, answer=24, checkpointing=checkpointing, **SHARED).parts
-    predicted = parts["kept activations"] + parts["working memory"]
-    assert predicted == pytest.approx(meter.peak, rel=near), f"{predicted / meter.peak:.3f}"
-
-
-def test_what_fits_instead_of_groups_is_told_in_targets() -> None:
-    """Half the sequences are half the targets; where not even one group fits, independent prompts may."""
-    shape = shape_of(CONFIGS["llama"])
-    whole = predict_shape(shape, Setup(448, 4, answer=24, **SHARED))
-    half = predict_shape(shape, Setup(448, 2, answer=24, **SHARED)).total
-    assert settings_that_fit(whole, half) == {"micro_batch": 8}
-    alone = predict_shape(shape, Setup(256, 1, answer=6)).total
-    assert alone < predict_shape(shape, Setup(448, 1, answer=24, **SHARED)).total
-    assert settings_that_fit(whole, alone) == {"targets_per_context": 0, "micro_batch": 1}
 
 
 def keep_gradients(model: torch.nn.Module) -> None:
@@ -345,15 +310,6 @@ def test_comparing_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["ratio"], found["reserved_gb"]) == (1, 3), "paged states are no tensors of torch's"
     assert memory.available_bytes() == 102 + memory.CONTEXT, "what live tensors hold is not available"
     assert memory.repeats_kv_heads()
-
-
-@pytest.mark.parametrize(("heads", "repeats"), [(32, False), (24, True)])
-def test_flex_attention_repeats_keys_but_for_powers_of_two(heads: int, repeats: bool) -> None:
-    shape = {"hidden_size": 32 * heads, "num_attention_heads": heads, "num_key_value_heads": heads // 4}
-    config = LlamaConfig(**{**SMALL, **shape})
-    given: dict[str, Any] = {"window": 256, "group_size": 4, "shared": 128, "checkpointing": False}
-    once, for_all = (predict(config, **given, expand=expand).total for expand in (False, True))
-    assert (once == for_all) == repeats
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

@@ -19,7 +19,7 @@ from ccutils.models.base import load_adapter, load_base
 from ccutils.training.identity import changes
 from ccutils.training.launch import main
 from ccutils.training.plan import Plan
-from ccutils.training.prepare import make_model, predict_memory, prepare_run
+from ccutils.training.prepare import make_model, prepare_run
 from ccutils.training.run import ic_train
 from ccutils.training.saved import checkpoints, mark_whole
 
@@ -140,10 +140,6 @@ def kept(folder: Path) -> dict[str, int]:
         ({"targets": "layers"}, "targets has 'layers', and no linear layer"),
         ({"attention": "flash_attn"}, "attention 'flash_attn' does not exist; did you mean flash_attention"),
         ({"attention": "flash_attention_3"}, "attention 'flash_attention_3' cannot be used here (FlashAtt"),
-        (
-            {"targets_per_context": 8, "micro_batch": 4},
-            "targets_per_context is 8: it must divide what is trained at a time, 4",
-        ),
         ({"similarity": "bm52"}, "similarity 'bm52' does not exist"),
         ({"paraphraser": "ruls"}, "paraphraser 'ruls' does not exist"),
         ({"window": 5}, "tokens with its answer, more than the window of 5"),
@@ -244,16 +240,3 @@ def test_a_bug_is_not_told_as_bad_input(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("ccutils.training.run.ic_train", lambda plan: len(plan))
     with pytest.raises(TypeError):
         main(["{}"])
-
-
-def test_shared_contexts_are_predicted_as_the_sequences_that_are_read(tmp_path: Path) -> None:
-    """8 targets in 2 sequences: more tokens than one prompt has, fewer than its four have."""
-    plan = make_plan(tmp_path, targets_per_context=4)
-    parts = prepare_run(plan)
-    survey = parts.prompts.survey(48)
-    setup = predict_memory(plan, parts.path, survey).setup
-    assert survey.most_tokens < survey.longest == setup.window < 4 * survey.most_tokens
-    assert (setup.micro_batch, setup.group_size, setup.in_parts) == (2, 4, True)
-    assert 0 < setup.shared == survey.shared < survey.most_tokens
-    alone = predict_memory(make_plan(tmp_path), parts.path, survey).setup
-    assert (alone.micro_batch, alone.group_size, alone.in_parts) == (8, 1, False)

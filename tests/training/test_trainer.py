@@ -176,47 +176,6 @@ def test_states_from_a_file_are_on_pages_of_their_own() -> None:
     assert not any(getattr(state[name], "is_paged", False) for name in ("state1", "state2")), "on a CPU"
 
 
-def test_shared_contexts_train_as_the_same_prompts_alone(
-    parts: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Prompts of groups of 4, computed once where they are alike, against the same prompts one by one."""
-    plan = make_plan(tmp_path, targets_per_context=4)
-    prompts = prepare_run(plan).prompts
-    run_of = partial(
-        train, partial(make_model, plan, parts.path), parts.tokenizer, prompts, settings=plan.settings
-    )
-    together = run_of(folder=tmp_path / "together")
-    monkeypatch.setattr(type(prompts), "group_size", 1)
-    alone = run_of(folder=tmp_path / "alone")
-    assert [e["loss"] for e in together] == pytest.approx([e["loss"] for e in alone], rel=1e-4)
-    assert together[-1]["num_tokens"] < 0.7 * alone[-1]["num_tokens"]
-    for name, value in weights(tmp_path / "together").items():
-        torch.testing.assert_close(value, weights(tmp_path / "alone")[name], rtol=1e-3, atol=1e-5)
-
-
-def test_a_group_must_divide_what_is_trained_at_a_time(tmp_path: Path) -> None:
-    plan = make_plan(tmp_path, targets_per_context=3)
-    with pytest.raises(
-        InputError, match="targets_per_context is 3: it must divide what is trained at a time, 8"
-    ):
-        run(plan, prepare_run(plan), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"steps": 0}, "steps is 0: it must be a whole number of at least 1"),
-        ({"batch": 8, "micro_batch": 3}, "micro_batch is 3: it must divide batch, 8"),
-        ({"steps": 3}, "n_checkpoints is 5, above steps, 3"),
-        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
-        ({"warmup": 1.0}, "warmup 1.0"),
-    ],
-)
-def test_settings_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Settings(**values)
-
-
 def test_several_processes_share_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert training.accumulation(8, 2) == 2
