@@ -7,7 +7,7 @@ python benchmarks/on_gpu.py --rehearse            on a CPU, with models as small
 Memory of NF4 training predicted against measured (random weights in the shape of Llamas of 1B, 3B and 8B,
 made on the device; a share of the card's memory stands for cards of 16 and 24 GB), float16 as a T4 computes
 and with the plain attention kernel, speed against TRL with Liger and without padding where they are there,
-shared contexts under FlexAttention, paged AdamW, a run that is killed and goes on, answers a second, two
+paged AdamW, a run that is killed and goes on, answers a second, two
 processes where there are two cards. Nothing else may use the card. Every piece of work has a process of its
 own. Needs 30 GB of disk for temporary files (TMPDIR=/dev/shm is fastest, where it has room).
 

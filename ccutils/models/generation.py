@@ -1,7 +1,6 @@
-"""Greedy answers to many prompts: what they share is computed once, and an answer stops at its end.
+"""Generate greedy answers to many prompts: shared prefixes are computed once, and finished answers leave.
 
-The loop over new tokens is our own, since in it answers that have ended leave their batch; transformers'
-generate carries them along until the last one ends.
+transformers' `generate` keeps finished answers in the batch until the last one ends, hence our own loop.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,9 @@ from ccutils.models.base import free_bytes
 from ccutils.models.prefixes import LEAST, PrefixNode, grow
 
 CPU_TOKENS = 8192  # in a batch; with more the tiny model is no faster
-GPU_SHARE = 0.2  # of the free memory, for a batch; the rest is for what is shared, and for copies
-CHUNK = 8  # batches' worth of prompts whose shared parts are held at once
-LEFT = 0.5  # a batch is cut down to its unfinished answers when no more than this share of it is left
+GPU_SHARE = 0.2  # of the free memory, for a batch; the rest is for shared prefixes and copies
+CHUNK = 8  # batches of prompts whose shared prefixes are stored at once
+LEFT = 0.5  # a batch is reduced to its unfinished answers when at most this share is left
 
 
 def answer(
@@ -33,9 +32,8 @@ def answer(
 ) -> list[str]:
     """Answer each prompt greedily, up to the first line break: task answers are one line.
 
-    `batch_tokens` is the most tokens, of prompts with their answers, in a batch; 0: what the device has room
-    for. If the GPU's memory runs out, it is halved. Raises InputError where even a single prompt does not
-    fit.
+    A batch has at most `batch_tokens` tokens of prompts with answers; 0: chosen by the free memory. It is
+    halved if the GPU's memory runs out. Raises InputError if a single prompt does not fit.
     """
     answers = [""] * len(prompts)
     for i, text in answer_each(
@@ -54,10 +52,11 @@ def answer_each(
     batch_tokens: int = 0,
     least: int = LEAST,
 ) -> Iterator[tuple[int, str]]:
-    """Yield pairs of a prompt's place and its answer, as they are found; `least` is that of `grow`."""
+    """Yield pairs of a prompt's position and its answer as they are finished; `least` is that of `grow`."""
     batch_tokens = batch_tokens or room(model)
     stop = [*stop_tokens(tokenizer), *end_tokens(model)]
-    left = sorted(range(len(prompts)), key=lambda i: list(prompts[i]))  # what begins alike lies together
+    # Sorted, so that prompts with a common prefix are adjacent.
+    left = sorted(range(len(prompts)), key=lambda i: list(prompts[i]))
     while left:
         chunk = left[: count_fitting([len(prompts[i]) + max_new_tokens for i in left], CHUNK * batch_tokens)]
         done = set[int]()
@@ -74,8 +73,8 @@ def answer_each(
             longest = max(len(prompts[i]) for i in chunk)
             if batch_tokens < longest:
                 raise InputError(
-                    f"the GPU's memory does not hold a single prompt of {longest} tokens: lower k or window, "
-                    "or take a smaller model."
+                    f"The GPU's memory does not hold a single prompt of {longest} tokens: lower k or window, "
+                    "or use a smaller model."
                 ) from error
             torch.cuda.empty_cache()
             batch_tokens //= 2
@@ -91,8 +90,9 @@ def answer_tree(
     stop: Sequence[int],
     batch_tokens: int,
 ) -> Iterator[tuple[Sequence[int], list[int]]]:
-    """Yield the places of equal prompts and their new tokens, of a tree from `grow`: shared stretches first,
-    by depth.
+    """Yield the positions of equal prompts and their new tokens, for a tree from `grow`.
+
+    Shared segments are computed first, by depth.
     """
     for nodes in depths:
         for batch in batches([node for node in nodes if not node.prompts], 0, batch_tokens):
@@ -104,7 +104,7 @@ def answer_tree(
 
 
 def batches(nodes: Sequence[PrefixNode], more: int, batch_tokens: int) -> Iterator[list[PrefixNode]]:
-    """Yield nodes of like length together, in batches of at most `batch_tokens` with `more` for each node."""
+    """Yield nodes of similar length in batches of at most `batch_tokens`, with `more` added per node."""
     batch, longest = list[PrefixNode](), 0
     for node in sorted(nodes, key=lambda node: (len(node.tokens), node.start)):
         longest = max(longest, node.end)
@@ -117,10 +117,10 @@ def batches(nodes: Sequence[PrefixNode], more: int, batch_tokens: int) -> Iterat
 
 
 def read(model: Any, nodes: Sequence[PrefixNode]) -> tuple[Tensor, DynamicCache, Tensor]:
-    """Run the model over the nodes' tokens, behind what is kept of their parents.
+    """Run the model over the nodes' tokens, after the cached ones of their parents.
 
-    Returns the logits after the last token (n, vocabulary), the cache, and which of its columns hold tokens
-    (n, columns). Both parts of a row are padded on the left.
+    Returns the logits after the last token (n, vocabulary), the cache, and a mask of its columns that are
+    tokens (n, columns). Both parts of a row are padded on the left.
     """
     past, width = max(node.start for node in nodes), max(len(node.tokens) for node in nodes)
     ids = torch.zeros(len(nodes), width, dtype=torch.long)
@@ -146,7 +146,7 @@ def read(model: Any, nodes: Sequence[PrefixNode]) -> tuple[Tensor, DynamicCache,
 
 
 def remembered(nodes: Sequence[PrefixNode], past: int) -> DynamicCache:
-    """Return a cache of `past` columns with the spans of each node's parents, on the right."""
+    """Build a cache of `past` columns with the spans of each node's parents, right-aligned."""
     cache = DynamicCache()
     if past:
         kept = next(node.parent.kept() for node in nodes if node.parent)
@@ -162,7 +162,7 @@ def remembered(nodes: Sequence[PrefixNode], past: int) -> DynamicCache:
 
 
 def keep_spans(nodes: Sequence[PrefixNode], cache: DynamicCache) -> None:
-    """Give each node its own part of the cache that `read` has filled."""
+    """Store in each node its own part of the cache that `read` filled."""
     width = max(len(node.tokens) for node in nodes)
     layers: list[Any] = cache.layers
     parts = [torch.stack([layer.keys[:, :, -width:], layer.values[:, :, -width:]]) for layer in layers]
@@ -174,7 +174,7 @@ def keep_spans(nodes: Sequence[PrefixNode], cache: DynamicCache) -> None:
 def write(
     model: Any, nodes: Sequence[PrefixNode], max_new_tokens: int, stop: Sequence[int]
 ) -> list[list[int]]:
-    """Write the likeliest tokens behind each leaf, up to one of `stop` (included) or `max_new_tokens`."""
+    """Generate the likeliest tokens after each leaf, up to one of `stop` (included) or `max_new_tokens`."""
     logits, cache, mask = read(model, nodes)
     ends = torch.tensor(stop, device=mask.device)
     rows = torch.arange(len(nodes), device=mask.device)  # the node of each row of the batch
@@ -206,7 +206,7 @@ def write(
 
 
 def count_fitting(sizes: Sequence[int], most: int) -> int:
-    """Return how many of the first sizes come to at most `most` together; at least one."""
+    """Count the first sizes whose sum is at most `most`; at least one."""
     n, total = 1, sizes[0]
     while n < len(sizes) and total + sizes[n] <= most:
         total += sizes[n]
@@ -215,7 +215,7 @@ def count_fitting(sizes: Sequence[int], most: int) -> int:
 
 
 def room(model: Any) -> int:
-    """Return how many tokens a batch may hold: on a GPU by its free memory and the model's shape."""
+    """Choose the tokens of a batch: on a GPU by its free memory and the model's shape."""
     device = next(model.parameters()).device
     if device.type != "cuda":
         return CPU_TOKENS
@@ -223,7 +223,7 @@ def room(model: Any) -> int:
 
 
 def token_bytes(config: PretrainedConfig) -> int:
-    """Return bytes in half precision that a token takes: keys and values, and what passes through a layer."""
+    """Count bytes per token in half precision: keys and values, and one layer's activations."""
     c = config.get_text_config()
     heads = getattr(c, "num_key_value_heads", None) or c.num_attention_heads
     size = getattr(c, "head_dim", None) or c.hidden_size // c.num_attention_heads
@@ -234,14 +234,14 @@ def token_bytes(config: PretrainedConfig) -> int:
 
 
 def end_tokens(model: Any) -> list[int]:
-    """Return the tokens that end an answer by the model's own generation config: none, one or several."""
+    """List the end tokens in the model's generation config: none, one or several."""
     ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     return [ends] if isinstance(ends, int) else list(ends or [])
 
 
 @lru_cache(maxsize=4)
 def stop_tokens(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Return the end of sequence, that of a turn in a chat template, and every token with a line break."""
+    """List the end of sequence, the end of a chat turn, and every token with a line break."""
     ids = list(range(len(tokenizer)))
     breaks = [
         i for i, text in zip(ids, tokenizer.batch_decode([[i] for i in ids]), strict=True) if "\n" in text

@@ -1,4 +1,4 @@
-"""A LoRA adapter described: light to import, since a plan of training holds one."""
+"""The description of a LoRA adapter; light to import, as training plans are."""
 
 import re
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any
 from ccutils.errors import InputError, check_count, check_kinds
 
 NAMES = re.compile(r"[\w.]+(,[\w.]+)*")
-"""Names of layers as a text; anything else, such as an asterisk, makes it a regular expression."""
+"""Comma-separated names of layers; any other text is a regular expression."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A LoRA adapter: its rank, its scale alpha / rank, and the linear layers it is put on.
+    """A LoRA adapter: its rank, its scale alpha / rank, and the linear layers it is added to.
 
-    `targets` is "all-linear", the ends of layers' names as a list or as a text with commas, or, as peft has
-    it, a regular expression for whole names. Raises InputError for values that cannot be.
+    `targets` is "all-linear", the ends of layers' names as a list or separated by commas, or, as in peft, a
+    regular expression for whole names. Raises InputError for invalid values.
     """
 
     rank: int = 16
@@ -28,12 +28,12 @@ class Lora:
         for name in ("rank", "alpha"):
             check_count(name, getattr(self, name))
         if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout is {self.dropout}: it must lie from 0 to below 1.")
+            raise InputError(f"dropout must be at least 0 and below 1, got {self.dropout}.")
         object.__setattr__(self, "targets", read_targets(self.targets))
 
 
 def read_targets(given: Any) -> str | list[str]:
-    """Return LoRA's targets as peft takes them; names are sorted, since their order means nothing.
+    """Convert LoRA targets to peft's form: a sorted list of names, or a text.
 
     >>> read_targets("v_proj, q_proj")
     ['q_proj', 'v_proj']
@@ -45,13 +45,13 @@ def read_targets(given: Any) -> str | list[str]:
         return sorted(set(names))
     if not isinstance(given, str) or not given:
         raise InputError(
-            f"targets is {given!r}: it must be all-linear, or names of layers such as q_proj,v_proj."
+            f"targets must be all-linear, or names of layers such as q_proj,v_proj, got {given!r}."
         )
     try:
         re.compile(given)
     except re.error as error:
         raise InputError(
-            f"targets is {given!r}, which is no regular expression ({error}): write names of layers such as "
+            f"targets is {given!r}, not a valid regular expression ({error}): write names of layers such as "
             "q_proj,v_proj."
         ) from error
     return given

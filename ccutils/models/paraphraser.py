@@ -1,4 +1,4 @@
-"""Paraphrases written by a language model, for ccutils.contexts.paraphrase."""
+"""Generate paraphrases with a language model, for ccutils.contexts.paraphrase."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +14,12 @@ REQUEST = "Say the following in other words, in one line. Keep names, numbers an
 
 
 def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int = 16) -> dict[str, list[str]]:
-    """Ask a causal language model for paraphrases, by input: sampled, the first line of each answer.
+    """Sample paraphrases of each input from a causal language model: the first line of each answer.
 
-    The model is `how.source`: a name in LANGUAGE_MODELS, a directory, or a Hub id. Raises InputError
-    where it cannot be loaded.
+    The model is `how.source`: a name in LANGUAGE_MODELS, a directory, or a Hub id. Raises InputError if it
+    cannot be loaded.
     """
-    import torch  # here: it takes seconds, and most paraphrases are made without
+    import torch  # here, since it takes seconds and most paraphrasers do without
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     path = str(find_model(how.source)) if how.source in LANGUAGE_MODELS else how.source
@@ -42,9 +42,9 @@ def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int 
             [write_request(tokenizer, text) for text in part],
             return_tensors="pt",
             padding=True,
-            add_special_tokens=not tokenizer.chat_template,  # the chat form has its own
+            add_special_tokens=not tokenizer.chat_template,  # a chat template adds its own
         )
-        encoded.pop("token_type_ids", None)  # some tokenizers make them, causal models take none
+        encoded.pop("token_type_ids", None)  # some tokenizers return them, causal models accept none
         room = 2 * max(len(tokenizer(text)["input_ids"]) for text in part) + 8
         with torch.inference_mode():
             tokens = model.generate(
@@ -64,7 +64,7 @@ def write_paraphrases(examples: Sequence[Example], how: Paraphraser, batch: int 
 
 
 def write_request(tokenizer: Any, text: str) -> str:
-    """Return the request to the model, in its own chat form where it has one."""
+    """Write the request, in the model's chat template if it has one."""
     if tokenizer.chat_template:
         messages = [{"role": "user", "content": REQUEST + text}]
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

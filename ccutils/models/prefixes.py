@@ -1,5 +1,4 @@
-"""What prompts have in common, as a tree of stretches of tokens, each of which needs to be computed only
-once."""
+"""The common prefixes of prompts as a tree of token segments, each of which is computed once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,15 +6,15 @@ from itertools import groupby
 
 from torch import Tensor
 
-LEAST = 16  # tokens: a shorter stretch costs more to keep and put together than to compute again
+LEAST = 16  # tokens: caching a shorter segment costs more than computing it again
 
 
 @dataclass(slots=True)
 class PrefixNode:
-    """A stretch of tokens behind its parent's, `start` tokens after the beginning.
+    """A segment of tokens after its parent's, `start` tokens after the beginning.
 
-    A leaf is the end of the prompts at the places `prompts`, with their last token at least. The others have
-    no prompts; `span` holds their keys and values once computed: (layers, 2, heads, tokens, width).
+    A leaf ends the prompts at positions `prompts` and has at least their last token. Other nodes have no
+    prompts; `span` is their keys and values once computed: (layers, 2, heads, tokens, width).
     """
 
     parent: "PrefixNode | None"
@@ -26,31 +25,31 @@ class PrefixNode:
 
     @property
     def end(self) -> int:
-        """Tokens from the beginning to the end of this stretch."""
+        """Tokens from the beginning to the end of this segment."""
         return self.start + len(self.tokens)
 
     def kept(self) -> Tensor:
-        """Return its keys and values, which have been computed."""
+        """Return the keys and values, which must have been computed."""
         assert self.span is not None
         return self.span
 
     def before(self) -> "list[PrefixNode]":
-        """Return the stretches that come before this one, in order."""
+        """List the segments before this one, in order."""
         return [*self.parent.before(), self.parent] if self.parent else []
 
 
 def grow(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[list[PrefixNode]]:
-    """Return the tree of prompts in lexicographic order, as lists of nodes by depth; prompts are not empty.
+    """Build the tree of non-empty prompts in lexicographic order, as lists of nodes by depth.
 
-    A stretch is shared where at least two different prompts have it and it has at least `least` tokens.
+    A segment is shared if at least two different prompts have it and it has at least `least` tokens.
     """
     depths: list[list[PrefixNode]] = []
 
     def add(low: int, high: int, parent: PrefixNode | None, depth: int) -> None:
-        """Return nodes for the prompts from `low` to `high`, which have what comes before in common."""
+        """Add nodes for the prompts from `low` to `high`, which share everything before."""
         start = parent.end if parent else 0
         first = prompts[low]
-        # Of sequences in order, the first and the last have least in common.
+        # In sorted order the first and the last have the shortest common prefix.
         shared = common(first, prompts[high - 1])
         while len(depths) <= depth:
             depths.append([])
@@ -74,7 +73,7 @@ def grow(prompts: Sequence[Sequence[int]], least: int = LEAST) -> list[list[Pref
 
 
 def common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Tell how many first tokens two sequences have in common.
+    """Count the tokens of the longest common prefix of two sequences.
 
     >>> common([1, 2, 3], [1, 2, 4])
     2

@@ -1,6 +1,6 @@
-"""What the tiny base is trained on: repeated words, and made-up worlds that only a context tells.
+"""Pretraining data of the tiny base: repeated words, and episodes whose labels only the context reveals.
 
-No labelled example of the task is used, only its vocabulary, its template, and the lengths of its inputs.
+No labelled example of the task is used, only its vocabulary, its template and the lengths of its inputs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,19 +18,19 @@ Tokens = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What episodes are made of: token ids of words and template, and the lengths of inputs."""
+    """The material of episodes: token ids of words and template, and the lengths of inputs."""
 
     start: list[int]  # of the template: its instruction
     before: list[int]  # before an input
     after: list[int]  # between input and answer
     end: list[int]  # after an answer
-    inputs: Tokens  # (words,) that occur in inputs
+    inputs: Tokens  # (words,) of inputs
     answers: list[Tokens]  # by length in tokens: (answers, length), the task's distinct labels
     lengths: Tokens  # (pool,) of inputs, in tokens
     interlinear: bool  # answers repeat the input's words, each with its gloss
 
     def mean_lengths(self) -> tuple[int, int]:
-        """Return the mean lengths of inputs and labels in whole tokens: hardly different between seeds."""
+        """Return the mean lengths of inputs and labels, rounded so that seeds agree."""
         labels = [answers.shape for answers in self.answers]
         return round(float(self.lengths.mean())), round(
             sum(n * m for n, m in labels) / sum(n for n, _ in labels)
@@ -38,21 +38,21 @@ class Material:
 
 
 def question_around(task: Task) -> tuple[str, str]:
-    """Return what the template writes before and after an input, its other fields left empty.
+    """Split the template's question into the text before and after the input, other fields empty.
 
-    Raises InputError where it does not hold the input once.
+    Raises InputError if the question does not contain the input exactly once.
     """
     blank = {key: "" for e in task.pool[:1] for key in e.extra}
     parts = task.template.question.format(**{**blank, "input": "\0"}).split("\0")
     if len(parts) != 2:
         raise InputError(
-            f"the tiny base needs a question with one {{input}}: {task.template.question!r} has not."
+            f"the tiny base needs a question with exactly one {{input}}, got {task.template.question!r}."
         )
     return parts[0], parts[1]
 
 
 def material_of(task: Task, tokenizer: PreTrainedTokenizerFast) -> Material:
-    """Return token ids of the task's words, labels and template."""
+    """Collect token ids of the task's words, labels and template."""
 
     def ids(text: str) -> list[int]:
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -80,7 +80,7 @@ def material_of(task: Task, tokenizer: PreTrainedTokenizerFast) -> Material:
 
 
 def repeats(among: Tokens, batch: int, rng: np.random.Generator) -> Tokens:
-    """Return random tokens of `among`, said twice: (batch, 2 * length) with one length of 8 to 23 a batch."""
+    """Sample token sequences repeated twice: (batch, 2 * length), one length of 8 to 23 per batch."""
     once = rng.choice(among, (batch, rng.integers(8, 24)))
     return np.concatenate([once, once], axis=1)
 
@@ -88,10 +88,10 @@ def repeats(among: Tokens, batch: int, rng: np.random.Generator) -> Tokens:
 def episodes(
     material: Material, k: int, batch: int, rng: np.random.Generator
 ) -> tuple[Tokens, NDArray[np.bool_]]:
-    """Return a batch of episodes, tokens and where the loss is, both (batch, length).
+    """Sample a batch of episodes: tokens, and where the loss is, both (batch, length).
 
-    An episode is k demonstrations and one more example, over a world of its own. All episodes of a batch
-    share the lengths of their slots, so that nothing is padded.
+    An episode is k demonstrations and one more example, with labels or a lexicon of its own. All episodes of
+    a batch have the same slot lengths, so that nothing is padded.
     """
     lengths = rng.choice(material.lengths, k + 1)
     slots = (
@@ -115,7 +115,7 @@ def episodes(
 def _labels(
     material: Material, lengths: Tokens, batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tokens, Tokens]]:
-    """Yield slots of an episode of topics, each with words and a label; the last one's topic was shown."""
+    """Yield slots of topic episodes, each with words and a label; the last slot's topic is in the context."""
     k, rows = len(lengths) - 1, np.arange(batch)
     n_topics = int(rng.integers(1, k + 1))
     answers = material.answers[rng.choice(len(material.answers), p=_shares(material.answers))]
@@ -132,9 +132,7 @@ def _labels(
 def _interlinear(
     material: Material, lengths: Tokens, batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tokens, Tokens]]:
-    """Yield slots of an episode of glosses: sentences over a lexicon of a few words, each word with its
-    gloss.
-    """
+    """Yield slots of gloss episodes: sentences over a small lexicon, each word with its gloss."""
     n_words = int(rng.integers(lengths.max() + 1, 11))
     answers = np.unique(np.concatenate([a[:, 1::2].ravel() for a in material.answers]))
     words = rng.choice(material.inputs, (batch, n_words))

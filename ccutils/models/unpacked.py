@@ -1,4 +1,4 @@
-"""What a small model on a CPU can afford: its 4-bit weights unpacked once, not at every use."""
+"""Unpack the 4-bit weights of a small model on a CPU once, instead of at every use."""
 
 from functools import partial
 from typing import Any
@@ -9,20 +9,20 @@ from bitsandbytes.nn.modules import Linear4bit
 from transformers import PreTrainedModel
 
 SMALL = 50_000_000
-"""Parameters of a small model: up to here a copy in float32 costs at most 200 MB."""
+"""Most parameters of a small model: a copy in float32 takes at most 200 MB."""
 
 
 def is_small(model: PreTrainedModel) -> bool:
-    """Tell whether the model is to compute on a CPU, and copies of its weights are cheap."""
+    """Check whether the model runs on a CPU and copies of its weights are cheap."""
     return not torch.cuda.is_available() and model.num_parameters() <= SMALL
 
 
 def unpack(model: PreTrainedModel) -> None:
-    """Let the NF4 layers of a model on a CPU compute with weights that are unpacked now, once.
+    """Make the NF4 layers of a model on a CPU compute with weights that are unpacked once, now.
 
-    The layers, what they store and what they answer stay the same, to the last bit: bitsandbytes unpacks all
-    of a layer's weights for every use, forwards and backwards, which takes a quarter of the tiny model's
-    training steps. Call it before an adapter is put on.
+    Stored weights and outputs stay bitwise the same. bitsandbytes unpacks all weights of a layer at every
+    use, forward and backward, which takes a quarter of the tiny model's training time. Call it before adding
+    an adapter.
     """
     for module in model.modules():
         if isinstance(module, Linear4bit):

@@ -1,4 +1,4 @@
-"""One IC-Train run from its description to its adapter: prepare, train, record."""
+"""One IC-Train run from its plan to its adapter: prepare, train, record."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -21,16 +21,16 @@ from ccutils.training.trainer import forget_peak, train
 
 
 def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
-    """Train as planned, or go on where an earlier try of the same plan stopped; return what done.json holds.
+    """Train as planned, or resume an earlier attempt of the same plan; return the content of done.json.
 
     A finished run of the same plan is not trained again. Raises InputError if the folder contains another
-    run, which stays as it is.
+    run, which stays unchanged.
     """
     folder = plan.run.folder
     done = folder / "done.json"
-    # Gives each process its GPU; the others may wait long for the tiny base or for paraphrases.
+    # Assigns each process its GPU; the others may wait long for the tiny base or for paraphrases.
     state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=6))
-    with state.main_process_first():  # what it makes the others find
+    with state.main_process_first():  # the others find what it wrote
         prepared = prepared or prepare_run(plan)
     description = describe_run(plan, prepared.task)
     refuse_other_run(plan, description)
@@ -55,7 +55,7 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
     facts = {
         "plan": plan.known(),
         "tokenisation": TOKENISATION,
-        "date": TODAY.isoformat(),  # in chat templates that write today's
+        "date": TODAY.isoformat(),  # in chat templates that contain a date
         "dose": counts[-1]["relevant"] / counts[-1]["targets"],
         "targets": [
             {"step": step, **of, "tokens": round(of["targets"] * survey.mean_tokens)}
@@ -70,7 +70,7 @@ def ic_train(plan: Plan, prepared: PreparedRun | None = None) -> dict[str, Any]:
         "seconds": spent(folder),
         "memory": {"predicted_gb": memory.total / GB, **compare_memory(memory)},
     }
-    forget_peak()  # else the model stays beside the one that answers
+    forget_peak()  # else the model stays in memory during generation
     if state.is_main_process:
         write_json(done, facts)
     return facts

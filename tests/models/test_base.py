@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -53,21 +54,19 @@ class TestPath:
     @pytest.mark.parametrize("model", ["models/none/here", "./none", "/none", "none", "~/none", "../a/b"])
     def test_a_directory_that_does_not_exist(self, task, model, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(InputError, match="Hub id"):
+        with pytest.raises(InputError, match=re.escape(model)):
             model_path(model, task, tmp_path)
 
     def test_a_file(self, tmp_path):
         (tmp_path / "weights").touch()
-        with pytest.raises(InputError, match="not a directory"):
+        with pytest.raises(InputError, match="weights"):
             check_model(str(tmp_path / "weights"))
 
-    @pytest.mark.parametrize(
-        ("file", "what"), [("config.json", "config"), ("tokenizer_config.json", "tokenizer")]
-    )
-    def test_a_directory_that_lacks_something(self, task, path, tmp_path, file, what):
+    @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
+    def test_a_directory_that_lacks_something(self, task, path, tmp_path, file):
         shutil.copytree(path, tmp_path / "model")
         (tmp_path / "model" / file).unlink()
-        with pytest.raises(InputError, match=f"lacks a {what} \\({file}\\)"):
+        with pytest.raises(InputError, match=file):
             model_path(str(tmp_path / "model"), task, tmp_path)
 
     def test_a_directory_without_safetensors(self, path, tmp_path):
@@ -76,28 +75,27 @@ class TestPath:
         (tmp_path / "model" / "model.safetensors").unlink()
         torch.save({}, tmp_path / "model" / "pytorch_model.bin")
         for load in (check_model, load_base):
-            with pytest.raises(InputError, match=r"has no weights as safetensors .*use save_pretrained"):
+            with pytest.raises(InputError, match=r"model.safetensors"):
                 load(str(tmp_path / "model"))
 
     def test_a_config_without_a_window(self, tmp_path):
         (tmp_path / "config.json").write_text(json.dumps({"model_type": "mamba"}))
-        with pytest.raises(InputError, match="does not tell its window"):
+        with pytest.raises(InputError, match="max_position_embeddings"):
             context_length(str(tmp_path))
 
 
 @pytest.mark.usefixtures("offline")
 class TestHub:
     NAME = "no-such-org/no-such-model"
-    SENTENCE = f"model '{NAME}' could not be loaded .*: check the name, the network"
 
     @pytest.mark.parametrize("load", [load_tokenizer, load_base, context_length, check_hub])
     def test_an_id_without_network(self, load):
-        with pytest.raises(InputError, match=self.SENTENCE) as caught:
+        with pytest.raises(InputError, match=self.NAME) as caught:
             load(self.NAME)
         assert "\n" not in str(caught.value)
 
     def test_it_is_told_before_anything_is_loaded(self, task, tmp_path):
-        with pytest.raises(InputError, match=self.SENTENCE):
+        with pytest.raises(InputError, match=self.NAME):
             model_path(self.NAME, task, tmp_path)
 
     def test_what_the_hub_refuses(self, monkeypatch):
@@ -105,7 +103,7 @@ class TestHub:
             raise RuntimeError("403 Forbidden\nby a proxy")
 
         monkeypatch.setattr(models, "has_file", refuse)
-        with pytest.raises(InputError, match=r"could not be loaded \(403 Forbidden\)"):
+        with pytest.raises(InputError, match="403 Forbidden"):
             check_hub(self.NAME)
 
     def test_a_model_that_is_there(self, task, tmp_path, monkeypatch):
@@ -122,7 +120,7 @@ class TestHub:
                 raise transformers.utils.hub.httpx.ConnectError("no network")
 
         monkeypatch.setattr(transformers.utils.hub, "get_session", Session)
-        with pytest.raises(InputError, match="neither on this machine nor found on the Hub"):
+        with pytest.raises(InputError, match=self.NAME):
             check_hub(self.NAME)
         assert len(asked) == 1
 
@@ -205,7 +203,7 @@ class TestAdapters:
         """peft would put one on the other without a word but a warning."""
         base = load_base(path, quantise=False)
         load_adapter(base, adapters[0])
-        with pytest.raises(ValueError, match="take it off with unload"):
+        with pytest.raises(ValueError, match="unload"):
             load_adapter(base, adapters[1])
 
     def test_merged_it_gives_the_same_answers(self, path, adapters):
@@ -322,7 +320,7 @@ def test_a_tokenizer_that_cannot_end_an_answer_is_refused(path, tmp_path):
     file = tmp_path / "model" / "tokenizer_config.json"
     kept = {name: value for name, value in json.loads(file.read_text()).items() if name != "eos_token"}
     file.write_text(json.dumps(kept))
-    with pytest.raises(InputError, match="has no eos_token, which ends every answer: give it one"):
+    with pytest.raises(InputError, match="eos_token"):
         load_tokenizer(str(tmp_path / "model"))
 
 
@@ -334,7 +332,7 @@ def test_weights_of_the_hub_that_are_not_safetensors(monkeypatch):
 
     monkeypatch.setattr(models, "config_of", lambda *_: LlamaConfig())
     monkeypatch.setattr(models.AutoModelForCausalLM, "from_pretrained", refuse)
-    with pytest.raises(InputError, match="model 'org/name' has no weights as safetensors"):
+    with pytest.raises(InputError, match="org/name"):
         load_base("org/name")
 
 
@@ -342,9 +340,7 @@ def test_weights_of_the_hub_that_are_not_safetensors(monkeypatch):
     "targets", ["c_attn", ["q_proj", "c_attn"], ["layers"], "model.layers.9.q_proj", ".*none"]
 )
 def test_targets_that_no_layer_is_called(path, targets):
-    with pytest.raises(
-        InputError, match=r"targets has '.*', and no linear layer of the model is called so; "
-    ):
+    with pytest.raises(InputError, match="targets has"):
         add_lora(load_base(path, quantise=False), Lora(targets=targets), checkpointing=False)
 
 
@@ -352,11 +348,11 @@ def test_a_model_is_not_loaded_to_see_what_it_takes(path):
     config = models.config_of(path)
     for attention in ("auto", "eager", "flex_attention"):
         check_model_takes(config, Lora(targets="q_proj"), attention)
-    with pytest.raises(InputError, match="attention 'flash_attn' does not exist; did you mean flash_att"):
+    with pytest.raises(InputError, match="flash_attn"):
         check_model_takes(config, Lora(), "flash_attn")
-    with pytest.raises(InputError, match=r"cannot be used here \(FlashAttention3 has been toggled on"):
+    with pytest.raises(InputError, match="flash_attention_3"):
         check_model_takes(config, Lora(), "flash_attention_3")
-    with pytest.raises(InputError, match=r"targets has 'q_prj'.*did you mean q_proj"):
+    with pytest.raises(InputError, match="q_prj"):
         check_model_takes(config, Lora(targets="q_prj"))
 
 

@@ -194,7 +194,7 @@ class TestMaterial:
         assert tokenizer.decode(material.after) == "A"
 
     def test_a_template_without_the_input(self, task):
-        with pytest.raises(InputError, match=r"question with one \{input\}"):
+        with pytest.raises(InputError, match=r"\{input\}"):
             word_tokenizer(replace(task, template=Template("Q", " {output}")), 4000)
 
 

@@ -105,6 +105,7 @@ SETTINGS = [
     ({"learning_rate": NAN}, "learning_rate"),
     ({"warmup": 1.0}, "warmup"),
     ({"warmup": -0.1}, "warmup"),
+    ({"schedule": "cosine"}, "schedule"),
 ]
 LORA = [
     *wrong_kinds(NOT_WHOLE, "rank", "alpha"),

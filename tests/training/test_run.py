@@ -33,7 +33,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     return plan
 
 
-def test_done_tells_the_run(plan: Plan) -> None:
+def test_done_describes_the_run(plan: Plan) -> None:
     done = json.loads((plan.run.folder / "done.json").read_text())
     assert done["plan"]["strategy"] == "contrastive"
     assert done["checkpoints"] == [10, 20]
@@ -87,8 +87,7 @@ def test_nothing_holds_a_model_that_is_trained(tmp_path: Path, monkeypatch: pyte
 def test_a_run_with_other_values_is_refused_and_kept(plan: Plan) -> None:
     before = kept(plan.run.folder)
     with pytest.raises(
-        InputError,
-        match=r"p was 0\.5 and is now 0\.4; n_checkpoints was 2 and is now 1; steps was 20 and is now 3",
+        InputError, match=r"p was .* n_checkpoints was .* steps was 20 and is now 3"
     ) as caught:
         ic_train(make_plan(Path(plan.results), steps=3, n_checkpoints=1, p=0.4))
     assert f"{plan.results}-2" in str(caught.value)
@@ -128,36 +127,32 @@ def kept(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("name", "value"),
     [
-        ({"optimiser": "adamm"}, "optimiser 'adamm' does not exist"),
-        ({"optimiser": "galore_adamw"}, "optimiser 'galore_adamw' cannot be had here (You need to install"),
-        (
-            {"targets": "c_attn"},
-            "targets has 'c_attn', and no linear layer of the model is called so; known are",
-        ),
-        ({"targets": "q_proj,v_prj"}, "targets has 'v_prj', and no linear layer"),
-        ({"targets": "layers"}, "targets has 'layers', and no linear layer"),
-        ({"attention": "flash_attn"}, "attention 'flash_attn' does not exist; did you mean flash_attention"),
-        ({"attention": "flash_attention_3"}, "attention 'flash_attention_3' cannot be used here (FlashAtt"),
-        ({"similarity": "bm52"}, "similarity 'bm52' does not exist"),
-        ({"paraphraser": "ruls"}, "paraphraser 'ruls' does not exist"),
-        ({"window": 5}, "tokens with its answer, more than the window of 5"),
-        ({"chat": True}, "has no chat template"),
+        ("optimiser", "adamm"),
+        ("optimiser", "galore_adamw"),
+        ("targets", "c_attn"),
+        ("targets", "q_proj,v_prj"),
+        ("targets", "layers"),
+        ("attention", "flash_attn"),
+        ("attention", "flash_attention_3"),
+        ("similarity", "bm52"),
+        ("paraphraser", "ruls"),
+        ("window", 5),
+        ("chat", True),
     ],
 )
-def test_what_is_refused_leaves_a_finished_run_as_it_is(
-    plan: Plan, changes: dict[str, object], words: str, tmp_path: Path
+def test_a_refused_plan_leaves_a_finished_run_unchanged(
+    plan: Plan, name: str, value: object, tmp_path: Path
 ) -> None:
     before = kept(plan.run.folder)
-    mistyped = make_plan(Path(plan.results), **{"steps": 20, "n_checkpoints": 2, **changes})
+    mistyped = make_plan(Path(plan.results), **{"steps": 20, "n_checkpoints": 2, name: value})
     assert mistyped.run.folder == plan.run.folder
     with pytest.raises(InputError):
         ic_train(mistyped)
     assert kept(plan.run.folder) == before
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=name) as caught:
         ic_train(replace(mistyped, results=str(tmp_path)))
-    assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -165,7 +160,7 @@ def test_memory_that_does_not_hold_a_plan_is_refused_before_training(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ccutils.training.run.available_bytes", lambda: 1000)
-    with pytest.raises(InputError, match="training needs about"):
+    with pytest.raises(InputError, match="GB are free"):
         ic_train(replace(plan, results=str(tmp_path)))
     assert not list(tmp_path.rglob("checkpoint-*"))
 
@@ -185,13 +180,13 @@ def test_a_finished_run_without_its_done_file_is_finished_again_from_its_last_ch
     }
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused_first(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written to"):
+    with pytest.raises(InputError, match="file"):
         prepare_run(make_plan(tmp_path / "file" / "results"))
 
 
-def test_targets_may_be_written_in_each_way_that_people_know(tmp_path: Path) -> None:
+def test_equal_targets_are_one_run_however_they_are_written(tmp_path: Path) -> None:
     ways = ["v_proj,q_proj", "q_proj, v_proj", ["q_proj", "v_proj"]]
     plans = [make_plan(tmp_path, targets=way) for way in ways]
     assert not any(changes(plan.known(), plans[0].known()) for plan in plans)
@@ -206,25 +201,10 @@ def test_targets_may_be_written_in_each_way_that_people_know(tmp_path: Path) -> 
         assert on == {"q_proj", "v_proj"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([], "0 arguments given: give one, a JSON object"),
-        (["{not json"], "the plan is not JSON (Expecting property name"),
-        (["[1]"], "the plan is [1] but must be a mapping of names to values"),
-        (['{"colour": "red"}'], "the plan: there is no 'colour'; known are alpha"),
-        (['{"paraphrase": "red"}'], "the plan: there is no 'paraphrase'; did you mean paraphraser"),
-        (['{"settings": 3}'], "settings of the plan is 3 but must be a mapping"),
-        (['{"settings": {"stesp": 3}}'], "settings of the plan: there is no 'stesp'; did you mean steps"),
-        (['{"settings": {"steps": "4"}}'], "steps is '4' but must be a whole number, such as 400"),
-        (['{"k": true}'], "k is True but must be a whole number, such as 6"),
-        (['{"strategy": "sideways"}'], "strategy 'sideways' does not exist"),
-        (['{"rank": 0}'], "rank is 0: it must be a whole number of at least 1"),
-    ],
-)
-def test_bad_plans_are_told_in_a_sentence(
+@pytest.mark.parametrize(("arguments", "name"), [([], "JSON"), (['{"strategy": "sideways"}'], "sideways")])
+def test_the_launcher_refuses_a_bad_plan_in_one_line(
     arguments: list[str],
-    words: str,
+    name: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -232,11 +212,11 @@ def test_bad_plans_are_told_in_a_sentence(
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    assert words in error
+    assert name in error
     assert error.count("\n") == 1
 
 
-def test_a_bug_is_not_told_as_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_reported_as_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ccutils.training.run.ic_train", lambda plan: len(plan))
     with pytest.raises(TypeError):
         main(["{}"])
