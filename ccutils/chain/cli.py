@@ -233,14 +233,21 @@ def run_chain(options: argparse.Namespace) -> int:
 def compare_with_reference(options: argparse.Namespace) -> int:
     """Print the profile's results beside its reference rows. Raises InputError where either is missing."""
     from ccutils.report.aggregate import find_rows  # here, since it needs what is installed
-    from ccutils.report.reference import compare_rows, find_reference, tell_agreement, tell_origin
+    from ccutils.report.paired import find_judged
+    from ccutils.report.reference import (
+        compare_rows,
+        find_answers,
+        find_reference,
+        tell_agreement,
+        tell_origin,
+    )
 
     name = profile_path(options.profile).stem
     reference = find_reference(name)
     if reference is None:
         raise InputError(f"there are no reference rows of profile {name!r} to compare with.")
     results = read_profile(profile_path(options.profile), options.set).results_folder
-    table = compare_rows(find_rows(results), reference)
+    table = compare_rows(find_rows(results), reference, find_judged(results), find_answers(name))
     print_line(table.to_string(index=False, float_format="{:.2f}".format))
     print_line(f"{tell_agreement(table)}\n{tell_origin(reference)}")
     return 0

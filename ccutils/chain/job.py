@@ -20,7 +20,7 @@ from typing import Any
 
 from ccutils.chain.holding import end_with_parent
 from ccutils.chain.profiles import ROOT, declared_parameters
-from ccutils.private import folders_in, hide_private, in_all_texts
+from ccutils.private import hide_private
 from ccutils.records import write_json, write_whole
 
 # jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) if that package is there;
@@ -57,11 +57,11 @@ def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: 
     for path in (log, copy):
         path.parent.mkdir(parents=True, exist_ok=True)
     if "results" in declared_parameters(notebook):
-        parameters = {**parameters, "results": str(results)}
+        parameters = {**parameters, "results": os.path.relpath(results, notebook.resolve().parent)}
     start = time.monotonic()
     with log_to(log), heartbeat(job, log, start):
         try:
-            with public_copy(copy, parameters, results):
+            with public_copy(copy):
                 run_papermill(notebook, copy, parameters)
         except PapermillExecutionError as error:
             raise failure(error.ename, error.evalue) from error
@@ -98,14 +98,13 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
 
 
 @contextmanager
-def public_copy(copy: Path, parameters: dict[str, Any], results: Path) -> Iterator[None]:
+def public_copy(copy: Path) -> Iterator[None]:
     """Remove this machine's folders from an executed notebook, failed or not: people pass notebooks on."""
     try:
         yield
     finally:
-        known = folders_in([parameters, str(results)], root="..")
         with suppress(FileNotFoundError, json.JSONDecodeError):  # not written, or cut off by a full disk
-            cells = in_all_texts(json.loads(copy.read_text(encoding="utf-8")), hide_private(known))
+            cells = hide_private(json.loads(copy.read_text(encoding="utf-8")))
             write_whole(copy, json.dumps(cells, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ccutils.errors import InputError
+from ccutils.evaluation.prompt_columns import prompt_columns
 from ccutils.evaluation.responder import Responder
 from ccutils.models.base import hash_base
 from ccutils.origin import describe_origin, hash_texts
@@ -80,7 +81,7 @@ def probe_run(
     made_of = {"data": hash_task(questions.task), "base": hash_base(responder.path)}
     origin = {**describe_origin(), **made_of}
     facts = {"facts": dict(questions.task.facts), "probes": counts, "origin": origin}
-    write_judged(run, judged)
+    write_judged(run, judged, questions)
     write_rows(run.folder / "probes.parquet", rows, {**parameters, "seed": run.seed, **facts})
     return Probed(rows, answers)
 
@@ -91,13 +92,15 @@ def hash_task(task: Task) -> str:
     return hash_texts([[e.input, e.output, e.group] for e in examples] for examples in sets)
 
 
-def write_judged(run: Run, judged: Mapping[int, pd.DataFrame]) -> None:
-    """Write the judged answers of all steps as the run's questions.parquet, whole or not at all.
+def write_judged(run: Run, judged: Mapping[int, pd.DataFrame], questions: QuestionSet) -> None:
+    """Write the scored answers of all steps as the run's questions.parquet, whole or not at all.
 
-    Beside the columns of ccutils.probes.judge_answers it has the run's key, as rows have it, and the step.
+    Beside the columns of ccutils.probes.judge_answers it has the run's key, as rows have it, the step, and at
+    step 0, where all `questions` are asked, their prompts (`prompt_columns`).
     """
-    tables = [table.assign(step=step) for step, table in judged.items()]
-    table = pd.concat(tables, ignore_index=True)
+    tables = [table.join(prompt_columns(questions)) if step == 0 else table for step, table in judged.items()]
+    steps = [table.assign(step=step) for step, table in zip(judged, tables, strict=True)]
+    table = pd.concat(steps, ignore_index=True)
     for name in ("task", "model", "strategy", "variant", "base", "seed"):
         table[name] = getattr(run, name)
     path = run.folder / "questions.parquet"

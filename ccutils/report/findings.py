@@ -19,19 +19,20 @@ def list_findings(rows: pd.DataFrame, judged: pd.DataFrame | None = None) -> lis
     Differences are paired by seed and, with `judged` (`find_judged`), by target.
     """
     final = final_rows(usual_rows(rows))
-    told = []
+    judged = None if judged is None else usual_rows(judged)
+    found = []
     for (task, model), part in final.groupby(["task", "model"]):
-        if not {"contrastive"} <= set(part["strategy"]):
+        if "contrastive" not in set(part["strategy"]):
             continue
         for what, score, against in COMPARED:
-            found = paired_difference(part, score, "contrastive", against, judged=judged)
-            if not found.seeds:
+            difference = paired_difference(part, score, "contrastive", against, judged=judged)
+            if not difference.seeds:
                 continue
-            low, high = found.interval()
+            low, high = difference.interval()
             between = "" if pd.isna(low) else f" (95% interval {low:+.2f} to {high:+.2f})"
             answers = int(score.of(part[part["strategy"] == "contrastive"])["n"].sum())
-            told.append(
-                f"{task}, {model}, {what}: contrastive minus {against} is {found.mean:+.2f}{between}; "
-                f"{with_noun(found.seeds, 'seed')}, {answers} answers each."
+            found.append(
+                f"{task}, {model}, {what}: contrastive minus {against} is {difference.mean:+.2f}{between}; "
+                f"{with_noun(difference.seeds, 'seed')}, {answers} answers each."
             )
-    return told
+    return found

@@ -11,6 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from ccutils.report.aggregate import (
+    ALL_RELEVANT,
     BLIND,
     EXCESS,
     IWL,
@@ -21,8 +22,8 @@ from ccutils.report.aggregate import (
     final_rows,
     usual_rows,
 )
-from ccutils.report.intervals import difference_interval, holm, sign_flip_p
-from ccutils.report.paired import Difference, paired_difference
+from ccutils.report.intervals import holm, sign_flip_p, t_test_p
+from ccutils.report.paired import Difference, compare_differences, paired_difference
 
 HIGH = 0.5  # a high score is at least this
 LOW = 0.1  # a low Copy-score above chance is at most this
@@ -98,7 +99,23 @@ PRIMARY = tuple(
         NO_WORSE,
     )
 )
-"""Four, since eight seeds can decide four: the least p by sign flips, 0.008, times four is below LEVEL."""
+"""Those of the tiny model: four, since eight seeds can decide four (the least p by sign flips is 0.008)."""
+REAL_PRIMARY = tuple(
+    replace(hypothesis, primary=True, written="2026-11-30, before seeds 3 and up of the real models")
+    for hypothesis in (
+        NO_WORSE,
+        *(
+            Hypothesis("contrastive", f"{what} than {against}", score, "above", 0, against)
+            for what, score in (
+                ("more ICL, novel,", NOVEL),
+                ("more ICL, override,", OVERRIDE),
+                ("better with all relevant", ALL_RELEVANT),
+            )
+            for against in ("base", "batch_mix")
+        ),
+    )
+)
+"""Those of every other model: seven, which t-tests of six seeds can decide and sign flips cannot."""
 HYPOTHESES = (
     *PRIMARY,
     Hypothesis("none", "loses ICL", NOVEL, "below", 0, "base", base_above=NEAR_ZERO),
@@ -118,31 +135,40 @@ HYPOTHESES = (
     ),
     Hypothesis("contrastive", "Copy-score is low", EXCESS, "at most", LOW, unless_base_does=True),
 )
+_REAL_RULES = {(h.strategy, h.rule) for h in REAL_PRIMARY}
+REAL_HYPOTHESES = (
+    *REAL_PRIMARY,
+    *(replace(h, primary=False) for h in HYPOTHESES if (h.strategy, h.rule) not in _REAL_RULES),
+)
 COLUMNS = ["task", "model", "strategy", "hypothesis", "primary", "written", "rule", "score", "base", "value"]
 COLUMNS += ["difference", "low", "high", "seeds", "p", "verdict", "reference"]
 
 
 def check_hypotheses(
     rows: pd.DataFrame,
-    hypotheses: Sequence[Hypothesis] = HYPOTHESES,
+    hypotheses: Sequence[Hypothesis] = (),
     judged: pd.DataFrame | None = None,
     reference: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Check each hypothesis whose strategy was run: a line for each task, model and hypothesis.
 
-    Columns: `base` and `value` are means over seeds of the score; `difference`, `low`, `high` what the rule
-    bounds, its mean and 95% interval over seeds and targets (differences are taken seed by seed and, with
-    `judged`, see `find_judged`, target by target). From FEWEST_SEEDS seeds on, primary hypotheses are tested
-    by sign flips, `p` corrected by Holm for those of a task and model; the others are decided by their
-    interval. `reference`: whether reference rows say the same ("" without them)."""
+    Without `hypotheses` those are HYPOTHESES for the tiny model and REAL_HYPOTHESES for all others. Columns:
+    `base` and `value` are means over seeds of the score; `difference`, `low`, `high` what the rule bounds,
+    its mean and 95% interval over seeds and targets (differences are taken seed by seed and, with `judged`,
+    see `find_judged`, target by target). From FEWEST_SEEDS seeds on, primary hypotheses are tested, the tiny
+    model's by sign flips, others by a paired t-test over seeds; `p` is corrected by Holm for those of a task
+    and model. The others are decided by their interval. `reference`: whether reference rows of the same
+    seeds (or, if no seed is common, of all) give the same number ("" without them)."""
     final = final_rows(usual_rows(rows))
+    judged = None if judged is None else usual_rows(judged)
     known = final.iloc[:0] if reference is None else final_rows(usual_rows(reference))
     lines = []
     for (task, model), part in final.groupby(["task", "model"]):
-        chosen = [h for h in hypotheses if h.strategy in set(part["strategy"])]
+        usual = HYPOTHESES if model == "tiny" else REAL_HYPOTHESES
+        chosen = [h for h in hypotheses or usual if h.strategy in set(part["strategy"])]
         found = [_difference(h, part, judged) for h in chosen]
         same = known[(known["task"] == task) & (known["model"] == model)]
-        for h, difference, p in zip(chosen, found, _p_values(chosen, found), strict=True):
+        for h, difference, p in zip(chosen, found, _p_values(chosen, found, str(model)), strict=True):
             low, high = difference.interval()
             base = h.score.of(part[part["strategy"] == "base"])["value"]
             lines.append(
@@ -164,11 +190,12 @@ def _difference(h: Hypothesis, part: pd.DataFrame, judged: pd.DataFrame | None) 
     return paired_difference(part, h.score, h.strategy, h.against, share=h.share, judged=judged)
 
 
-def _p_values(hypotheses: Sequence[Hypothesis], found: Sequence[Difference]) -> list[float]:
+def _p_values(hypotheses: Sequence[Hypothesis], found: Sequence[Difference], model: str) -> list[float]:
     """Test each primary hypothesis that has enough seeds, p corrected by Holm; NaN for the others."""
     p = [float("nan")] * len(hypotheses)
     tested = [i for i, h in enumerate(hypotheses) if h.primary and found[i].seeds >= FEWEST_SEEDS]
-    raw = [sign_flip_p(list(found[i].by_seed - hypotheses[i].bound)) for i in tested]
+    test = sign_flip_p if model == "tiny" else t_test_p
+    raw = [test(list(found[i].by_seed - hypotheses[i].bound)) for i in tested]
     for i, corrected in zip(tested, holm(raw), strict=True):
         p[i] = corrected
     return p
@@ -192,8 +219,7 @@ def _agreement(found: Difference, other: Difference) -> str:
     """Compare with the reference: the same if the interval of the difference of both contains 0."""
     if not other.seeds or not found.seeds:
         return ""
-    sides = (found.by_seed, found.errors, other.by_seed, other.errors)
-    _, low, high = difference_interval(*map(list, sides))
+    low, high = compare_differences(found, other)[1:]
     return SAME if low <= 0 <= high else DIFFERS
 
 

@@ -7,18 +7,32 @@ import numpy as np
 import pandas as pd
 
 from ccutils.probes.estimates import target_draws
+from ccutils.probes.questions import KINDS
 from ccutils.report.aggregate import Headline
-from ccutils.report.intervals import errors_of, interval_over_seeds
+from ccutils.report.intervals import difference_interval, errors_of, interval_over_seeds
 
-KIND_OF = {"quality": "plain", "iwl": "plain", "icl": "changed", "empty": "empty", "retrieved": "retrieved"}
+KINDS_OF = {
+    **dict.fromkeys(("icl", "icl_known", "icl_unknown"), "changed"),
+    **{"nearest_label": "retrieved", "hard_choice": "hard", "mislabelled_followed": "mislabelled"},
+    **{kind: kind for kind in KINDS},  # most kinds have a probe of the same name
+}
+"""The kind of questions that a probe is measured by, where it is not "plain"."""
 RATIOS = {
     "copy": ("copied", "wrong"),
-    "copy_rate": ("copied", ""),
+    "copy_rate": ("copied", "one"),
     "copy_excess": ("excess", "wrong"),
-    "blind": ("copied", ""),
+    "blind": ("copied", "one"),
+    "nearest_label": ("nearest", "one"),
+    "gate": ("in_context", "one"),
+    "choice": ("chosen_relevant", "in_context"),
+    "hard_choice": ("chosen_relevant", "in_context"),
 }
-"""Columns above and below the line for a probe that is not a mean of scores ('': all answers)."""
-JUDGED_COLUMNS = ["task", "model", "strategy", "variant", "seed", "step", "set", "kind", "grade", "target"]
+"""Numerator and denominator of a probe that is not a mean of scores ("one": every answer counts)."""
+RUN_COLUMNS = ["task", "model", "strategy", "variant", "seed"]
+"""The columns that tell one run from another."""
+ANSWER_COLUMNS = [*RUN_COLUMNS, "step", "set", "kind", "grade", "target"]
+ANSWER_COLUMNS += ["score", "copied", "in_context", "chosen_relevant"]
+"""The columns of scored answers that a reference contains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +58,23 @@ class Difference:
             return float("nan"), float("nan")
         return interval_over_seeds(self.by_seed, self.errors)
 
+    def minus(self, other: "Difference") -> "Difference":
+        """Subtract another difference, seed by seed, errors as if independent; of common seeds only."""
+        by_seed = (self.by_seed - other.by_seed).dropna()
+        return Difference(by_seed, ((self.errors**2 + other.errors**2) ** 0.5).reindex(by_seed.index))
+
+
+def compare_differences(ours: Difference, theirs: Difference) -> tuple[float, float, float]:
+    """Compute ours minus theirs and its 95% interval: of the same seeds where both have some, else of means.
+
+    With common seeds the spread is that of their differences, so one seed's has the interval of its targets.
+    """
+    common = ours.minus(theirs)
+    if common.seeds:
+        return common.mean, *interval_over_seeds(common.by_seed, common.errors)
+    sides = (ours.by_seed, ours.errors, theirs.by_seed, theirs.errors)
+    return difference_interval(*map(list, sides))
+
 
 def paired_difference(
     final: pd.DataFrame,
@@ -57,8 +88,8 @@ def paired_difference(
     """Subtract `share` times a score of the strategy `against` ("": nothing) from that of `strategy`, by
     seed.
 
-    `final` holds the last rows of one task and model (`final_rows`). With `judged` (`find_judged`) standard
-    errors are of differences target by target, else of both strategies as if independent.
+    `final` contains the last rows of one task and model (`final_rows`). With `judged` (`find_judged`)
+    standard errors are of differences target by target, else of both strategies as if independent.
     """
     chosen = score.of(final)
     chosen = chosen.assign(error=errors_of(chosen))
@@ -72,54 +103,65 @@ def paired_difference(
         difference = difference - share * value[against]
         errors = (errors**2 + (share * error[against]) ** 2) ** 0.5
         if judged is not None and len(chosen):
-            paired = paired_errors(judged, final, score, strategy=strategy, against=against, share=share)
+            paired = paired_errors(judged, chosen, score, strategy=strategy, against=against, share=share)
             errors = paired.reindex(errors.index).fillna(errors)
     difference = difference.dropna()
     return Difference(difference, errors.reindex(difference.index))
 
 
 def find_judged(results: Path) -> pd.DataFrame | None:
-    """Read the scored answers of all runs below a results folder; None if there are none."""
-    paths = sorted(results.rglob("questions.parquet"))
-    columns = [*JUDGED_COLUMNS, "score", "wrong", "copied", "chance"]
-    tables = [pd.read_parquet(path, columns=columns) for path in paths]
+    """Read the scored answers at step 0 and the last step of all runs below a folder; None without any."""
+    tables = []
+    for path in sorted(results.rglob("questions.parquet")):
+        table = pd.read_parquet(path, columns=[*ANSWER_COLUMNS, "wrong", "chance", "nearest"])
+        tables.append(table[table["step"].isin([0, table["step"].max()])])
     return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def paired_errors(
-    judged: pd.DataFrame, final: pd.DataFrame, score: Headline, *, strategy: str, against: str, share: float
+    judged: pd.DataFrame,
+    measured: pd.DataFrame,
+    score: Headline,
+    *,
+    strategy: str,
+    against: str,
+    share: float,
 ) -> "pd.Series[float]":
     """Compute by seed the standard error over targets of a score minus `share` times another strategy's.
 
-    Targets are resampled, the same for both strategies. Seeds without answers of either are left out.
+    `measured` contains the rows of the score. Targets are resampled, the same for both strategies. Seeds
+    without answers of either are left out.
     """
-    task, model = final[["task", "model"]].iloc[0]
-    judged = judged[(judged["task"] == task) & (judged["model"] == model) & (judged["variant"] == "")]
+    top, bottom = RATIOS.get(score.probe, ("score", "one"))
+    kind = KINDS_OF.get(score.probe, "plain")
+    judged = judged[(judged["kind"] == kind) & (judged["set"] == score.set)]
+    for name in ("task", "model"):
+        judged = judged[judged[name] == measured[name].iloc[0]]
+    judged = judged.assign(one=1.0)
+    if top == "excess":
+        judged = judged.assign(excess=judged["copied"] - judged["chance"])
+    if not {top, bottom} <= set(judged):  # a reference has not all columns
+        return pd.Series(dtype=float)
     found = {}
-    for seed, rows in score.of(final).groupby("seed"):
+    for seed, rows in measured.groupby("seed"):
         steps = rows.drop_duplicates("strategy").set_index("strategy")["step"]
-        if {strategy, against} <= set(steps.index):
-            mine = judged[(judged["seed"] == seed) & (judged["set"] == score.set)]
-            mine = mine[mine["grade"] == float(rows["grade"].iloc[0])]
-            one, other = (_by_target(mine, name, int(steps[name]), score) for name in (strategy, against))
-            if len(one) and len(other):
-                found[seed] = _error(one, other, share)
+        if not {strategy, against} <= set(steps.index):
+            continue
+        asked = judged[(judged["seed"] == seed) & (judged["grade"] == float(rows["grade"].iloc[0]))]
+        sides = []
+        for name in (strategy, against):
+            side = asked[asked["step"] == steps[name]]
+            if name != "base":  # the base is the same model whichever strategy's run asked it
+                side = side[side["strategy"] == name]
+            side = side.drop_duplicates("target").set_index("target")[[top, bottom]].dropna()
+            sides.append(side.set_axis(["top", "bottom"], axis=1))
+        if all(map(len, sides)):
+            found[seed] = _error(*sides, share)
     return pd.Series(found, dtype=float)
 
 
-def _by_target(judged: pd.DataFrame, strategy: str, step: int, score: Headline) -> pd.DataFrame:
-    """Sum a score by target: columns top and bottom, above and below the line."""
-    top, bottom = RATIOS.get(score.probe, ("score", ""))
-    asked = judged[(judged["step"] == step) & (judged["kind"] == KIND_OF.get(score.probe, "plain"))]
-    if strategy != "base":  # the base is the same model whichever strategy's run asked it
-        asked = asked[asked["strategy"] == strategy]
-    asked = asked.assign(excess=asked["copied"] - asked["chance"])
-    asked = asked[asked[top].notna()].drop_duplicates("target")
-    below = asked[bottom] if bottom else np.ones(len(asked))
-    return pd.DataFrame({"target": asked["target"], "top": asked[top], "bottom": below}).set_index("target")
-
-
 def _error(one: pd.DataFrame, other: pd.DataFrame, share: float) -> float:
+    """Compute the standard error of one ratio minus `share` times the other, by resampled targets."""
     both = one.join(other, how="outer", lsuffix="_one", rsuffix="_other").fillna(0).astype(float)
     drawn = target_draws(len(both))
     sums = {name: drawn @ both[name].to_numpy() for name in both}

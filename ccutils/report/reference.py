@@ -12,100 +12,137 @@ import pandas as pd
 
 from ccutils.errors import InputError, command
 from ccutils.records import ELSEWHERE, atomic, read_json
-from ccutils.report.aggregate import SCORES, check_rows, final_rows, usual_rows
-from ccutils.report.intervals import difference_interval, errors_of
+from ccutils.report.aggregate import SCORES, Headline, check_rows, final_rows, usual_rows
+from ccutils.report.intervals import interval_over_seeds
+from ccutils.report.paired import (
+    ANSWER_COLUMNS,
+    RUN_COLUMNS,
+    compare_differences,
+    find_judged,
+    paired_difference,
+)
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "reference"
 OF_OTHER_TASKS = "-elsewhere"
 """What follows a profile's name in that of its rows of tasks that were not trained on."""
+OF_ANSWERS = "-answers"
+"""The same for its scored answers, one row each, without texts."""
 ORIGIN = ("commit", "processor", "versions", "date")
-"""What each row of a reference says of where it comes from."""
-RUN_COLUMNS = ["task", "model", "strategy", "variant", "seed"]
-"""The columns that tell one run from another."""
+"""The columns of a reference's rows that say where they come from."""
 EXPECTED = 0.93
 """The share of numbers that should agree: a little less than the 95% of their intervals, as some are few."""
-COMPARISON_COLUMNS = [
-    "task",
-    "model",
-    "strategy",
-    "score",
-    "yours",
-    "reference",
-    "difference",
-    "low",
-    "high",
-    "agrees",
-]
+SIDES = ("yours", "reference")
+ROUNDING = 1e-9
+COMPARISON_COLUMNS = ["task", "model", "strategy", "score", "yours", "reference"]
+COMPARISON_COLUMNS += ["difference", "low", "high", "seeds", "agrees"]
 
 
-def write_reference(results: Path, profile: str, folder: Path = FOLDER) -> Path:
+def write_reference(results: Path, profile: str, folder: Path = FOLDER) -> list[Path]:
     """Write the rows of all runs below `results`, each with its run's origin, to folder/<profile>.parquet.
 
-    Rows of other runs that are there stay, so that a long profile's reference grows as its jobs end. Rows of
-    tasks that were not trained on go to folder/<profile>-elsewhere.parquet. Raises InputError where there are
-    no runs, or one does not say where it comes from.
+    Rows of transfer tasks go to folder/<profile>-elsewhere.parquet, scored answers (at step 0 and the last
+    step) to folder/<profile>-answers.parquet. Rows of other runs in these files stay, so that a long
+    profile's reference grows as its jobs end. Raises InputError where there are no runs, or one has no
+    origin.
     """
-    path = _write_kept(results, "probes.parquet", profile, folder)
-    if path is None:
-        raise InputError(f"results folder {results} holds no probes.parquet: run ./reproduce.sh first.")
-    _write_kept(results, ELSEWHERE, profile + OF_OTHER_TASKS, folder)
-    return path
+    if (rows := _rows_with_origin(results, "probes.parquet")) is None:
+        raise InputError(f"Results folder {results} contains no probes.parquet: run ./reproduce.sh first.")
+    others, answers = _rows_with_origin(results, ELSEWHERE), find_judged(results)
+    if answers is not None:
+        small = {"seed": "int16", "step": "int32", "grade": "int8", "target": "int32"}
+        answers = answers[ANSWER_COLUMNS].astype(small)
+    tables = {"": rows, OF_OTHER_TASKS: others, OF_ANSWERS: answers}
+    return [
+        _add_runs(folder / f"{profile}{name}.parquet", table)
+        for name, table in tables.items()
+        if table is not None
+    ]
 
 
-def _write_kept(results: Path, file: str, profile: str, folder: Path) -> Path | None:
-    """Write the rows in all files of a name below `results` to folder/<profile>.parquet; None without any."""
+def _rows_with_origin(results: Path, file: str) -> pd.DataFrame | None:
+    """Read the rows in all files of a name below `results`, with their origin; None without any."""
     tables = []
     for path in sorted(results.rglob(file)):
         origin = (read_json(path.with_suffix(".json")) or {}).get("origin")
         if not origin:
-            raise InputError(
-                f"the run in {path.parent} does not say where it comes from: probe it again (04)."
-            )
+            raise InputError(f"The run in {path.parent} has no record of its origin: probe it again (04).")
         tables.append(pd.read_parquet(path).assign(**{name: origin[name] for name in ORIGIN}))
-    if not tables:
-        return None
-    table = check_rows(pd.concat(tables, ignore_index=True))
-    kept = find_reference(profile, folder)
-    if kept is not None:
-        again = pd.MultiIndex.from_frame(kept[RUN_COLUMNS]).isin(pd.MultiIndex.from_frame(table[RUN_COLUMNS]))
-        table = pd.concat([kept[~again], table], ignore_index=True)
+    return check_rows(pd.concat(tables, ignore_index=True)) if tables else None
+
+
+def _add_runs(path: Path, table: pd.DataFrame) -> Path:
+    """Add runs to a reference file in place of those with the same key; it is never half-written."""
+    if path.is_file():
+        old = pd.read_parquet(path)
+        again = pd.MultiIndex.from_frame(old[RUN_COLUMNS]).isin(pd.MultiIndex.from_frame(table[RUN_COLUMNS]))
+        table = pd.concat([old[~again], table], ignore_index=True)
     table = table.sort_values([*RUN_COLUMNS, "step"], kind="stable", ignore_index=True)
-    path = folder / f"{profile}.parquet"
     with atomic(path) as part:
-        table.to_parquet(part, index=False, compression="zstd")
+        table.to_parquet(part, index=False, compression="zstd", compression_level=19)
     return path
 
 
 def find_reference(profile: str, folder: Path = FOLDER) -> pd.DataFrame | None:
-    """Return the reference rows of a profile; None where none are kept."""
+    """Read the reference rows of a profile; None if there are none."""
     path = folder / f"{profile}.parquet"
     return check_rows(pd.read_parquet(path)) if path.is_file() else None
 
 
-def compare_rows(rows: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
-    """Set each headline score at the last step beside the reference's: columns COLUMNS.
+def find_answers(profile: str, folder: Path = FOLDER) -> pd.DataFrame | None:
+    """Read the scored answers of a profile's reference (ANSWER_COLUMNS); None if there are none."""
+    path = folder / f"{profile}{OF_ANSWERS}.parquet"
+    return pd.read_parquet(path) if path.is_file() else None
 
-    A score agrees where the 95% interval of the difference of the two means over seeds holds 0. What only one
-    of both has is left out.
+
+def compare_rows(
+    rows: pd.DataFrame,
+    reference: pd.DataFrame,
+    judged: pd.DataFrame | None = None,
+    answers: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Compare each headline score at the last step with the reference's: columns COMPARISON_COLUMNS.
+
+    Seeds that both have are compared with each other, with `judged` (`find_judged`) and the reference's
+    `answers` (`find_answers`) target by target; without common seeds means are compared. A score agrees if
+    the 95% interval of the difference contains 0. What only one of both has is left out.
     """
     keys = ["task", "model", "strategy"]
-    ours, theirs = (final_rows(usual_rows(table)) for table in (rows, reference))
+    final = [dict(list(final_rows(usual_rows(table)).groupby(keys))) for table in (rows, reference)]
+    given = [usual_rows(table) for table in (judged, answers) if table is not None]
     lines = []
-    for score in SCORES:
-        sides = [of.assign(error=errors_of(of)) for of in (score.of(ours), score.of(theirs))]
-        groups = [dict(list(side.groupby(keys))) for side in sides]
-        for key in groups[0]:
-            if key in groups[1]:
-                mine, other = groups[0][key], groups[1][key]
-                values = [list(part[name]) for part in (mine, other) for name in ("value", "error")]
-                found = difference_interval(*values)
-                means = (float(mine["value"].mean()), float(other["value"].mean()))
-                lines.append((*key, score.name, *means, *found, found[1] <= 0 <= found[2]))
-    return pd.DataFrame(lines, columns=COMPARISON_COLUMNS).sort_values(keys, kind="stable", ignore_index=True)
+    for key in sorted(set(final[0]) & set(final[1])):
+        both = pd.concat([part[key].assign(strategy=name) for part, name in zip(final, SIDES, strict=True)])
+        together = None
+        if len(given) == len(SIDES):
+            sides = zip(given, SIDES, strict=True)
+            together = pd.concat([_answers_of(part, *key).assign(strategy=name) for part, name in sides])
+        for score in SCORES:
+            if set(SIDES) <= set(score.of(both)["strategy"]):
+                lines.append((*key, score.name, *_compare(both, score, together)))
+    return pd.DataFrame(lines, columns=COMPARISON_COLUMNS)
+
+
+def _answers_of(answers: pd.DataFrame, task: str, model: str, strategy: str) -> pd.DataFrame:
+    """Select the answers of a strategy; those of the base are of step 0, whichever run asked it."""
+    mine = (answers["task"] == task) & (answers["model"] == model)
+    return answers[mine & (answers["step"].eq(0) if strategy == "base" else answers["strategy"].eq(strategy))]
+
+
+def _compare(both: pd.DataFrame, score: Headline, answers: pd.DataFrame | None) -> tuple[float | bool, ...]:
+    """Compare a score of the two SIDES: the columns of a comparison from "yours" on."""
+    found = paired_difference(both, score, *SIDES, judged=answers)
+    if found.seeds:
+        low, high = interval_over_seeds(found.by_seed, found.errors)
+    else:
+        _, low, high = compare_differences(*(paired_difference(both, score, side) for side in SIDES))
+    values = score.of(both).pivot(index="seed", columns="strategy", values="value")
+    means = (values.loc[found.by_seed.index] if found.seeds else values).mean()[[*SIDES]].tolist()
+    agrees = low - ROUNDING <= 0 <= high + ROUNDING
+    return *means, means[0] - means[1], low, high, found.seeds, agrees
 
 
 def tell_agreement(table: pd.DataFrame) -> str:
-    """Say how many numbers agree with the reference, and what it means."""
+    """Count the numbers that agree with the reference, and say what it means."""
     if table.empty:
         return "The reference and these rows have no number in common."
     agreeing, share = int(table["agrees"].sum()), float(table["agrees"].mean())
@@ -114,19 +151,16 @@ def tell_agreement(table: pd.DataFrame) -> str:
         return start + "This machine reproduces it."
     if share >= EXPECTED:
         return start + (
-            "Of intervals that hold in 95 of 100 cases, a few that miss are what chance alone gives: this "
-            "machine reproduces the reference."
+            "About 5 in 100 intervals miss by chance alone, so this machine reproduces the reference."
         )
     return start + (
-        "That is fewer than chance explains: look whether parameters, data or versions differ from the "
-        "reference's; if none does, the numbers that miss do not carry over to this machine."
+        "That is fewer than chance explains: check whether parameters, data or versions differ from the "
+        "reference's. If none does, these numbers do not carry over to this machine."
     )
 
 
 def tell_origin(reference: pd.DataFrame) -> str:
-    """Say where the reference rows come from."""
-    if not set(ORIGIN) <= set(reference):
-        return "These reference rows do not say where they come from."
+    """Describe where the reference rows come from."""
     parts = [f"{name} {'; '.join(sorted(set(reference[name])))}" for name in ORIGIN]
     return f"Reference: seeds {', '.join(map(str, sorted(set(reference['seed']))))}, {', '.join(parts)}."
 
@@ -135,8 +169,9 @@ def tell_origin(reference: pd.DataFrame) -> str:
 def main(arguments: Sequence[str]) -> None:
     """Write the reference rows of RESULTS as PROFILE."""
     if len(arguments) != 2:
-        raise InputError("give two arguments, a results folder and a profile's name: results/cpu cpu.")
-    print(f"written: {write_reference(Path(arguments[0]), arguments[1])}")
+        raise InputError("Give two arguments, a results folder and the name of a profile: results/cpu cpu.")
+    for path in write_reference(Path(arguments[0]), arguments[1]):
+        print(f"written: {path}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from ccutils.report.charts import quality_by_similarity
 from ccutils.report.elsewhere import elsewhere_table
 from ccutils.report.hypotheses import check_hypotheses
 from ccutils.report.paired import Difference, paired_difference
-from ccutils.report.reference import FOLDER, OF_OTHER_TASKS, ORIGIN, find_reference
+from ccutils.report.reference import FOLDER, OF_ANSWERS, OF_OTHER_TASKS, ORIGIN, find_answers, find_reference
 
 DOCS_ROOT = FOLDER.parents[1]
 FIGURE = re.compile(r"(<!-- figure: (\w+) -->\n).*?(<!-- end of figure -->)", re.S)
@@ -83,7 +83,7 @@ def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -
     if task and task not in set(rows["task"]):
         tasks = ", ".join(sorted(set(rows["task"])))
         raise InputError(f"No reference rows of task {task!r} in profile {name}; found: {tasks}.")
-    shown = TABLES[kind](rows[rows["task"] == task] if task else rows)
+    shown = TABLES[kind](rows[rows["task"] == task] if task else rows, find_answers(profile, folder))
     hidden = {"model", "task"} if task else {"model"}
     return to_markdown(shown[[column for column in shown if column not in hidden]])
 
@@ -94,17 +94,16 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def headline_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay out the headline scores of the strategies without their variants."""
-    return wide_table(scores_table(usual_rows(rows)))
-
-
-def differences_table(rows: pd.DataFrame) -> pd.DataFrame:
+def differences_table(rows: pd.DataFrame, answers: pd.DataFrame | None = None) -> pd.DataFrame:
     """Subtract one strategy's scores from another's, seed by seed: a line for each task and pair of COMPARED.
 
-    A cell shows the mean over seeds and its 95% interval; one seed has no interval.
+    A cell shows the mean over seeds and its 95% interval; one seed has no interval. With `answers`
+    (`find_answers`) intervals are of differences target by target.
     """
     final = final_rows(rows)
+    if answers is not None:
+        base, trained = usual_rows(answers[answers["step"] == 0]), answers[answers["step"] > 0]
+        answers = pd.concat([base, trained.assign(strategy=variant_names(trained))])
     copied = final[(final["probe"] == "nearest_label") & (final["strategy"] == "base")]
     final = final.assign(strategy=variant_names(final))
     final = pd.concat([final, copied.assign(strategy="nearest label", probe="retrieved")])
@@ -113,7 +112,10 @@ def differences_table(rows: pd.DataFrame) -> pd.DataFrame:
         for pair in COMPARED:
             if not set(pair) <= set(part["strategy"]):
                 continue
-            found = {name: paired_difference(part, score, *pair) for name, score in DIFFERENCES.items()}
+            found = {
+                name: paired_difference(part, score, *pair, judged=answers)
+                for name, score in DIFFERENCES.items()
+            }
             line = {"task": task, "model": model, "difference": " − ".join(pair)}
             line |= {name: write_difference(one) for name, one in found.items()}
             mine = part[part["strategy"] == pair[0]]
@@ -122,8 +124,8 @@ def differences_table(rows: pd.DataFrame) -> pd.DataFrame:
                 for name, score in DIFFERENCES.items()
                 if found[name].seeds
             }
-            answers = " to ".join(map(str, sorted({min(asked, default=0), max(asked, default=0)})))
-            lines.append({**line, "answers": answers, "seeds": max(one.seeds for one in found.values())})
+            counts = " to ".join(map(str, sorted({min(asked, default=0), max(asked, default=0)})))
+            lines.append({**line, "answers": counts, "seeds": max(one.seeds for one in found.values())})
     return pd.DataFrame(lines)
 
 
@@ -135,16 +137,16 @@ def write_difference(found: Difference) -> str:
     return f"{found.mean:+.2f}" + (f" ({low:+.2f} to {high:+.2f})" if found.seeds > 1 else "")
 
 
-def variants_table(rows: pd.DataFrame) -> pd.DataFrame:
+def variants_table(rows: pd.DataFrame, _: pd.DataFrame | None = None) -> pd.DataFrame:
     """Lay out the scores of `ABLATION_SCORES` of every variant of a strategy."""
     table = scores_table(rows)
     table = table[table["score"].isin([score.name for score in ABLATION_SCORES])]
     return wide_table(table.assign(strategy=variant_names(table)))
 
 
-def hypotheses_table(rows: pd.DataFrame) -> pd.DataFrame:
+def hypotheses_table(rows: pd.DataFrame, answers: pd.DataFrame | None = None) -> pd.DataFrame:
     """Lay out each hypothesis with its rule and verdict; primary ones are bold."""
-    table = check_hypotheses(rows)
+    table = check_hypotheses(rows, judged=answers)
     number = table.apply(lambda line: write_number(line["difference"], line["low"], line["high"]), axis=1)
     return pd.DataFrame(
         {
@@ -162,22 +164,23 @@ def hypotheses_table(rows: pd.DataFrame) -> pd.DataFrame:
 def origins_table(folder: Path = FOLDER) -> pd.DataFrame:
     """List the origin of the rows of every reference file, one line for each file."""
     lines = []
-    for path in sorted(folder.glob("*.parquet")):
+    paths = (path for path in sorted(folder.glob("*.parquet")) if not path.stem.endswith(OF_ANSWERS))
+    for path in paths:
         rows = pd.read_parquet(path, columns=["seed", *ORIGIN])
         found = {name: "; ".join(sorted(set(map(str, rows[name])))) for name in ("seed", *ORIGIN)}
         lines.append({"rows": path.stem, **found})
     return pd.DataFrame(lines)
 
 
-TABLES: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
-    "summary": lambda rows: summary_table(usual_rows(rows)),
-    "reference": headline_table,
+TABLES: dict[str, Callable[[pd.DataFrame, pd.DataFrame | None], pd.DataFrame]] = {
+    "summary": lambda rows, _: summary_table(usual_rows(rows)),
+    "reference": lambda rows, _: wide_table(scores_table(usual_rows(rows))),
     "differences": differences_table,
     "variants": variants_table,
     "hypotheses": hypotheses_table,
-    "elsewhere": elsewhere_table,
+    "elsewhere": lambda rows, _: elsewhere_table(rows),
 }
-"""Functions that lay out a table, by the kind named in its mark."""
+"""Functions of a reference's rows and answers that lay out a table, by the kind named in its mark."""
 TABLE = re.compile(
     rf"(<!-- ({'|'.join([*TABLES, 'origins'])}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S
 )

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from scipy.stats import ttest_1samp  # type: ignore[import-untyped]
 
 from ccutils.report.aggregate import IWL, NOVEL
 from ccutils.report.hypotheses import (
@@ -11,6 +12,7 @@ from ccutils.report.hypotheses import (
     NOT_SUPPORTED,
     NOTHING_TO_LOSE,
     PRIMARY,
+    REAL_HYPOTHESES,
     SAME,
     SUPPORTED,
     TOO_FEW,
@@ -86,7 +88,7 @@ def test_differences_are_taken_target_by_target() -> None:
         for seed in range(8)
         for target in range(100)
     ]
-    fixed = {"task": "made-up", "model": "none", "variant": "", "step": 100, "set": "id", "kind": "plain"}
+    fixed = {"task": "made-up", "model": "tiny", "variant": "", "step": 100, "set": "id", "kind": "plain"}
     judged = pd.DataFrame(lines).assign(**fixed, grade=0, wrong=0.0, copied=0.0, chance=0.0)
     near = Hypothesis("contrastive", "near", IWL, "at least", -0.1, "random")
     apart, paired = (check_hypotheses(rows, (near,), table).iloc[0] for table in (None, judged))
@@ -139,10 +141,35 @@ def test_a_loss_is_moot_where_base_has_nothing() -> None:
         assert check_hypotheses(rows, (worse,))["verdict"].tolist() == [verdict]
 
 
-def test_four_hypotheses_are_primary_and_all_state_their_rules() -> None:
-    assert len(PRIMARY) == 4 == sum(hypothesis.primary for hypothesis in HYPOTHESES)
-    assert {hypothesis.strategy for hypothesis in HYPOTHESES} == {"none", "random", "similar", "contrastive"}
-    assert len({(hypothesis.strategy, hypothesis.rule) for hypothesis in HYPOTHESES}) == len(HYPOTHESES)
+@pytest.mark.parametrize(("family", "primary"), [(HYPOTHESES, 4), (REAL_HYPOTHESES, 7)])
+def test_each_family_has_its_primary_hypotheses_and_no_rule_twice(
+    family: tuple[Hypothesis, ...], primary: int
+) -> None:
+    assert sum(hypothesis.primary for hypothesis in family) == primary
+    assert {hypothesis.strategy for hypothesis in family} == {"none", "random", "similar", "contrastive"}
+    assert len({(hypothesis.strategy, hypothesis.rule) for hypothesis in family}) == len(family)
+
+
+def test_real_models_have_a_family_of_their_own_decided_by_t_tests() -> None:
+    """Six seeds cannot decide seven tests by sign flips (least p 0.03 times 7), t-tests can."""
+    rows = made_up({"random": (0.5,) * 6, "contrastive": (0.61, 0.6, 0.59, 0.6, 0.62, 0.58)})
+    table = check_hypotheses(rows.assign(model="smollm2"))
+    (line,) = table[table["primary"] & table["p"].notna()].to_dict("records")
+    expected = ttest_1samp([0.14, 0.13, 0.12, 0.13, 0.15, 0.11], 0).pvalue
+    assert line["verdict"] == SUPPORTED and line["p"] == pytest.approx(expected)
+    assert line["rule"] == "IWL-score minus that of random is above -0.03"
+    assert check_hypotheses(rows)["p"].dropna().tolist() == pytest.approx([2 / 64])
+    same = made_up({"random": (0.5,) * 6, "contrastive": (0.5,) * 6})
+    assert check_hypotheses(same.assign(model="smollm2"), (BETTER,))["p"].tolist() == [1]
+
+
+def test_a_reference_of_the_same_seeds_is_compared_seed_by_seed() -> None:
+    """The seeds differ by far more than this run from the reference."""
+    values = tuple(0.1 * seed for seed in range(8))
+    rows, known = made_up({"random": tuple(v + 0.1 for v in values)}), made_up({"random": values})
+    assert check_hypotheses(rows, (HIGH,), reference=known)["reference"].tolist() == [DIFFERS]
+    others = known.assign(seed=known["seed"] + 8)
+    assert check_hypotheses(rows, (HIGH,), reference=others)["reference"].tolist() == [SAME]
 
 
 def made_up(values: dict[str, tuple[float, ...]], score: str = "iwl") -> pd.DataFrame:
@@ -154,7 +181,7 @@ def made_up(values: dict[str, tuple[float, ...]], score: str = "iwl") -> pd.Data
     for strategy, by_seed in values.items():
         for seed, value in enumerate(by_seed):
             name, step = ("random", 0) if strategy == "base" else (strategy, 100)
-            key = {"task": "made-up", "model": "none", "strategy": name, "seed": seed, "step": step}
+            key = {"task": "made-up", "model": "tiny", "strategy": name, "seed": seed, "step": step}
             lines.append({**key, "set": place, "probe": probe, "grade": grade, "value": value, "n": 1000})
     rows = pd.DataFrame(lines).assign(variant="", base="")
     return rows.assign(low=rows["value"], high=rows["value"])

@@ -61,7 +61,7 @@ def test_a_marked_figure_says_what_it_is_of(tmp_path: Path) -> None:
 def test_marked_hypotheses_are_checked_with_the_reference(tmp_path: Path) -> None:
     text = "<!-- hypotheses: fake -->\nold\n<!-- end of hypotheses -->"
     assert "No reference rows" in fill_tables(text, tmp_path)
-    fabricate(seeds=tuple(range(8))).assign(**ORIGIN).to_parquet(tmp_path / "fake.parquet")
+    fabricate(seeds=tuple(range(8)), models=("tiny",)).assign(**ORIGIN).to_parquet(tmp_path / "fake.parquet")
     found = fill_tables(text, tmp_path)
     assert "| fake | random | **loses ICL** | " in found and "old" not in found
     assert "| supported |" in found and fill_tables(found, tmp_path) == found
@@ -79,6 +79,22 @@ def test_differences_are_means_over_seeds_with_intervals(tmp_path: Path) -> None
     line = next(line for line in found.splitlines() if "contrastive − nearest label" in line)
     assert line.count("–") >= len(DIFFERENCES) - 2 and line.endswith("| 3 |")
     assert fill_tables(found, tmp_path) == found
+
+
+def test_differences_are_paired_by_the_answers_of_the_reference(tmp_path: Path) -> None:
+    """All strategies fail the same targets, so a difference has no spread over targets."""
+    rows = fabricate().assign(**ORIGIN)
+    rows["value"] = 0.5
+    rows.to_parquet(tmp_path / "fake.parquet")
+    text = "<!-- differences: fake -->\n<!-- end of differences -->"
+    assert "+0.00 (-0." in fill_tables(text, tmp_path)
+    runs = rows.loc[rows["step"] != 10, ["task", "model", "strategy", "variant", "seed", "step", "set"]]
+    answers = runs.drop_duplicates().merge(pd.DataFrame({"target": range(20)}), how="cross")
+    answers = answers.assign(kind="plain", grade=0, score=answers["target"] % 2.0, copied=0.0)
+    answers.assign(in_context=0.0, chosen_relevant=0.0).to_parquet(tmp_path / "fake-answers.parquet")
+    line = next(x for x in fill_tables(text, tmp_path).splitlines() if "contrastive − random" in x)
+    assert line.split("|")[3].strip() == "+0.00 (+0.00 to +0.00)"
+    assert "fake-answers" not in fill_tables("<!-- origins: all -->\n<!-- end of origins -->", tmp_path)
 
 
 def test_a_difference_of_one_seed_has_no_interval(tmp_path: Path) -> None:

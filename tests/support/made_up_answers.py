@@ -47,7 +47,7 @@ def write_made_up(
             asked = questions if step in (0, max(steps)) else some
             answers = [answer_by_rule(q, i, step) for i, q in enumerate(asked.questions)]
             judged[step] = judge_answers(asked, answers)
-        write_judged(run, judged)
+        write_judged(run, judged, questions)
         given = {"task": task, "model": "toy", "k": k, "n_targets": n_targets, "similarity": "bm25"}
         given["kinds"] = list(DEFAULT_KINDS)
         rows = [row for step, table in judged.items() for row in measure_judged(table, run, step)]
