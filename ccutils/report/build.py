@@ -11,8 +11,8 @@ from tqdm.auto import tqdm
 
 from ccutils.errors import InputError
 from ccutils.origin import describe_origin
-from ccutils.private import folders_in, hide_private
-from ccutils.records import read_json
+from ccutils.private import hide_private
+from ccutils.records import ELSEWHERE, Run, read_json
 from ccutils.report import charts
 from ccutils.report.ablations import ablations
 from ccutils.report.aggregate import (
@@ -39,26 +39,32 @@ from ccutils.report.page import (
     image_html,
     items,
     paragraph,
+    sources_html,
     table_html,
     write_page,
 )
 from ccutils.report.paired import find_judged
-from ccutils.report.reference import compare_rows, find_reference, tell_agreement, tell_origin
-from ccutils.report.sources import sources_html
+from ccutils.report.reference import compare_rows, find_answers, find_reference, tell_agreement, tell_origin
 from ccutils.style import save
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart, the name of its files, and a line on how to read it."""
+    """A chart, the name of its files, how to read it, and the files of the runs that it shows."""
 
     name: str
     chart: Any
     reading: str
+    files: tuple[Path, ...] = ()  # relative to the results folder
 
 
 OF_A_RUN = ("seed", "recipe.seed", "strategy", "data")  # what may differ between runs that are compared
-
+PATTERNS = {
+    "context_structure": "**/contexts.parquet",
+    "elsewhere": f"**/{ELSEWHERE}",
+    "minimal_model": "minimal_model/*.parquet",
+}
+"""The files of figures that are not drawn from the rows of runs."""
 FEWEST_STEPS = 50  # of the tiny model: with fewer it learns next to nothing
 INTRODUCTION = (
     "A reproduction of the ideas of arXiv:2604.01601. All numbers were measured by this package on the runs "
@@ -79,10 +85,12 @@ SCORES_NOTE = (
 )
 RULES = (
     "Each hypothesis is a rule with a bound; the rules are our reading of the paper's claims, and the table "
-    "says when each was written. From six seeds on, primary hypotheses are tested by flipping the signs of "
-    "the seeds' differences, p corrected by Holm. The others are supported if the whole 95% interval "
-    "fulfils the rule. Differences are paired by seed and target. With fewer seeds a hypothesis is "
-    "undecided; the column reference says whether the reference rows of this profile give the same number."
+    "says when each was written. From six seeds on, primary hypotheses are tested: for the tiny model four, "
+    "by flipping the signs of the seeds' differences; for every other model seven, by a paired t-test over "
+    "seeds, since sign flips of six seeds cannot decide seven tests. p is corrected by Holm. The others are "
+    "supported if the whole 95% interval fulfils the rule. Differences are paired by seed and target. With "
+    "fewer seeds a hypothesis is undecided; the column reference says whether the reference rows of this "
+    "profile give the same number."
 )
 READINGS = {
     "quality_by_similarity": (
@@ -90,6 +98,13 @@ READINGS = {
         "context contains a near copy. A model that only uses its context rises from zero; a mixture is "
         "high at both ends. The same targets are compared across similarities (a fixed effect for each "
         "target). Points are drawn at the middle of their bins."
+    ),
+    "gate_and_choice": (
+        "Gate: the share of answers that are a label in the context, with 0, 1 or all examples relevant. "
+        "With none relevant a low gate is good, since copying is wrong. Choice: of those answers, the share "
+        "that is the relevant example's label, with one relevant example among random irrelevant ones or "
+        "among the most similar irrelevant ones (hard negatives). Strategies that differ in the gate but not "
+        "in choice differ in when they use the context, not in what they use of it."
     ),
     "quality_by_relevance": (
         "With 0 relevant examples only the weights can answer. The step from 0 to 1 shows whether the model "
@@ -132,6 +147,7 @@ READINGS = {
 
 DRAWN: dict[str, Callable[[pd.DataFrame], Any]] = {
     "quality_by_similarity": charts.quality_by_similarity,
+    "gate_and_choice": charts.gate_and_choice,
     "quality_by_relevance": charts.quality_by_relevance,
     "scores_over_training": charts.scores_over_training,
     "frontier": frontier,
@@ -140,35 +156,40 @@ DRAWN: dict[str, Callable[[pd.DataFrame], Any]] = {
     "elsewhere": elsewhere,
     "context_structure": charts.context_structure,
 }
-"""What draws each figure: from rows, but the last two from those of other tasks and the drawn contexts."""
+"""The function that draws each figure: from rows; the last two from those of transfer tasks and contexts."""
 OF_A_MODEL = tuple(DRAWN)[:-3]
 
 
 def draw_figures(
     rows: pd.DataFrame, contexts: pd.DataFrame | None = None, others: pd.DataFrame | None = None
 ) -> list[Figure]:
-    """Return every figure of the rows, one for each model, and those of the drawn contexts and of the rows of
-    other tasks if given.
+    """Draw every figure of the rows, those of each model together, its two main figures first.
 
-    What there are too few answers for is said in a figure's subtitle, or in its place.
+    `others` are rows of transfer tasks. Where answers are too few, the figure's subtitle says so.
     """
     figures = []
     for model, part in usual_rows(rows).groupby("model"):
         suffix = "" if rows["model"].nunique() == 1 else "-" + str(model).strip("/").replace("/", "--")
-        for name in OF_A_MODEL:
-            figures.append(Figure(name + suffix, DRAWN[name](part), READINGS[name]))
-    if (rows["variant"] != "").any():
-        figures.append(Figure("ablations", ablations(rows), READINGS["ablations"]))
-    if others is not None:
-        figures.append(Figure("elsewhere", elsewhere(others), READINGS["elsewhere"]))
-    if contexts is not None:
-        chart = charts.context_structure(contexts)
-        figures.append(Figure("context_structure", chart, READINGS["context_structure"]))
+        main = (charts.main_figure(part), "gate_and_choice")
+        for name in dict.fromkeys([*main, *OF_A_MODEL]):
+            figures.append(Figure(name + suffix, DRAWN[name](part), READINGS[name], run_files(part)))
+    given = {"ablations": rows if (rows["variant"] != "").any() else None, "elsewhere": others}
+    for name, table in {**given, "context_structure": contexts}.items():
+        if table is not None:
+            files = run_files(rows) if name == "ablations" else ()
+            figures.append(Figure(name, DRAWN[name](table), READINGS[name], files))
     return figures
 
 
+def run_files(rows: pd.DataFrame) -> tuple[Path, ...]:
+    """List the files that rows come from, relative to the results folder."""
+    runs = rows[["task", "model", "strategy", "seed", "variant", "base"]].drop_duplicates()
+    found = (Run(Path(), *run).folder / "probes.parquet" for run in runs.itertuples(index=False))
+    return tuple(sorted(found))
+
+
 def save_all(figures: Sequence[Figure], folder: Path) -> list[Path]:
-    """Write each figure to folder/<name>.svg, .png and .html; returns the paths."""
+    """Write each figure to folder/<name>.svg, .png and .html, and return the paths."""
     return [
         path for figure in tqdm(figures, desc="figures") for path in save(figure.chart, folder / figure.name)
     ]
@@ -177,46 +198,39 @@ def save_all(figures: Sequence[Figure], folder: Path) -> list[Path]:
 def read_contexts(results: Path) -> pd.DataFrame | None:
     """Read the drawn contexts of all tasks below `results`; None before notebook 02_contexts has run."""
     paths = sorted(results.rglob("contexts.parquet"))
-    if not paths:
-        return None
     columns = ["task", "strategy", "seed", "best"]
     try:
         tables = [pd.read_parquet(path, columns=columns) for path in paths]
     except ValueError as error:
         raise InputError(
-            f"a contexts.parquet below {results} lacks one of the columns {', '.join(columns)}: run notebook "
+            f"A contexts.parquet below {results} lacks one of the columns {', '.join(columns)}: run notebook "
             "02_contexts again."
         ) from error
-    return pd.concat(tables, ignore_index=True)
+    return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def read_parameters(results: Path) -> pd.DataFrame:
-    """Return columns name, value: the parameters of all runs; where runs differ, the distinct values."""
+    """Collect the parameters of all runs, columns name and value; where runs differ, the distinct values."""
     found: dict[str, dict[str, None]] = {}
     for path in sorted(results.rglob("probes.json")):
-        for name, value in flatten(json.loads(path.read_text(encoding="utf-8"))):
+        for name, value in flatten(read_json(path)):
             found.setdefault(name, {})[value] = None
     lines = [(name, "; ".join(values)) for name, values in sorted(found.items())]
     return pd.DataFrame(lines, columns=["name", "value"])
 
 
 def read_mixed(results: Path) -> list[str]:
-    """Return a sentence for each parameter that should be the same for all runs of a task and model, and is
-    not.
-    """
-    found: dict[tuple[str, str, str], dict[str, set[str]]] = {}
+    """Write a sentence for each parameter in which runs of one task and model differ but should not."""
+    found: dict[tuple[str, ...], dict[str, set[str]]] = {}
     for path in sorted(results.rglob("probes.json")):
-        probed = json.loads(path.read_text(encoding="utf-8"))
-        trained = read_json(path.with_name("plan.json")) or {}
-        values = found.setdefault(
-            (str(probed.get("task", "")), str(probed.get("model", "")), str(trained.get("variant", ""))), {}
-        )
+        probed, trained = read_json(path), read_json(path.with_name("plan.json")) or {}
+        key = (probed.get("task", ""), probed.get("model", ""), trained.get("variant", ""))
         for name, value in [*flatten(probed), *flatten(trained)]:
             if name not in OF_A_RUN and not name.startswith(("facts.", "probes.", "origin.")):
-                values.setdefault(name, set()).add(value)
+                found.setdefault(key, {}).setdefault(name, set()).add(value)
     return [
-        f"Task {task}, model {model}: runs with different {name} ({', '.join(sorted(values))}) lie in this "
-        "folder and are taken together: run all of them again, or choose another `results`."
+        f"Task {task}, model {model}: runs with different {name} ({', '.join(sorted(values))}) are in this "
+        "folder and are averaged: run all of them again, or choose another `results`."
         for (task, model, _), names in found.items()
         for name, values in names.items()
         if len(values) > 1
@@ -230,11 +244,6 @@ def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
             yield from flatten(inner, f"{prefix}{name}.")
         else:
             yield prefix + name, inner if isinstance(inner, str) else json.dumps(inner)
-
-
-def read_origin() -> pd.DataFrame:
-    """Return columns name, value: date, git commit of this code, processor, versions."""
-    return pd.DataFrame(list(describe_origin().items()), columns=["name", "value"])
 
 
 def hypotheses_html(table: pd.DataFrame) -> list[str]:
@@ -280,11 +289,12 @@ def too_short(rows: pd.DataFrame) -> str:
     return f"Only {with_noun(int(steps), 'optimiser step')}: the numbers of so short a run mean nothing."
 
 
-def reference_html(rows: pd.DataFrame, reference: pd.DataFrame | None) -> list[str]:
-    """Compare the run with the reference in one line, the table folded."""
+def reference_html(profile: str, rows: pd.DataFrame, judged: pd.DataFrame | None) -> list[str]:
+    """Compare the run with the profile's reference in one line, the table folded."""
+    reference = find_reference(profile)
     if reference is None:
         return [paragraph("There are no reference rows for a profile of this name.")]
-    table = compare_rows(rows, reference)
+    table = compare_rows(rows, reference, judged, find_answers(profile))
     between = zip(table["difference"], table["low"], table["high"], strict=True)
     shown = table[["task", "model", "strategy", "score"]].assign(
         yours=table["yours"].map("{:.2f}".format),
@@ -311,59 +321,70 @@ def elsewhere_html(results: Path) -> list[str]:
 def write_report(results: Path, rows: pd.DataFrame, figures: Iterable[Figure]) -> Path:
     """Write results/report.html, one page without network access, and answers.html beside it.
 
-    The page: a summary table, the main figure, findings, all figures, hypotheses, agreement with the
+    The page: a summary table, the two main figures, findings, all figures, hypotheses, agreement with the
     reference, all scores, parameters and origin. Folders of this machine are left out (`ccutils.private`).
     """
-    path = results / "report.html"
-    reference, judged = find_reference(results.name), find_judged(results)
-    parameters, tables = read_parameters(results), sources_html(results, "tables")
+    path, profile = results / "report.html", results.resolve().name
+    judged, usual = find_judged(results), usual_rows(rows)
     minimal = [image_html(image) for image in sorted((results / "minimal_model").glob("*.svg"))]
+
+    def sources(name: str, files: Iterable[Path] = ()) -> str:
+        found = results.glob(PATTERNS[name]) if name in PATTERNS else (results / file for file in files)
+        return sources_html(results, sorted(found))
+
     drawn = [
         figure_html(figure.name, figure.chart, figure.reading)
         + answers_link(figure.name)
-        + sources_html(results, figure.name)
+        + sources(figure.name, figure.files)
         for figure in figures
     ]
-    first, *others = drawn or [""]
+    files = [file.with_name(name) for file in run_files(usual) for name in (file.name, "questions.parquet")]
+    tables = sources("tables", [file for file in files if (results / file).exists()])
+    hypotheses = check_hypotheses(rows, judged=judged, reference=find_reference(profile))
     body = [
         *(paragraph(f"⚠ {warning}") for warning in filter(None, [too_short(rows), *read_mixed(results)])),
-        table_html(summary_table(usual_rows(rows), find_baselines(results)), "Summary"),
+        table_html(summary_table(usual, find_baselines(results)), "Summary"),
         paragraph(SUMMARY_NOTE),
-        first,
+        *drawn[:2],
         heading("Findings"),
         items(list_findings(rows, judged) or ["Strategy contrastive was not run."]),
         heading("Figures"),
         paragraph("Point at a mark for its numbers; click it for the answers behind it."),
-        *others,
+        *drawn[2:],
         heading("The minimal model"),
         *(minimal or [paragraph("Notebook 01_minimal_model has not been run with these results.")]),
-        sources_html(results, "minimal_model"),
+        sources("minimal_model"),
         heading("Hypotheses"),
-        *hypotheses_html(check_hypotheses(rows, judged=judged, reference=reference)),
+        *hypotheses_html(hypotheses),
         tables,
         heading("Agreement with the reference"),
-        *reference_html(rows, reference),
+        *reference_html(profile, rows, judged),
         heading("All scores at the last step"),
         paragraph(SCORES_NOTE),
         *map(paragraph, filter(None, [gaps(rows, SCORES), unjudged(rows)])),
-        table_html(wide_table(scores_table(usual_rows(rows)))),
+        table_html(wide_table(scores_table(usual))),
         tables,
         *elsewhere_html(results),
         heading("Parameters and origin"),
         paragraph(INTRODUCTION),
         paragraph(summarise(rows)),
-        folded("Parameters of the runs", table_html(parameters, "Parameters of the runs")),
-        folded("Code, machine and versions", table_html(read_origin(), "Code, machine and versions")),
+        *(folded(name, table_html(table, name)) for name, table in described(results).items()),
     ]
-    public = hide_private(folders_in([str(results.resolve()), *parameters["value"]]))
-    body = [part if part in minimal else public(part) for part in body]  # an image is base64: no path in it
-    write_answers(results, public)
+    # An image is base64: it contains no path, and would take long to search.
+    body = [part if part in minimal else hide_private(part) for part in body]
+    write_answers(results)
     write_page(path, "In-context and in-weights mixtures by contrastive context sampling", body)
     return path
 
 
+def described(results: Path) -> dict[str, pd.DataFrame]:
+    """Collect the tables of parameters and origin, by their title."""
+    origin = pd.DataFrame(list(describe_origin().items()), columns=["name", "value"])
+    return {"Parameters of the runs": read_parameters(results), "Code, machine and versions": origin}
+
+
 def summarise(rows: pd.DataFrame) -> str:
-    """Return one line: what was run."""
+    """Describe in one line what was run."""
     columns = {"tasks": "task", "models": "model", "strategies": "strategy", "seeds": "seed"}
     parts = [f"{name}: {', '.join(map(str, sorted(set(rows[col]))))}" for name, col in columns.items()]
     return f"{len(rows)} measured numbers; {'; '.join(parts)}; last step: {rows['step'].max()}."

@@ -29,6 +29,7 @@ SET_TITLES = {"id": "in domain (ID)", "ood": "out of domain (OOD)"}
 OVER_TRAINING = (IWL, OVERRIDE, NOVEL, EXCESS)
 UNIT_SCALE = alt.Scale(domain=[0, 1])
 CENTRED = alt.Axis(labelFlush=False, tickCount=5)
+LEGEND = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)  # not pale like bands, not frayed by dashes
 QUALITY = "quality of the answer (0 to 1)"
 SIMILARITY = "similarity to the most similar context example (0 to 1)"
 
@@ -47,6 +48,67 @@ def quality_by_relevance(rows: pd.DataFrame) -> Any:
     return _quality(rows, "quality", x, "Quality by relevant examples at hand, at the last step")
 
 
+def gate_and_choice(rows: pd.DataFrame) -> Any:
+    """Draw the gate by the number of relevant examples (0, 1, k), and choice with plain and hard negatives.
+
+    The gate is the share of answers that are a label in the context, choice the share of those that are the
+    relevant example's.
+    """
+    title, final = "Gate and choice, at the last step", final_rows(rows)
+    gate, choice = final[final["probe"] == "gate"], final[final["probe"].isin(NEGATIVES)]
+    without = sorted(set(rows["task"]) - set(gate["task"]))
+    missing = f"Not measured on {', '.join(without)}: {UNMEASURED}" if without else ""
+    if gate.empty:
+        return in_words(title, missing)
+    largest = gate.groupby("task")["grade"].transform("max")
+    gate = gate[gate["grade"].isin([0, 1]) | (gate["grade"] == largest)]
+    data = over_seeds(pd.concat([gate, choice]))
+    if choice.empty:
+        missing += " Choice: no answer with one relevant example was a label in the context."
+    place = data["set"].str.upper()
+    data = data.assign(
+        panel=panels(data),
+        where=np.where(data["probe"] == "gate", GATE, CHOICE) + place,
+        condition=data["probe"].map(NEGATIVES).fillna(data["grade"].map("{:.0f}".format)),
+    )
+    order = [what + name for what in (GATE, CHOICE) for name in sorted(set(place))]
+    conditions = [*map("{:.0f}".format, sorted(gate["grade"].unique())), *NEGATIVES.values()]
+    strategies = check_strategies(data["strategy"])
+    chart = alt.Chart(data).encode(
+        x=alt.X("condition:N", title=None, sort=conditions, axis=alt.Axis(labelAngle=0)),
+        xOffset=alt.XOffset("strategy:N", sort=strategies),
+        color=alt.Color("strategy:N", title="strategy", scale=colour_scale(strategies), legend=LEGEND),
+    )
+    bars = chart.mark_rule(strokeWidth=2, opacity=0.4).encode(y="low:Q", y2="high:Q")
+    points = chart.mark_point(size=45, filled=True, opacity=1).encode(
+        y=alt.Y("value:Q", title="share of answers (0 to 1)", scale=UNIT_SCALE),
+        shape=alt.Shape("strategy:N", title="strategy", scale=shape_scale(strategies)),
+        tooltip=_tooltip("set", "probe", "condition"),
+    )
+    layers = alt.layer(bars, points).properties(width=195, height=200)
+    return layers.facet(
+        row=alt.Row("panel:N", title=None),
+        column=alt.Column("where:N", title=None, sort=order),
+        spacing=20,
+        title=alt.TitleParams(title, subtitle=lines(explain(data, "lines"), missing.strip())),
+    ).resolve_scale(x="independent", xOffset="independent")
+
+
+GATE, CHOICE = "gate by relevant examples, ", "choice by irrelevant examples, "
+NEGATIVES = {"choice": "random", "hard_choice": "most similar"}
+"""The irrelevant examples beside the one relevant, by the probe of choice."""
+UNMEASURED = "its labels do not repeat, or its rows are of an older version of this package."
+NARROW = 0.3
+"""A range of similarities below this cannot show how quality depends on similarity."""
+
+
+def main_figure(rows: pd.DataFrame) -> str:
+    """Choose the main figure: quality by similarity, or by relevance if similarities lack range."""
+    middles = rows.loc[rows["probe"] == "similarity", "grade"]
+    wide = len(middles) and middles.max() - middles.min() >= NARROW
+    return "quality_by_similarity" if wide else "quality_by_relevance"
+
+
 def similarity_axis(grades: "pd.Series[float]") -> alt.X:
     """Return an axis of similarity from 0 to the fifth above what occurs: on some tasks nothing is near 1."""
     fifths = np.ceil(5 * grades.max() + 0.25) if len(grades) else 5
@@ -55,7 +117,7 @@ def similarity_axis(grades: "pd.Series[float]") -> alt.X:
 
 
 def count_axis(grades: "pd.Series[float]") -> alt.X:
-    """Return an axis of the numbers of relevant examples that occur."""
+    """Make an axis of the numbers of relevant examples that occur."""
     axis = alt.Axis(values=sorted(grades.unique()), format="d", labelFlush=False)
     return alt.X("grade:Q", title="relevant examples in the context (count)", axis=axis)
 
@@ -154,9 +216,7 @@ def curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
     def strength(shown: float) -> Any:
         return alt.when(click).then(alt.value(shown)).otherwise(alt.value(shown / 8))
 
-    # The legend's symbols would otherwise be pale like the bands and frayed by the dashes.
-    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)
-    colour = alt.Color("strategy:N", title="strategy", scale=colour_scale(names), legend=legend)
+    colour = alt.Color("strategy:N", title="strategy", scale=colour_scale(names), legend=LEGEND)
     dash = alt.StrokeDash("strategy:N", title="strategy", scale=dash_scale(names))
     shape = alt.Shape("strategy:N", title="strategy", scale=shape_scale(names))
     chart = alt.Chart(data).transform_filter("datum.kind === 'mean'").encode(x=x, color=colour)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ccutils.report.aggregate import IWL, NOVEL, OVERRIDE, base_rows, gaps, over_seeds
-from ccutils.report.charts import UNIT_SCALE, explain, in_words, lines, panels, start_together
+from ccutils.report.charts import LEGEND, UNIT_SCALE, explain, in_words, lines, panels, start_together
 from ccutils.style import colour_scale, dash_scale, shape_scale
 
 FRONTIER_TITLE = "What is known against what is kept, over training"
@@ -80,8 +80,7 @@ def frontier(rows: pd.DataFrame) -> Any:
     data = frontier_table(rows)
     data = data.assign(panel=panels(data))
     names = data["strategy"]
-    legend = alt.Legend(symbolOpacity=1, symbolStrokeWidth=0)
-    colour = alt.Color("strategy:N", title="strategy", scale=colour_scale(names), legend=legend)
+    colour = alt.Color("strategy:N", title="strategy", scale=colour_scale(names), legend=LEGEND)
     chart = alt.Chart(data).encode(
         x=alt.X("iwl:Q", title="IWL-score (0 to 1)", scale=UNIT_SCALE),
         y=alt.Y("icl:Q", title="ICL-score (0 to 1)", scale=UNIT_SCALE),

@@ -2,8 +2,9 @@
 
 import base64
 import json
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import altair as alt
 import pandas as pd
 import vl_convert
 
+from ccutils.origin import COMMAND, hash_file
 from ccutils.records import write_whole
+from ccutils.report.aggregate import with_noun
 from ccutils.report.answers_page import link_points
 from ccutils.style import EMBED
 
@@ -88,6 +91,15 @@ def image_html(path: Path) -> str:
         f'<figure><img alt="{escape(f"The minimal model: {title}")}" src="{source}">'
         f'<figcaption><a href="{escape(link)}">{escape(title)}, interactive</a></figcaption></figure>'
     )
+
+
+def sources_html(results: Path, files: Sequence[Path]) -> str:
+    """Write a folded line: the files behind a figure or table with their hashes, and how to make it again."""
+    hashes = [f"{path.relative_to(results).as_posix()} ({hash_file(path)[:12]})" for path in files]
+    again = os.environ.get(COMMAND)
+    how = f"<code>{escape(again)}</code>, after deleting report.html" if again else "the notebooks"
+    text = f"<p>Made by {how}. Files, and the start of their SHA-256: {escape('; '.join(hashes))}.</p>"
+    return folded(f"Made of {with_noun(len(files), 'file')}", text)
 
 
 # The policy forbids the browser to fetch anything, so a page that shows is a page that is whole.

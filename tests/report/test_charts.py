@@ -18,13 +18,14 @@ CHARTS = (
     charts.quality_by_relevance,
     charts.scores_over_training,
     charts.scores_chart,
+    charts.gate_and_choice,
 )
 
 
 @pytest.mark.parametrize("make", CHARTS)
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
 def test_every_chart_draws_in_fixed_colours(make: Any, seeds: tuple[int, ...]) -> None:
-    chart = make(fabricate(tasks=("fake", "false"), seeds=seeds))
+    chart = make(with_gate(fabricate(tasks=("fake", "false"), seeds=seeds)))
     svg = vl_convert.vegalite_to_svg(chart.to_dict())
     assert "NaN" not in svg and "undefined" not in svg and "fake" in svg and "false" in svg
     if make is not charts.scores_chart:
@@ -57,6 +58,42 @@ def test_quality_is_that_of_the_last_step_with_base_beside_it() -> None:
         "contrastive",
     }
     assert set(data["grade"]) == {0, 1, 2} and np.allclose(data["value"], 0.5)
+
+
+def with_gate(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add rows of gate and choice to those of the first task."""
+    found = rows[(rows["probe"] == "quality") & (rows["task"] == "fake")]
+    one = found[found["grade"] == 1]
+    added = [found.assign(probe="gate", value=0.3)]
+    added += [one.assign(probe=name, value=0.7) for name in ("choice", "hard_choice")]
+    return pd.concat([rows, *added], ignore_index=True)
+
+
+def test_gate_and_choice_stand_beside_each_other_with_intervals() -> None:
+    data = values(charts.gate_and_choice(with_gate(fabricate())))
+    gate, choice = data[data["probe"] == "gate"], data[data["probe"] != "gate"]
+    assert set(gate["condition"]) == {"0", "1", "2"} and set(choice["condition"]) == {
+        "random",
+        "most similar",
+    }
+    assert set(gate["where"].str[-3:]) == {" ID", "OOD"} and np.allclose(gate["value"], 0.3)
+    assert np.allclose(choice["value"], 0.7) and (data["low"] < data["value"]).all()
+    assert set(data["strategy"]) == {"base", "random", "similar", "contrastive"}
+
+
+def test_a_task_without_gate_and_choice_is_named() -> None:
+    (reason,) = values(charts.gate_and_choice(fabricate()))["reason"]
+    assert "fake" in reason
+    two = charts.gate_and_choice(with_gate(fabricate(tasks=("fake", "false")))).to_dict()
+    assert any("false" in line for line in two["title"]["subtitle"])
+
+
+@pytest.mark.parametrize(("widest", "name"), [(0.25, "relevance"), (0.75, "similarity")])
+def test_the_main_figure_depends_on_the_range_of_similarities(widest: float, name: str) -> None:
+    rows = fabricate()
+    rows.loc[(rows["probe"] == "similarity") & (rows["grade"] == 0.75), "grade"] = widest
+    rows.loc[(rows["probe"] == "similarity") & (rows["grade"] == 0.25), "grade"] = 0.05
+    assert charts.main_figure(rows) == f"quality_by_{name}"
 
 
 def test_an_estimate_beyond_the_range_is_shown_where_it_lies() -> None:
@@ -106,6 +143,7 @@ LACKING = {
     "ood": lambda rows: rows["set"] == "ood",
     "scores": lambda rows: rows["probe"] != "similarity",
     "all but one": lambda rows: (rows["probe"] != "quality") | (rows["grade"] != 2) | (rows["set"] == "ood"),
+    "choice": lambda rows: rows["probe"].isin(["choice", "hard_choice"]),
     "training": lambda rows: rows["step"] > 0,
     "everything": lambda rows: rows["step"] >= 0,
 }
@@ -114,7 +152,7 @@ LACKING = {
 @pytest.mark.parametrize("make", CHARTS)
 @pytest.mark.parametrize("lacking", LACKING)
 def test_every_chart_draws_what_there_is(make: Any, lacking: str) -> None:
-    rows = fabricate()
+    rows = with_gate(fabricate())
     chart = make(rows[~LACKING[lacking](rows)].reset_index(drop=True))
     svg = vl_convert.vegalite_to_svg(chart.to_dict())
     assert "NaN" not in svg and "undefined" not in svg
@@ -144,7 +182,7 @@ def test_what_there_are_too_few_answers_for_is_said_in_words() -> None:
     told = subtitle(charts.scores_chart, rows["probe"] == "icl")
     assert "Too few answers for ICL-score, override: more" in told
     assert "Too few" not in subtitle(charts.scores_over_training, rows["probe"] == "similarity")
-    assert all("Too few" not in json.dumps(make(rows).to_dict()) for make in CHARTS)
+    assert all("Too few" not in json.dumps(make(with_gate(rows)).to_dict()) for make in CHARTS)
 
 
 def test_contexts_of_no_strategy_are_told() -> None:

@@ -1,4 +1,4 @@
-"""The report says which files each figure was made of and how to make it again; it tells no folders."""
+"""The report lists the files behind each figure and how to make it again, without folders of the machine."""
 
 from pathlib import Path
 
@@ -8,68 +8,39 @@ from made_up import fabricate, write_results
 from ccutils.origin import hash_file
 from ccutils.records import read_json, write_json
 from ccutils.report.aggregate import find_rows
-from ccutils.report.build import write_report
-from ccutils.report.sources import files_behind, sources_html
+from ccutils.report.build import draw_figures, run_files, write_report
+from ccutils.report.page import sources_html
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """Two models' runs with a variant, the judged answers of one, contexts, and the minimal model's rows."""
-    write_results(tmp_path, fabricate(models=("org/big", "small"), strategies=("random",), seeds=(0, 1)))
-    run = tmp_path / "fake/small/random/seed-0"
-    for name in (
-        "fake/small/random,p=0/seed-0/probes.parquet",
-        "fake/contexts.parquet",
-        "minimal_model/a.parquet",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes((run / "probes.parquet").read_bytes())
-    (run / "questions.parquet").write_text("x")
-    return tmp_path
+def test_a_figure_is_made_of_the_runs_of_its_model_that_it_shows() -> None:
+    rows = fabricate(models=("org/big", "small"), strategies=("random",), seeds=(0, 1), steps=(0, 10))
+    rows.loc[(rows["model"] == "small") & (rows["seed"] == 1), "variant"] = "p=0"
+    files = {figure.name: [path.as_posix() for path in figure.files] for figure in draw_figures(rows)}
+    assert files["frontier-small"] == ["fake/small/random/seed-0/probes.parquet"]
+    big = [f"fake/org--big/random/seed-{seed}/probes.parquet" for seed in (0, 1)]
+    assert files["frontier-org--big"] == big
+    variant = "fake/small/random,p=0/seed-1/probes.parquet"
+    assert files["ablations"] == [*big, *files["frontier-small"], variant]
 
 
-@pytest.mark.parametrize(
-    ("figure", "files"),
-    [
-        ("frontier-small", ["small/random/seed-0/probes", "small/random/seed-1/probes"]),
-        ("frontier-org--big", ["org--big/random/seed-0/probes", "org--big/random/seed-1/probes"]),
-        ("context_structure", ["contexts"]),
-    ],
-)
-def test_a_figure_is_made_of_its_models_usual_runs(results: Path, figure: str, files: list[str]) -> None:
-    assert files_behind(results, figure) == [results / f"fake/{name}.parquet" for name in files]
+def test_the_files_of_rows_are_those_that_were_written(tmp_path: Path) -> None:
+    write_results(tmp_path, fabricate())
+    assert [tmp_path / path for path in run_files(find_rows(tmp_path))] == sorted(
+        tmp_path.rglob("probes.parquet")
+    )
 
 
-def test_a_strategy_in_one_variant_alone_is_among_the_usual_runs(results: Path) -> None:
-    alone = results / "fake/small/batch_mix,p=0.6/seed-0/probes.parquet"
-    alone.parent.mkdir(parents=True)
-    alone.write_bytes((results / "fake/small/random/seed-0/probes.parquet").read_bytes())
-    assert alone in files_behind(results, "frontier-small")
-    two = results / "fake/small/batch_mix,p=0/seed-0/probes.parquet"
-    two.parent.mkdir(parents=True)
-    two.write_bytes(alone.read_bytes())
-    assert alone not in files_behind(results, "frontier-small")
-
-
-def test_tables_are_made_of_all_usual_runs_and_judged_answers(results: Path) -> None:
-    found = [path.relative_to(results).as_posix() for path in files_behind(results, "tables")]
-    assert len(found) == 5 and "fake/small/random/seed-0/questions.parquet" in found
-    assert len(files_behind(results, "ablations")) == 5
-    assert files_behind(results, "minimal_model") == [results / "minimal_model/a.parquet"]
-
-
-def test_files_are_told_with_their_hashes_and_the_command(
-    results: Path, monkeypatch: pytest.MonkeyPatch
+def test_files_are_listed_with_their_hashes_and_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "a.parquet").write_text("x")
     monkeypatch.setenv("CCUTILS_COMMAND", "./reproduce.sh --set 'k=<4>'")
-    text = sources_html(results, "context_structure")
-    assert f"fake/contexts.parquet ({hash_file(results / 'fake/contexts.parquet')[:12]})" in text
+    text = sources_html(tmp_path, [tmp_path / "a.parquet"])
+    assert f"a.parquet ({hash_file(tmp_path / 'a.parquet')[:12]})" in text
     assert "<code>./reproduce.sh --set &#x27;k=&lt;4&gt;&#x27;</code>" in text
-    monkeypatch.delenv("CCUTILS_COMMAND")
-    assert "notebook 05_figures" in sources_html(results, "context_structure")
 
 
-def test_a_report_tells_no_folder_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_contains_no_folder_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_results(tmp_path, fabricate(strategies=("random",), seeds=(0,)))
     monkeypatch.setenv("HOME", f"{tmp_path.parent}/someone")
     monkeypatch.setenv("CCUTILS_COMMAND", f"./reproduce.sh --set results={tmp_path}")
@@ -78,5 +49,5 @@ def test_a_report_tells_no_folder_of_the_machine(tmp_path: Path, monkeypatch: py
     facts = {"set aside": f"1 rows: {data}, line 3; {tmp_path.parent}/someone/x, line 2"}
     write_json(about, {**read_json(about), "task_options": {"path": str(data)}, "facts": facts})
     text = write_report(tmp_path, find_rows(tmp_path), []).read_text(encoding="utf-8")
-    assert "my data.csv" in text and "line 2" in text
+    assert "data.csv" in text and "line 2" in text
     assert str(tmp_path.parent) not in text
