@@ -30,13 +30,19 @@ from ccutils.report.aggregate import (
     with_noun,
     write_number,
 )
-from ccutils.report.charts import quality_by_similarity
+from ccutils.report.build import DRAWN
+from ccutils.report.charts import main_figure
 from ccutils.report.elsewhere import elsewhere_table
 from ccutils.report.hypotheses import check_hypotheses
 from ccutils.report.paired import Difference, paired_difference
 from ccutils.report.reference import FOLDER, OF_ANSWERS, OF_OTHER_TASKS, ORIGIN, find_answers, find_reference
 
 DOCS_ROOT = FOLDER.parents[1]
+CAPTIONS = {
+    "quality_by_similarity": "target's similarity to its most similar demonstration",
+    "quality_by_relevance": "number of relevant demonstrations",
+}
+"""The ends of the titles of main figures."""
 FIGURE = re.compile(r"(<!-- figure: (\w+) -->\n).*?(<!-- end of figure -->)", re.S)
 DOTTED = {
     "retrieved": "the untrained base with the k nearest examples as its context",
@@ -192,7 +198,7 @@ def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:
 
 
 def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
-    """Write the link and the caption of a profile's figure of quality by similarity."""
+    """Write the link and the caption of a profile's main figure."""
     rows = find_reference(profile, folder)
     if rows is None:
         return NONE_KEPT.format(profile)
@@ -201,7 +207,7 @@ def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
     what = f"{', '.join(sorted(set(final['task'])))}, model {', '.join(sorted(set(final['model'])))}"
     of_base = set(final.loc[final["strategy"] == "base", "probe"])
     dotted = " and ".join(words for probe, words in DOTTED.items() if probe in of_base)
-    title = "Quality of the answer by the target's similarity to its most similar demonstration"
+    title = f"Quality of the answer by the {CAPTIONS[main_figure(rows)]}"
     return (
         f"![{title}: {what}]({to_docs}{picture(profile).name})\n\n*{title}; {what}; "
         f"{with_noun(final['seed'].nunique(), 'seed')}, {asked} targets a set each; bands: 95% intervals"
@@ -211,13 +217,13 @@ def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
 
 
 def picture(profile: str) -> Path:
-    """Return the path of the picture of a profile's figure."""
+    """Build the path of the picture of a profile's main figure."""
     return DOCS_ROOT / "docs" / f"quality-{profile}.png"
 
 
 def draw_picture(profile: str, rows: pd.DataFrame) -> Path:
-    """Draw quality by similarity of a profile's reference rows at double resolution; return its path."""
-    quality_by_similarity(usual_rows(rows)).save(picture(profile), scale_factor=2)
+    """Draw the main figure of a profile's reference rows at double resolution; return its path."""
+    DRAWN[main_figure(rows)](usual_rows(rows)).save(picture(profile), scale_factor=2)
     return picture(profile)
 
 
