@@ -1,9 +1,9 @@
-"""The fixed looks of every figure: one colour, dash and shape per strategy, and how a chart is saved.
+"""The fixed style of every figure: a colour, dash and shape for each strategy, and how a chart is saved.
 
-Importing this module gives every Altair chart of the session these looks.
+Importing this module sets the theme of all Altair charts of the session.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,17 @@ SHAPES = {name: shape for name, (_, _, shape) in LOOKS.items()}
 EMBED = {"actions": {"export": True, "source": False, "compiled": False, "editor": False}}
 """The menu of an interactive figure: save as SVG or PNG; nothing that opens a site."""
 
-# Altair's limit guards against raw data in a figure; ours are aggregated first, and long runs need the room.
+# Altair's limit guards against raw data in a figure; ours are aggregated, and long runs exceed it.
 alt.data_transformers.disable_max_rows()
 
 
 @alt.theme.register("ccutils", enable=True)
 def looks() -> alt.theme.ThemeConfig:
-    """Return sizes and greys shared by all figures, legible at a column's width."""
+    """Define sizes and greys shared by all figures, legible at a column's width."""
     return {
         "config": {
             "background": "white",
-            # Room for names in a legend where a browser has none of these fonts, and a wider one.
+            # Space for names in a legend if a browser falls back to a wider font.
             "padding": {"left": 5, "top": 5, "right": 18, "bottom": 5},
             "font": "Helvetica, Arial, Liberation Sans, sans-serif",
             "axis": {
@@ -57,32 +57,31 @@ def looks() -> alt.theme.ThemeConfig:
 
 
 def colour_scale(names: Iterable[str]) -> alt.Scale:
-    """Return the colours of the strategies named."""
-    order = check_strategies(names)
-    return alt.Scale(domain=order, range=[COLOURS[name] for name in order])
+    """Map the strategies named to their colours."""
+    return _scale(names, COLOURS)
 
 
 def dash_scale(names: Iterable[str]) -> alt.Scale:
-    """Return the dashes of the strategies named."""
-    order = check_strategies(names)
-    return alt.Scale(domain=order, range=[DASHES[name] for name in order])
+    """Map the strategies named to their dashes."""
+    return _scale(names, DASHES)
 
 
 def shape_scale(names: Iterable[str]) -> alt.Scale:
-    """Return the point shapes of the strategies named."""
+    """Map the strategies named to their point shapes."""
+    return _scale(names, SHAPES)
+
+
+def _scale(names: Iterable[str], looks: Mapping[str, Any]) -> alt.Scale:
     order = check_strategies(names)
-    return alt.Scale(domain=order, range=[SHAPES[name] for name in order])
+    return alt.Scale(domain=order, range=[looks[name] for name in order])
 
 
 def save(chart: Any, stem: Path) -> list[Path]:
-    """Write `chart` to stem.svg, stem.png (twice the pixels, for print) and stem.html (works offline).
-
-    Returns the three paths.
-    """
+    """Write `chart` to stem.svg, stem.png (twice the pixels, for print) and stem.html (works offline)."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("svg", "png", "html")]
     chart.save(paths[0])
-    # Of the SVG, which holds the whole picture: laying a chart out takes most of the time.
+    # From the SVG, since laying a chart out takes most of the time.
     paths[1].write_bytes(vl_convert.svg_to_png(paths[0].read_text(encoding="utf-8"), scale=2))
     chart.save(paths[2], inline=True, embed_options=EMBED)
     return paths

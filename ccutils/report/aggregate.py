@@ -13,12 +13,12 @@ from ccutils.records import BASELINE_FILE, BASELINES, ORDER, PROBES, Row, check_
 from ccutils.report.intervals import Z, errors_of, interval_over_seeds
 
 KEYS = ["task", "model", "strategy", "variant", "step", "set", "probe", "grade"]
-"""Columns that tell one measured quantity from another; its rows differ by seed alone."""
+"""Columns that identify a measured quantity; its rows differ by seed alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """One headline number: a probe on one set at one grade; `grade` None is the task's largest."""
+    """A headline number: a probe on one set with `grade` relevant examples; None is the task's largest."""
 
     name: str
     probe: str
@@ -26,7 +26,7 @@ class Headline:
     grade: float | None
 
     def of(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows that hold this score."""
+        """Select the rows of this score."""
         chosen = rows[(rows["probe"] == self.probe) & (rows["set"] == self.set)]
         largest = chosen.groupby("task")["grade"].transform("max")
         return chosen[chosen["grade"] == (largest if self.grade is None else self.grade)]
@@ -68,40 +68,34 @@ SUMMARY = {
 
 
 def find_rows(results: Path) -> pd.DataFrame:
-    """Return all rows below a results folder. Raises InputError where there are none."""
-    if not results.is_dir():
-        raise InputError(f"results folder {results} does not exist: run notebook 04_probes with it first.")
+    """Read all rows below a results folder. Raises InputError if there are none."""
     paths = sorted(results.rglob("probes.parquet"))
     rows = read_rows(paths) if paths else pd.DataFrame()
     if rows.empty:
+        what = "contains no rows in a probes.parquet" if results.is_dir() else "does not exist"
         raise InputError(
-            f"results folder {results} holds no probes.parquet with rows: run notebooks 03_ic_train and then "
-            "04_probes with the same `results`, or ./reproduce.sh for the whole chain."
+            f"Results folder {results} {what}: run notebooks 03_ic_train and then 04_probes with the same "
+            "`results`, or ./reproduce.sh for the whole chain."
         )
     return check_rows(rows)
 
 
 def check_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Keep the measured rows (n > 0). Raises InputError for a missing column, unknown probe or strategy."""
-    rows = rows.assign(**{name: "" for name in ("variant", "base") if name not in rows})  # of older results
     missing = [name for name in Row.__dataclass_fields__ if name not in rows]
     if missing:
-        raise InputError(
-            f"rows of results lack the column {missing[0]!r}: make them with notebook 04_probes."
-        )
+        raise InputError(f"Rows of results lack the column {missing[0]!r}: run notebook 04_probes again.")
     unknown = sorted(set(rows["probe"]) - set(PROBES))
     if unknown:
         raise InputError(
-            f"rows of results hold the unknown probe {unknown[0]!r}: known are {', '.join(PROBES)}."
+            f"Rows of results have the unknown probe {unknown[0]!r}: known are {', '.join(PROBES)}."
         )
     check_strategies(rows["strategy"])
     return rows[(rows["n"] > 0) & rows["value"].notna()].reset_index(drop=True)
 
 
 def gaps(rows: pd.DataFrame, wanted: Sequence[Headline]) -> str:
-    """Return a sentence that names the scores that no answers were there for, and where; '' where all are
-    there.
-    """
+    """Write a sentence that names the scores with too few answers, and where; "" if there are none."""
     runs, parts = _runs(rows), []
     for score in wanted:
         without = [run for run in runs if run not in _runs(score.of(rows))]
@@ -110,29 +104,29 @@ def gaps(rows: pd.DataFrame, wanted: Sequence[Headline]) -> str:
     if not parts:
         return ""
     advice = "more rows, a larger n_targets or outputs that repeat would give some"
-    sentence = f"Too few answers for {'; '.join(parts)}: {advice}."
-    copy = " The Copy-score counts wrong answers alone." if COPY.name in sentence else ""
-    return sentence + copy
+    copy = " The Copy-score counts wrong answers alone." if any(COPY.name in part for part in parts) else ""
+    return f"Too few answers for {'; '.join(parts)}: {advice}.{copy}"
 
 
 def unjudged(rows: pd.DataFrame) -> str:
-    """Return a sentence that counts the answers that could not be judged, and where; '' where all were."""
+    """Write a sentence that counts the answers that could not be scored, and where; "" if all were."""
     found = rows[rows["probe"] == "unjudged"]
     if found.empty:
         return ""
     n = round(float((found["value"] * found["n"]).sum()))
     where = "; ".join(map(", ".join, _runs(found)))
-    return f"{n} answers could not be judged and are in none of the numbers ({where})."
+    return f"{n} answers could not be scored and are in none of the numbers ({where})."
 
 
 def _runs(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """List task and model of all rows."""
     return sorted(set(zip(rows["task"], rows["model"], strict=True)))
 
 
 def base_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of step 0, one a seed, as strategy `base`.
+    """Select the rows of step 0, one for each seed, as strategy `base`.
 
-    Before training all strategies are the same model on the same items: where several measured it, their
+    Before training all strategies are the same model on the same questions: where several measured it, their
     numbers are averaged.
     """
     start = usual_rows(rows[rows["step"] == 0]).assign(strategy="base", variant="")
@@ -141,9 +135,9 @@ def base_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def usual_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of strategies as the profile has them; of one that is there in a single variant, those.
+    """Select the rows of strategies without a variant, and of strategies that were run in a single variant.
 
-    All where there are only variants, and several of each.
+    All rows if every strategy was run in several variants only.
     """
     variants = rows.groupby(["task", "model", "strategy"])["variant"].transform("nunique")
     usual = rows[(rows["variant"] == "") | (variants == 1)]
@@ -151,21 +145,20 @@ def usual_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return `base`, and each strategy at its last step (of those seeds that have reached it)."""
+    """Select the rows of `base`, and of each strategy at its last step (of the seeds that reached it)."""
     trained = rows[rows["step"] > 0]
     last = trained.groupby(["task", "model", "strategy", "variant"])["step"].transform("max")
     return pd.concat([base_rows(rows), trained[trained["step"] == last]], ignore_index=True)
 
 
 def over_seeds(rows: pd.DataFrame, by: Sequence[str] = KEYS) -> pd.DataFrame:
-    """Take means over seeds: columns `by`, value, low, high, seeds, n (all items), interval.
+    """Average over seeds: columns `by`, value, low, high, seeds, n (all items), interval (in words).
 
-    low and high bound the 95% interval of a bootstrap over seeds and, within each, targets, kept to the range
-    of the score; of one seed that over its targets, at least as wide as `errors_of` has it. `interval` says
-    in words which it is.
+    low and high bound the 95% interval over seeds and targets (`interval_over_seeds`), clipped to the range
+    of the score; for one seed the interval over its targets, at least as wide as `errors_of` has it.
     """
     keyed = rows.assign(error=errors_of(rows))
-    # By place in one array: a frame for each quantity would take most of the report's time.
+    # Slices of one array: a frame for each quantity would take most of the report's time.
     number = keyed.groupby([*by], sort=True).ngroup().to_numpy()
     order = np.argsort(number, kind="stable")
     numbers = keyed[["seed", "value", "error", "low", "high", "n"]].to_numpy(np.float64)[order]
@@ -179,12 +172,12 @@ MEANS = ["value", "low", "high", "seeds", "n", "interval"]
 
 
 def _mean_of_seeds(part: NDArray[np.float64]) -> tuple[float, float, float, int, int, str]:
-    """Return the columns MEANS of one quantity: rows of seed, value, error, low, high, n."""
+    """Compute the columns MEANS of one quantity from rows of seed, value, error, low, high, n."""
     seed, value, error, lows, highs, n = part.T
     seeds = len(np.unique(seed))
     if len(part) > 1:
         low, high = interval_over_seeds(value, error)
-    elif highs[0] - lows[0] < 2 * (half := Z * error[0]) - 1e-9:  # narrower than so few answers can tell
+    elif highs[0] - lows[0] < 2 * (half := Z * error[0]) - 1e-9:  # too narrow for so few answers
         low, high = value[0] - half, value[0] + half
     else:
         low, high = lows[0], highs[0]
@@ -230,7 +223,7 @@ def summary_table(rows: pd.DataFrame, baselines: pd.DataFrame | None = None) -> 
 
 
 def write_number(value: float, low: float, high: float) -> str:
-    """Return a score with its interval.
+    """Write a score with its interval.
 
     >>> write_number(0.944, 0.9, 0.97)
     '0.94 (0.90–0.97)'
@@ -240,7 +233,7 @@ def write_number(value: float, low: float, high: float) -> str:
 
 
 def with_noun(n: int, what: str) -> str:
-    """Return a number with its noun.
+    """Write a number with its noun.
 
     >>> with_noun(1, "seed"), with_noun(8, "seed")
     ('1 seed', '8 seeds')

@@ -35,17 +35,15 @@ SIMILARITY = "similarity to the most similar context example (0 to 1)"
 
 
 def quality_by_similarity(rows: pd.DataFrame) -> Any:
-    """Return quality by the target's similarity to its most similar context example: after the paper's Figure
-    1.
-    """
+    """Draw quality by similarity to the most similar demonstration, after the paper's Figure 1."""
     x = similarity_axis(rows.loc[rows["probe"] == "similarity", "grade"])
     return _quality(rows, "similarity", x, "Quality by target-context similarity, at the last step")
 
 
 def quality_by_relevance(rows: pd.DataFrame) -> Any:
-    """Return quality by the number of relevant examples among the k of the context."""
+    """Draw quality by the number of relevant examples among the k of the context."""
     x = count_axis(rows.loc[rows["probe"] == "quality", "grade"])
-    return _quality(rows, "quality", x, "Quality by relevant examples at hand, at the last step")
+    return _quality(rows, "quality", x, "Quality by number of relevant examples, at the last step")
 
 
 def gate_and_choice(rows: pd.DataFrame) -> Any:
@@ -110,7 +108,7 @@ def main_figure(rows: pd.DataFrame) -> str:
 
 
 def similarity_axis(grades: "pd.Series[float]") -> alt.X:
-    """Return an axis of similarity from 0 to the fifth above what occurs: on some tasks nothing is near 1."""
+    """Make an axis of similarity from 0 to the next fifth above the data: some tasks have nothing near 1."""
     fifths = np.ceil(5 * grades.max() + 0.25) if len(grades) else 5
     scale = alt.Scale(domain=[0, min(1.0, float(fifths) / 5)], nice=False)
     return alt.X("grade:Q", title=SIMILARITY, scale=scale, axis=CENTRED)
@@ -131,7 +129,7 @@ def _quality(rows: pd.DataFrame, probe: str, x: alt.X, title: str) -> Any:
         return in_words(title, missing)
     data = pd.concat([data.assign(kind="mean"), baselines(final)], ignore_index=True)
     data = data.assign(panel=panels(data), where=data["set"].map(SET_TITLES))
-    # An estimate by fixed effects may lie a little beyond 0 or 1, and is shown where it lies.
+    # An estimate by fixed effects may be slightly below 0 or above 1, and is drawn there.
     whole = alt.Scale(domain=[min(0.0, float(data["value"].min())), max(1.0, float(data["value"].max()))])
     y = alt.Y("value:Q", title=QUALITY, scale=whole)
     chart = alt.layer(_rules(data), curves(data, x, y))  # a name hides no mark
@@ -147,7 +145,7 @@ BASELINES = {"retrieved": "base, k nearest", "nearest_label": "label of the near
 
 
 def baselines(final: pd.DataFrame) -> pd.DataFrame:
-    """Return two baselines as lines of kind "baseline": the untrained base with the k nearest examples as its
+    """Select two baselines as rows of kind "baseline": the untrained base with the k nearest examples as its
     context, and the label of the nearest neighbour.
     """
     found = final[(final["strategy"] == "base") & final["probe"].isin(BASELINES)]
@@ -159,11 +157,11 @@ def baselines(final: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rules(data: pd.DataFrame) -> Any:
-    """Return a grey line with its name for each baseline."""
+    """Draw a grey line with its name for each baseline."""
     chart = alt.Chart(data).transform_filter("datum.kind === 'baseline'").encode(y="value:Q")
     tooltip = ["name:N", alt.Tooltip("value:Q", format=".3f"), "interval:N"]
     rule = chart.mark_rule(strokeDash=[1, 3], color="#555555").encode(tooltip=tooltip)
-    # One name above its line and one below, so that they stay apart where the lines do not.
+    # One name above its line and one below, so that the names do not overlap.
     names = []
     for upper, away in (("true", -6), ("false", 7)):
         text = chart.transform_filter(f"datum.upper === {upper}").encode(text="name:N", x=alt.value(326))
@@ -174,9 +172,7 @@ def _rules(data: pd.DataFrame) -> Any:
 
 
 def scores_over_training(rows: pd.DataFrame) -> Any:
-    """Return IWL-, ICL- and Copy-score by optimiser steps: each seed as measured, and the mean with its
-    interval.
-    """
+    """Draw IWL-, ICL- and Copy-score by optimiser steps: each seed, and the mean with its interval."""
     title = "Scores over training"
     of_scores = [start_together(score.of(rows)).assign(score=score.name) for score in OVER_TRAINING]
     chosen = pd.concat([part for part in of_scores if len(part)] or of_scores, ignore_index=True)
@@ -192,7 +188,7 @@ def scores_over_training(rows: pd.DataFrame) -> Any:
     unit = alt.Scale(domain=[low, 1])
     chart = curves(data, x, alt.Y("value:Q", title="score (share of answers, 0 to 1)", scale=unit))
     subtitle = lines("Thin lines: seeds, unsmoothed. " + explain(data[data["kind"] == "mean"]), missing)
-    return chart.properties(width=188, height=170).facet(  # four of them within 1,068 pixels
+    return chart.properties(width=180, height=170).facet(  # four of them within 1,040 pixels
         row=alt.Row("panel:N", title=None),
         column=alt.Column("score:N", title=None, sort=[score.name for score in OVER_TRAINING]),
         spacing=30,
@@ -201,7 +197,7 @@ def scores_over_training(rows: pd.DataFrame) -> Any:
 
 
 def start_together(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows in which every trained strategy starts, at step 0, from the base that all of them share."""
+    """Add the base that all strategies share to each of them as step 0."""
     trained = rows[rows["step"] > 0]
     runs = trained[["task", "model", "strategy", "seed"]].drop_duplicates()
     start = base_rows(rows).drop(columns="strategy").merge(runs, on=["task", "model", "seed"])
@@ -209,7 +205,7 @@ def start_together(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
-    """Return interval bands, lines and points for each strategy; rows of kind `seed` as thin lines."""
+    """Draw interval bands, lines and points for each strategy; rows of kind `seed` as thin lines."""
     names = data["strategy"]
     click = alt.selection_point(name="strategy", fields=["strategy"], bind="legend")
 
@@ -233,7 +229,7 @@ def curves(data: pd.DataFrame, x: alt.X, y: alt.Y) -> Any:
 
 
 def _tooltip(*names: str) -> list[alt.Tooltip]:
-    """Return what a point or a cell tells when pointed at: which it is, its mean, its interval, its items."""
+    """List what a mark shows when pointed at: its row, mean, interval and number of items."""
     return [
         *(alt.Tooltip(f"{name}:N") for name in ("task", "model", "strategy", *names)),
         alt.Tooltip("value:Q", title="mean", format=".3f"),
@@ -243,16 +239,13 @@ def _tooltip(*names: str) -> list[alt.Tooltip]:
 
 
 def scores_chart(rows: pd.DataFrame) -> Any:
-    """Return the final table as a chart: strategies down, headline scores across, shade and number for the
-    mean.
-    """
+    """Draw the final table: strategies down, headline scores across, shade and number for the mean."""
     table, title = scores_table(rows), "Scores at the last step (0 to 1)"
     missing = gaps(rows, SCORES)
     if table.empty:
         return in_words(title, missing)
     text = list(map(write_number, table["value"], table["low"], table["high"]))
     table = table.assign(panel=panels(table), text=[number.replace(" (", "\n(", 1) for number in text])
-    # Two lines: what is measured, and on what.
     heads = alt.Axis(
         orient="top",
         labelAngle=0,
@@ -266,7 +259,7 @@ def scores_chart(rows: pd.DataFrame) -> Any:
     shade = alt.Scale(
         domain=[0, 1], range=["#ffffff", "#8fb3d9"], interpolate="rgb"
     )  # pale enough for black numbers
-    # Numbers lie above their cells, and so tell the same when pointed at.
+    # Numbers cover their cells, so they need the same tooltip.
     grid = alt.Chart(table).encode(x, y, tooltip=_tooltip("score"))
     cells = grid.mark_rect(stroke="#dddddd").encode(color=alt.Color("value:Q", scale=shade, legend=None))
     numbers = grid.mark_text(fontSize=11, lineBreak="\n", dy=-6).encode(text="text:N")
@@ -277,10 +270,9 @@ def scores_chart(rows: pd.DataFrame) -> Any:
 
 
 def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
-    """Return histograms of the similarity of each target to the most similar example of its context, per
-    strategy.
+    """Draw a histogram for each strategy: the similarity of targets to the best example of their context.
 
-    `contexts` has a line for each drawn context: task, strategy, seed, best (in [0, 1]; NaN without context).
+    `contexts` has a row for each drawn context: task, strategy, seed, best (in [0, 1]; NaN without context).
     """
     title = "Similarity structure of each strategy's contexts"
     held = contexts[contexts["best"].notna()]
@@ -322,8 +314,8 @@ def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
 
 
 def in_words(title: str, reason: str) -> Any:
-    """Return what stands in the place of a figure that has nothing to draw: its title, and the reason."""
-    said = wrap(reason or "The rows hold nothing to draw.", 90)  # within 700 pixels, in a wide font too
+    """Write the title of a figure that has nothing to draw, and the reason."""
+    said = wrap(reason or "The rows contain nothing to draw.", 90)  # within 700 pixels, in a wide font too
     text = alt.Chart(pd.DataFrame({"reason": ["\n".join(said)]}))
     return (
         text.mark_text(align="left", baseline="top", fontSize=12, lineBreak="\n", lineHeight=16)
@@ -333,26 +325,24 @@ def in_words(title: str, reason: str) -> Any:
 
 
 def lines(*sentences: str) -> list[str]:
-    """Return the lines of a subtitle, without empty ones."""
+    """Build the lines of a subtitle, without empty ones."""
     return [sentence for sentence in sentences if sentence]
 
 
 def panels(data: pd.DataFrame) -> "pd.Series[str]":
-    """Return a name for each line's task and, where there are several, its model."""
+    """Name each row's task and, if there are several models, its model."""
     if data["model"].nunique() == 1:
         return data["task"]
     return data["task"] + ", " + data["model"].map(short)
 
 
 def short(model: str) -> str:
-    """Return the last part of a model's name or folder."""
+    """Shorten a model's name or folder to its last part."""
     return model.rstrip("/").rpartition("/")[2]
 
 
 def explain(data: pd.DataFrame, what: str = "bands") -> str:
-    """Return what a figure's reader must know of its data: which model, how many seeds, what its intervals
-    are.
-    """
+    """Describe a figure's data: model, number of seeds, and what its intervals are."""
     models = sorted({short(model) for model in data["model"]})
     few, many = int(data["seeds"].min()), int(data["seeds"].max())
     start = f"Model {models[0]}. " if len(models) == 1 else ""

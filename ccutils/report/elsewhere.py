@@ -1,4 +1,4 @@
-"""In-context learning on tasks that a run was not trained on: a figure and a table."""
+"""In-context learning on transfer tasks, which a run was not trained on: a figure and a table."""
 
 from pathlib import Path
 from typing import Any
@@ -10,27 +10,24 @@ from ccutils.records import ELSEWHERE, ORDER, read_rows
 from ccutils.report.aggregate import check_rows, final_rows, over_seeds, write_number
 from ccutils.report.charts import QUALITY, UNIT_SCALE, count_axis, curves, explain, panels
 
-ELSEWHERE_TITLE = "Quality on tasks that were not trained, by relevant examples at hand"
+ELSEWHERE_TITLE = "Quality on transfer tasks, by number of relevant examples"
 
 
 def find_elsewhere(results: Path) -> pd.DataFrame | None:
-    """Read the rows of other tasks of all runs below a results folder; None where none were asked.
-
-    Their `set` is the name of the task that was asked.
-    """
+    """Read the rows of transfer tasks below a results folder; `set` names the task. None without any."""
     paths = sorted(results.rglob(ELSEWHERE))
     return check_rows(read_rows(paths)) if paths else None
 
 
 def elsewhere_scores(rows: pd.DataFrame) -> pd.DataFrame:
-    """Take quality at the last step over seeds: a line for each task trained, task asked, strategy, grade."""
+    """Average quality at the last step: a row for each task trained, task asked, strategy and grade."""
     final = final_rows(rows)
     return over_seeds(final[final["probe"] == "quality"])
 
 
 def elsewhere(rows: pd.DataFrame) -> Any:
-    """Draw quality on each other task by the number of relevant examples, a line for each strategy."""
-    data = elsewhere_scores(rows).drop(columns="probe")  # of these there is no page of answers
+    """Draw quality on each transfer task by the number of relevant examples, a line for each strategy."""
+    data = elsewhere_scores(rows).drop(columns="probe")  # the answers' page has none of these
     data = data.assign(kind="mean", panel="trained on " + panels(data), asked="asked: " + data["set"])
     y = alt.Y("value:Q", title=QUALITY, scale=UNIT_SCALE)
     return (
@@ -46,9 +43,7 @@ def elsewhere(rows: pd.DataFrame) -> Any:
 
 
 def elsewhere_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Lay the scores out for reading: a line for each task trained and strategy, a column for each task asked
-    and number of relevant examples.
-    """
+    """Lay the scores out: a row for each run's task and strategy, a column for each question."""
     data = elsewhere_scores(rows)
     text = list(map(write_number, data["value"], data["low"], data["high"]))
     column = data["set"] + ", " + data["grade"].map("{:.0f} relevant".format)

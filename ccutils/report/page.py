@@ -20,8 +20,11 @@ from ccutils.report.answers_page import link_points
 from ccutils.style import EMBED
 
 
+FEW_COLUMNS = 5  # a table of more scrolls on a narrow screen, rather than break every number
+
+
 def write_page(path: Path, title: str, body: Iterable[str]) -> None:
-    """Write the parts of `body` and what their figures need as one HTML file, whole or not at all."""
+    """Write the parts of `body` and the code that draws their figures as one HTML file, never half."""
     page = PAGE.format(
         title=escape(title),
         body="\n".join(body),
@@ -32,42 +35,46 @@ def write_page(path: Path, title: str, body: Iterable[str]) -> None:
 
 
 def bundle() -> str:
-    """Return the JavaScript that draws Vega-Lite charts, of the version that Altair writes."""
+    """Build the JavaScript that draws Vega-Lite charts, of the version that Altair writes."""
     major, minor = alt.SCHEMA_VERSION.lstrip("v").split(".")[:2]
-    # Without code of ours it is the bundle that Altair puts into every figure, which is made once a process.
+    # Without arguments for code it is the bundle that Altair puts into every figure, built once a process.
     return vl_convert.javascript_bundle(vl_version=f"{major}.{minor}")  # type: ignore[call-arg]
 
 
 def paragraph(text: str) -> str:
+    """Write a paragraph, its text escaped."""
     return f"<p>{escape(text)}</p>"
 
 
 def heading(text: str, level: int = 2) -> str:
+    """Write a heading, its text escaped."""
     return f"<h{level}>{escape(text)}</h{level}>"
 
 
 def items(texts: Iterable[str]) -> str:
+    """Write a list, its text escaped."""
     return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
 
 
 def folded(summary: str, inside: str) -> str:
-    """Fold HTML away behind a line to open."""
+    """Fold HTML below a line that opens it."""
     return f"<details><summary>{escape(summary)}</summary>{inside}</details>"
 
 
 def table_html(table: pd.DataFrame, name: str = "") -> str:
-    """Return a frame as an HTML table that may scroll sideways, with a name for those who hear the page."""
-    # A region that scrolls must be reached by the keyboard, and so have a name, which no other has.
+    """Write a frame as an HTML table that may scroll sideways, with a name for screen readers."""
+    # A region that scrolls must be reachable by keyboard, and so needs a unique name.
     name = escape(name or f"Table of {', '.join(map(str, table.columns[:3]))}")
     inside = table.to_html(index=False, border=0).replace("<th>", '<th scope="col">')
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{name}">{inside}</div>'
+    kind = "wide many" if len(table.columns) > FEW_COLUMNS else "wide"
+    return f'<div class="{kind}" tabindex="0" role="region" aria-label="{name}">{inside}</div>'
 
 
 def figure_html(name: str, chart: Any, reading: str) -> str:
-    """Return a chart's place in the page, its specification, and how to read it."""
+    """Write the element of a chart, its specification, and how to read it."""
     in_words = f"{name.replace('_', ' ').capitalize()}. {reading}"
     linked = {**link_points(chart.to_dict()), "description": in_words}
-    # No text of a chart may end the script that holds it.
+    # No text of a chart may end the script that contains it.
     specification = json.dumps(linked).replace("<", "\\u003c")
     label = escape(name.replace("_", " "))
     return (
@@ -79,7 +86,7 @@ def figure_html(name: str, chart: Any, reading: str) -> str:
 
 
 def image_html(path: Path) -> str:
-    """Return a saved SVG, or the PNG beside it if that is smaller, with a link to the interactive version."""
+    """Embed a saved SVG, or the PNG beside it if smaller, with a link to the interactive version."""
     kinds = {"svg": "svg+xml", "png": "png"}
     files = [path.with_suffix(f".{kind}") for kind in kinds if path.with_suffix(f".{kind}").exists()]
     smaller = min(files, key=lambda file: file.stat().st_size)
@@ -102,7 +109,7 @@ def sources_html(results: Path, files: Sequence[Path]) -> str:
     return folded(f"Made of {with_noun(len(files), 'file')}", text)
 
 
-# The policy forbids the browser to fetch anything, so a page that shows is a page that is whole.
+# The policy forbids the browser to fetch anything, so a page that is shown is complete.
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -115,6 +122,7 @@ p, figcaption {{ max-width: 50em; }}
 figure {{ margin: 2em 0; break-inside: avoid; }}
 .wide {{ overflow-x: auto; }}
 .wide.chart {{ display: block; }}
+.many table {{ min-width: 64em; }}
 img {{ max-width: 100%; }}
 table {{ border-collapse: collapse; font-size: 13px; }}
 td, th {{ padding: 3px 10px 3px 0; vertical-align: top; text-align: left; border-bottom: 1px solid #ddd; }}
@@ -122,6 +130,7 @@ th {{ border-bottom: 2px solid #999; }}
 @media print {{
   body {{ max-width: none; margin: 0; font-size: 11px; }}
   .wide {{ overflow: visible; }}
+  .many table {{ min-width: 0; font-size: 10px; }}
   .chart svg {{ max-width: 100%; height: auto; }}
   .vega-embed details, .vega-bindings {{ display: none; }}
   h2, h3 {{ break-after: avoid; }}

@@ -156,7 +156,7 @@ def paired_errors(
             side = side.drop_duplicates("target").set_index("target")[[top, bottom]].dropna()
             sides.append(side.set_axis(["top", "bottom"], axis=1))
         if all(map(len, sides)):
-            found[seed] = _error(*sides, share)
+            found[seed] = _error(sides[0], sides[1], share)
     return pd.Series(found, dtype=float)
 
 

@@ -112,10 +112,10 @@ def compare_rows(
     lines = []
     for key in sorted(set(final[0]) & set(final[1])):
         both = pd.concat([part[key].assign(strategy=name) for part, name in zip(final, SIDES, strict=True)])
-        together = None
+        together: pd.DataFrame | None = None
         if len(given) == len(SIDES):
-            sides = zip(given, SIDES, strict=True)
-            together = pd.concat([_answers_of(part, *key).assign(strategy=name) for part, name in sides])
+            yours, theirs = (_answers_of(part, *map(str, key)) for part in given)
+            together = pd.concat([yours.assign(strategy=SIDES[0]), theirs.assign(strategy=SIDES[1])])
         for score in SCORES:
             if set(SIDES) <= set(score.of(both)["strategy"]):
                 lines.append((*key, score.name, *_compare(both, score, together)))

@@ -108,7 +108,7 @@ def test_a_browser_shows_what_a_link_asks_for_and_runs_no_script_of_the_data(tmp
         timeout=120,
     )
     shown = done.stdout
-    assert "<title>Answers to look at</title>" in shown, "a text of the data ran as a script"
+    assert "<title>Questions and answers</title>" in shown, "a text of the data ran as a script"
     assert re.search(r"4 of \d+ questions\. contrastive at step 20 answered 4 of them: ", shown)
     assert "&lt;img src=x onerror=" in shown and "<img" not in shown
     assert shown.count('scope="row"') == 3, "base, step 10 and step 20"
