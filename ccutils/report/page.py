@@ -19,7 +19,6 @@ from ccutils.report.aggregate import with_noun
 from ccutils.report.answers_page import link_points
 from ccutils.style import EMBED
 
-
 FEW_COLUMNS = 5  # a table of more scrolls on a narrow screen, rather than break every number
 
 
