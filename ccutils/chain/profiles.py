@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from ccutils.errors import InputError, check_kind, check_seeds, from_text, nearest
@@ -267,6 +268,19 @@ def notebook_values(profile: str, notebook: str) -> dict[str, Any]:
     found = read_profile(profile_path(profile))
     run = {"task": next(iter(found.tasks)), "model": found.models[0], "seeds": list(found.seeds[0])}
     return found.values(notebook, **run, results=str(found.results_folder))
+
+
+def load_parameters(notebook: str, variables: Mapping[str, Any]) -> SimpleNamespace:
+    """Collect a notebook's parameters from its `variables`; values of its `profile`, if any, replace them.
+
+    Prints the values of the profile. Raises InputError for a profile or a notebook that does not exist.
+    """
+    beside = Path(f"{notebook}.ipynb")  # a kernel starts in the notebook's folder; ccutils may be elsewhere
+    declared = declared_parameters(beside if beside.exists() else ROOT / "notebooks" / beside)
+    replaced = notebook_values(variables["profile"], notebook)
+    for name, value in replaced.items():
+        print(f"{name} = {value!r}")
+    return SimpleNamespace(**{**{name: variables[name] for name in declared}, **replaced})
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:
