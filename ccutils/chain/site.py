@@ -6,7 +6,6 @@ imported at the top, so that --help and a wrong folder are answered before anyth
 """
 
 import inspect
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -40,9 +39,7 @@ def lay_out(results: Path, sources: Path) -> None:
     (sources / "index.md").write_text((ROOT / "README.md").read_text(encoding="utf-8") + contents, "utf-8")
     (sources / "gallery.md").write_text(write_gallery(results), encoding="utf-8")
     for notebook in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        cells = json.loads(find_executed(notebook, results).read_text(encoding="utf-8"))
-        cells["cells"] = [cell for cell in cells["cells"] if "colab" not in cell["metadata"].get("tags", [])]
-        (sources / "notebooks" / notebook.name).write_text(json.dumps(cells), encoding="utf-8")
+        shutil.copy(find_executed(notebook, results), sources / "notebooks" / notebook.name)
     for name in PACKAGES:
         text = f"# ccutils.{name}\n\n```{{eval-rst}}\n.. automodule:: ccutils.{name}\n   :members:\n```\n"
         (sources / "api" / f"{name}.md").write_text(text, encoding="utf-8")
