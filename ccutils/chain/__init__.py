@@ -1,11 +1,11 @@
-"""The chain behind `./reproduce.sh`: profiles, checks before a run, jobs, and pages of a finished run.
+"""The chain behind `./reproduce.sh`: profiles, checks before a run, jobs, and HTML pages of a finished run.
 
-`cli` is the command line, `profiles` reads profiles, `preflight` refuses what would fail later,
-`surroundings` replaces an unusable home or temporary folder, `holding` allows one run at a time per results
-folder, `graph` runs Snakemake, `job` runs one notebook with papermill, `environment` compares installed
-versions with a lock, `own_profile` writes a profile for a task of one's own, `site` builds the pages. This is
-the top layer. `cli` answers --help before anything is installed: modules that it imports at its top use the
-standard library only.
+`cli` is the command line, `profiles` reads profiles, `preflight` checks a profile before a run,
+`surroundings` replaces an unusable home or temporary folder, `holding` locks a results folder for one run,
+`graph` runs Snakemake, `job` runs one notebook with papermill, `environment` compares installed versions with
+a lock file, `own_profile` writes a profile for a user's own task, `site` builds the pages. This is the top
+layer. `--help` works before anything is installed, so modules that `cli` imports at its top use the standard
+library only.
 """
 
 from typing import Any

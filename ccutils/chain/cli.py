@@ -1,7 +1,7 @@
-"""The command line behind ./reproduce.sh: read the profile, check it, and let Snakemake run the chain.
+"""The command line behind ./reproduce.sh: read and check the profile, and run the chain with Snakemake.
 
-Only the standard library is imported at the top, so that --help and a wrong option are answered before
-anything is installed.
+Only the standard library is imported at the top, so that --help and option errors work before anything is
+installed.
 """
 
 import argparse
@@ -30,18 +30,16 @@ from ccutils.records import check_results_folder, write_json
 UP_TO_DATE = "Nothing to be done"
 STEPS = re.compile(r"(\d+) of (\d+) steps")
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-END_GRACE = (
-    1.0  # seconds that a stopped run has to end by itself; training resumes from its checkpoint anyway
-)
+END_GRACE = 1.0  # seconds for an interrupted run to exit; training resumes from its checkpoint anyway
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that raises InputError, with the options that look like an unknown one."""
+    """An argparse parser that raises InputError and suggests options similar to an unknown one."""
 
     def error(self, message: str) -> NoReturn:
         unknown = message.partition("unrecognized arguments: ")[2].split()
         known = [name for action in self._actions for name in action.option_strings]
-        raise InputError(message + nearest(unknown[0], known) if unknown else f"{message}: see --help.")
+        raise InputError(message + nearest(unknown[0], known) if unknown else f"{message}. See --help.")
 
 
 def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -50,32 +48,35 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         prog="./reproduce.sh",
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Set up, run every notebook of the chain, regenerate every figure.\n"
-        "`./reproduce.sh test [pytest's options]` sets up and runs the checks and tests instead, "
-        "`./reproduce.sh test slow` the slow tests, `./reproduce.sh docs` the pages of a finished run.",
+        description="Set up the environment, run the notebooks of the chain, and draw all figures.\n\n"
+        "other commands:\n"
+        "  ./reproduce.sh test [pytest options]         run the checks and tests\n"
+        "  ./reproduce.sh test slow                     run the slow tests\n"
+        "  ./reproduce.sh docs [RESULTS]                build HTML pages of a finished run",
         epilog="examples:\n"
-        "  ./reproduce.sh                               the embedded default, on the CPU\n"
-        "  ./reproduce.sh --dry-run                     what would run, and why\n"
-        "  ./reproduce.sh --compare                     this machine's numbers beside the reference\n"
-        "  ./reproduce.sh --set task=mtop --set k=4     other parameters: any in a notebook's first cell\n"
+        "  ./reproduce.sh                               the default profile, on the CPU\n"
+        "  ./reproduce.sh --dry-run                     list the jobs that would run, and why\n"
+        "  ./reproduce.sh --compare                     compare your results with the reference rows\n"
+        "  ./reproduce.sh --set task=gloss --set k=4 --set results=results/k4\n"
+        "                                               change any parameter of a notebook's first cell\n"
         "  ./reproduce.sh --profile t4                  a real LLM on a GPU\n\n"
-        "A second run does only what is missing or what a changed parameter or notebook affects.",
+        "A second run does only missing jobs and those affected by a changed parameter or notebook.",
     )
     add = parser.add_argument
     names = ", ".join(known_profiles())
-    add("--profile", default="cpu", help=f"{names}, or the path of a .yaml file like these (default: cpu)")
+    add("--profile", default="cpu", help=f"{names}, or a path to a .yaml file (default: cpu)")
     add("--cores", type=count, default=cores(), help="CPU cores to use (default: all)")
-    add("--jobs", type=count, help="notebooks at once, sharing the cores (default: one per core)")
-    add("--dry-run", action="store_true", help="only list what would run")
+    add("--jobs", type=count, help="notebooks to run at once; they share the cores (default: one per core)")
+    add("--dry-run", action="store_true", help="only list the jobs that would run")
     add("--open", action="store_true", help="open the report in a browser at the end")
-    add("--compare", action="store_true", help="compare the results with the reference rows; runs nothing")
+    add("--compare", action="store_true", help="only compare existing results with the reference rows")
     add(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="give a notebook's parameter another value (YAML); task, model, strategy, seeds and results "
-        "replace the profile's; may be repeated",
+        help="set a notebook's parameter (VALUE in YAML); task, model, strategy, seeds and results replace the "
+        "profile's; repeatable",
     )
     options = parser.parse_args(arguments)
     profile_path(options.profile)
@@ -95,9 +96,9 @@ def cores() -> int:
 
 
 def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, str]:
-    """Run the chain, showing the jobs' own lines and their progress; return Snakemake's status and log.
+    """Run the chain, show the progress of its jobs, and return Snakemake's status and log.
 
-    Jobs print to standard output, Snakemake to standard error, but to standard output in a dry run.
+    Jobs print to standard output. Snakemake prints to standard error, in a dry run to standard output.
     """
     from tqdm import tqdm  # here, since --help must work before anything is installed
 
@@ -105,7 +106,7 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
     jobs = min(options.jobs or options.cores, options.cores)
     config = folder / ".snakemake" / "profile.json"
     write_json(config, {**to_config(profile), "threads": options.cores // jobs})
-    # hold_folder makes Snakemake's own locks needless, which outlive a killed run.
+    # hold_folder replaces Snakemake's own locks, which outlive a killed run.
     snakefile = ROOT / "workflow" / "Snakefile"
     snakemake = [sys.executable, "-m", "ccutils.chain.graph", "--snakefile", str(snakefile)]
     snakemake += ["--directory", str(folder), "--configfile", str(config), "--cores", str(options.cores)]
@@ -118,7 +119,7 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
         stdout=subprocess.PIPE if options.dry_run else None,
         stderr=subprocess.STDOUT if options.dry_run else subprocess.PIPE,
         text=True,
-        start_new_session=True,  # so that an interruption reaches it and its jobs once, through us
+        start_new_session=True,  # so that Ctrl-C reaches it and its jobs once, through this process
         preexec_fn=prepare_child,
         env={**os.environ, "PYTHONPATH": path, "CCUTILS_PYTHON": sys.executable, **mark_processes(folder)},
     )
@@ -138,7 +139,7 @@ def run_snakemake(profile: Profile, options: argparse.Namespace) -> tuple[int, s
 
 
 def stop(process: subprocess.Popen[str], folder: Path) -> None:
-    """Ask Snakemake and its jobs to end, and kill what is left after a while or at the next interruption."""
+    """Interrupt Snakemake and its jobs; kill them after END_GRACE or at the next interruption."""
     with suppress(subprocess.TimeoutExpired, ProcessLookupError, KeyboardInterrupt):
         os.killpg(process.pid, signal.SIGINT)
         process.communicate(timeout=END_GRACE)
@@ -149,8 +150,9 @@ def stop(process: subprocess.Popen[str], folder: Path) -> None:
 
 
 def prepare_child() -> None:
-    """Let a new process accept Ctrl-C, which a script's background jobs ignore, and be what Linux ends first
-    when memory runs out: a job, and not this process, which reports the failure.
+    """Restore Ctrl-C in a child process, and mark it as the first to be killed when memory runs out.
+
+    A script's background jobs ignore Ctrl-C. If the kernel kills a job, this process can report it.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with suppress(OSError):  # Linux only
@@ -158,16 +160,16 @@ def prepare_child() -> None:
 
 
 def planned_jobs(log: str) -> str:
-    """Extract from a dry run's log how many jobs of which rule would run and why."""
+    """Extract the table of planned jobs, and why they would run, from the log of a dry run."""
     table = log[log.rfind("Job stats") :].split("Some jobs were triggered")[0]
     lines = (line for line in table.splitlines() if not line.strip().startswith(("(check", "This was a dry")))
     return "\n".join(lines).strip()
 
 
 def failure_cause(status: int, log: str) -> str:
-    """Explain a failure of Snakemake that no job explains; with Snakemake's own words if it is unknown."""
+    """Explain a failure of Snakemake that no job reported; quote Snakemake's log if the cause is unknown."""
     if no_room(log):
-        return "The disk of the results folder is full: free some space; the same command resumes."
+        return "The disk of the results folder is full. Free some space; the same command resumes."
     if denied := re.search(r"Permission denied: '([^']+)'", log):
         return not_permitted(denied[1])
     killed = r"died with <Signals|non-zero exit (status|code) -?(9|137)\b"
@@ -177,16 +179,18 @@ def failure_cause(status: int, log: str) -> str:
 
 
 def not_permitted(path: str) -> str:
-    """Describe a file of the results folder that this user may not use, as another user's are."""
+    """Describe a file of the results folder that this user has no permission for."""
     return (
-        f"No permission for {path}, which may be another user's: ask its owner for it, or choose another "
-        "folder for results by --set results=FOLDER."
+        f"No permission for {path}; it may belong to another user. Ask its owner, or choose another results "
+        "folder with --set results=FOLDER."
     )
 
 
 def report_failures(failures: Sequence[dict[str, str | int]], results: Path) -> int:
-    """Print which jobs failed and why, and return the exit status."""
-    print_line(f"\n{len(failures)} job(s) failed. Finished jobs are kept; the same command resumes.")
+    """Print the failed jobs with their causes, and return the exit status."""
+    print_line(
+        f"\n{len(failures)} job(s) failed. The results of finished jobs are saved; the same command resumes."
+    )
     for note in failures:
         log = results / "logs" / f"{note['job']}.log"
         print_line(f"  {note['job']}: {note['message']}\n    log: {shown(log)}")
@@ -194,7 +198,7 @@ def report_failures(failures: Sequence[dict[str, str | int]], results: Path) -> 
 
 
 def run_chain(options: argparse.Namespace) -> int:
-    """Check everything, run the chain, report the outcome. Raises InputError before anything has started."""
+    """Check the profile, run the chain, report the outcome. Raises InputError before anything starts."""
     start = time.monotonic()
     profile = read_profile(profile_path(options.profile), options.set)
     results = profile.results_folder
@@ -205,7 +209,7 @@ def run_chain(options: argparse.Namespace) -> int:
     check_results_folder(results)
     with hold_folder(results) as ended:
         if ended:
-            print_line(f"Ended {ended} process(es) that a killed run had left here.")
+            print_line(f"Ended {ended} process(es) of an earlier run that was killed.")
         for path in (results / "logs").rglob("*.failed"):
             path.unlink()
         status, log = run_snakemake(profile, options)
@@ -217,22 +221,21 @@ def run_chain(options: argparse.Namespace) -> int:
         return 1
     report = results / "report.html"
     if UP_TO_DATE in log:
-        print_line(f"Nothing to do: everything is up to date. The report: {shown(report)}")
+        print_line(f"Everything is up to date. Report: {shown(report)}")
     elif options.dry_run:
         print_line(planned_jobs(log))
     else:
-        print_line(f"Done in {time.monotonic() - start:.0f} s. The report: {shown(report)}")
-        print_line(
-            f"Figures: {shown(results / 'figures')}; executed notebooks: {shown(results / 'notebooks')}"
-        )
+        print_line(f"Finished in {time.monotonic() - start:.0f} s. Report: {shown(report)}")
+        print_line(f"Figures: {shown(results / 'figures')}")
+        print_line(f"Executed notebooks: {shown(results / 'notebooks')}")
     if options.open and not options.dry_run:
         webbrowser.open(report.as_uri())
     return 0
 
 
 def compare_with_reference(options: argparse.Namespace) -> int:
-    """Print the profile's results beside its reference rows. Raises InputError where either is missing."""
-    from ccutils.report.aggregate import find_rows  # here, since it needs what is installed
+    """Compare the profile's results with its reference rows. Raises InputError if either is missing."""
+    from ccutils.report.aggregate import find_rows  # here, since it needs installed packages
     from ccutils.report.paired import find_judged
     from ccutils.report.reference import (
         compare_rows,
@@ -245,7 +248,8 @@ def compare_with_reference(options: argparse.Namespace) -> int:
     name = profile_path(options.profile).stem
     reference = find_reference(name)
     if reference is None:
-        raise InputError(f"there are no reference rows of profile {name!r} to compare with.")
+        known = ", ".join(sorted(path.stem for path in (ROOT / "data" / "reference").glob("*.parquet")))
+        raise InputError(f"no reference rows for profile {name!r}; available: {known}.")
     results = read_profile(profile_path(options.profile), options.set).results_folder
     table = compare_rows(find_rows(results), reference, find_judged(results), find_answers(name))
     print_line(table.to_string(index=False, float_format="{:.2f}".format))
@@ -254,20 +258,20 @@ def compare_with_reference(options: argparse.Namespace) -> int:
 
 
 def shown(path: Path) -> str:
-    """Write a path as a person in the repository would."""
+    """Format a path, relative to the repository if it is inside."""
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 @command
 def refuse_options(arguments: Sequence[str]) -> None:
-    """Answer --help and refuse a wrong option or profile; reproduce.sh asks this before it sets up."""
+    """Print --help, or raise for a wrong option or profile. reproduce.sh calls this before the set-up."""
     parse_options(arguments)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command line and return its exit status: 0 done, 2 bad input, 1 any other failure."""
-    for stopped in STOPS[1:]:  # a batch system's stop, a closed terminal: as Ctrl-C
-        if signal.getsignal(stopped) != signal.SIG_IGN:  # nohup asks to go on
+    """Run the command line and return its exit status: 0 success, 2 bad input, 1 any other failure."""
+    for stopped in STOPS[1:]:  # a batch system's stop, a closed terminal: treat as Ctrl-C
+        if signal.getsignal(stopped) != signal.SIG_IGN:  # under nohup: ignore it
             signal.signal(stopped, signal.default_int_handler)
     try:
         options = parse_options(arguments)
@@ -282,7 +286,7 @@ def main(arguments: Sequence[str]) -> int:
         return BAD_INPUT
     except KeyboardInterrupt:
         again = shlex.join(["./reproduce.sh", *arguments])
-        print(f"Stopped. {again} resumes, training from its last checkpoint.", file=sys.stderr)
+        print(f"Interrupted. To resume from the last checkpoint: {again}", file=sys.stderr)
         return 130
 
 

@@ -1,4 +1,7 @@
-"""Check that this environment has the locked versions: `python -m ccutils.chain.environment LOCK` exits 0."""
+"""Check the installed versions against a lock file: `python -m ccutils.chain.environment LOCK`.
+
+Exits with 0 if they agree, else with a message.
+"""
 
 import sys
 from collections.abc import Iterator
@@ -16,7 +19,7 @@ def read_lock(lock: Path) -> Iterator[Requirement]:
 
 
 def disagreements(lock: Path) -> list[str]:
-    """List the pins for this platform that are missing here or installed in another version."""
+    """List the pins for this platform that are not installed, or in another version."""
     found = []
     for pin in read_lock(lock):
         if pin.marker is None or pin.marker.evaluate():

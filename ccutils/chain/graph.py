@@ -1,4 +1,4 @@
-"""Run Snakemake, which ends with its parent: `python -m ccutils.chain.graph OPTIONS`; and name its inputs."""
+"""Run Snakemake, which exits with its parent (`python -m ccutils.chain.graph OPTIONS`); list its inputs."""
 
 import hashlib
 import os
@@ -9,11 +9,11 @@ from typing import Any
 
 from ccutils.chain.holding import end_with_parent
 
-PATTERN = re.compile(r"[{}<>]")  # {wildcard} and <pathvar>, which Snakemake offers no way to escape
+PATTERN = re.compile(r"[{}<>]")  # {wildcard} and <pathvar>, which cannot be escaped in Snakemake
 
 
 def data_files(options: Mapping[str, Any]) -> list[Path]:
-    """List the files that a task's options name, and those in folders they name, hidden ones left out.
+    """List the data files of a task's options: files, and files inside folders, without hidden ones.
 
     Only absolute paths count: `profiles.from_root` makes paths in a profile absolute if they exist.
     """
@@ -27,11 +27,11 @@ def data_files(options: Mapping[str, Any]) -> list[Path]:
 
 
 def watchable(path: Path) -> str:
-    """Return a path as an input for Snakemake: itself, or a link to it if it would be read as a pattern."""
+    """Convert a path to an input of Snakemake: a link if Snakemake would read the path as a pattern."""
     if not PATTERN.search(str(path)):
         return str(path)
     link = Path(".snakemake", "paths", hashlib.sha256(str(path).encode()).hexdigest()[:16] + path.suffix)
-    if not link.is_symlink():  # created once: a new link would be newer than what depends on it
+    if not link.is_symlink():  # created once: a new link would be newer than its outputs
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(path)
     return str(link)

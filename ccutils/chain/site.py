@@ -1,8 +1,8 @@
-"""Pages of a finished run: `./reproduce.sh docs [RESULTS]` writes results/docs.
+"""Build HTML pages of a finished run: `./reproduce.sh docs [RESULTS]` writes results/docs.
 
-The documents, every notebook with its outputs, a gallery of figures and the docstrings are copied as they
-link to one another, and Sphinx builds HTML from them that needs no network. Only the standard library is
-imported at the top, so that --help and a wrong folder are answered before anything is installed.
+Sphinx builds them from the documents, the notebooks with their outputs, a gallery of figures and the
+docstrings. They work without a network. Only the standard library is imported at the top, so that --help
+and option errors work before anything is installed.
 """
 
 import inspect
@@ -46,21 +46,21 @@ def lay_out(results: Path, sources: Path) -> None:
 
 
 def find_executed(notebook: Path, results: Path) -> Path:
-    """Find a notebook as the run executed it, with strategy contrastive if there are several copies.
+    """Find the executed copy of a notebook, that of strategy contrastive if there are several.
 
-    A notebook that is not a job of the chain is executed now, with the same results.
+    A notebook that is not a job of the chain is executed now, on the same results.
     """
     folder = results / "notebooks" / notebook.stem
     copies = sorted(folder.glob("*.ipynb"), key=lambda path: ("-contrastive-" not in path.name, path.name))
     if not copies:
-        print_line(f"Running {notebook.name}, which is not part of the chain (a minute or two)")
+        print_line(f"Running {notebook.name}, which is not part of the chain (1 to 2 minutes)")
         run_notebook(notebook, f"{notebook.stem}/all", {}, results)
     return copies[0] if copies else folder / "all.ipynb"
 
 
 def write_gallery(results: Path) -> str:
-    """Write the gallery as Markdown: each figure, interactive, how to read it, the code that draws it."""
-    from ccutils.report.build import DRAWN, READINGS  # here, since it needs what is installed
+    """Write the gallery as Markdown: each interactive figure with its caption and its code."""
+    from ccutils.report.build import DRAWN, READINGS  # here, since it needs installed packages
 
     parts = [
         "# Gallery\n\nHover over a mark for its numbers; click a strategy in a legend to highlight it.\n"
@@ -78,7 +78,7 @@ def write_gallery(results: Path) -> str:
 
 
 def build(results: Path, output: Path, *options: str) -> int:
-    """Build the pages of a finished run into `output`, and return Sphinx's exit status.
+    """Build the pages of a finished run in `output`, and return Sphinx's exit status.
 
     Raises InputError if the folder has no finished run.
     """
@@ -95,7 +95,7 @@ def build(results: Path, output: Path, *options: str) -> int:
         for page in (results / "report.html", results / "answers.html"):
             if page.exists():
                 shutil.copy(page, sources / "extra")
-        print_line("Building the pages (a minute or two)")
+        print_line("Building the pages (1 to 2 minutes)")
         settings = ["-q", "-c", str(ROOT / "docs"), "-D", f"html_extra_path={sources / 'extra'}", *options]
         return int(sphinx(["-b", "html", *settings, str(sources), str(output)]))
 
@@ -103,15 +103,15 @@ def build(results: Path, output: Path, *options: str) -> int:
 def check_finished(results: Path) -> None:
     """Raise InputError for a folder without a finished run."""
     if not (results / "report.html").exists():
-        raise InputError(f"{results} has no finished run (no report.html): run ./reproduce.sh first.")
+        raise InputError(f"{results} has no report.html: run ./reproduce.sh first, or give another folder.")
 
 
 def read_options(arguments: Sequence[str]) -> Path:
     """Read the results folder from a command line. Raises InputError if no run has finished in it."""
     parser = Parser(
         prog="./reproduce.sh docs",
-        description="Build HTML pages of the documents, the notebooks with their outputs, a gallery of "
-        "figures and the docstrings in results/docs. They need no network.",
+        description="Build HTML pages in results/docs: the documents, the notebooks with their outputs, a "
+        "gallery of figures, and the docstrings. The pages work without a network.",
     )
     text = "results folder of a finished run, such as results/smoke (default: results/cpu)"
     parser.add_argument("results", nargs="?", default=ROOT / "results" / "cpu", type=Path, help=text)
@@ -122,17 +122,17 @@ def read_options(arguments: Sequence[str]) -> Path:
 
 @command
 def refuse_options(arguments: Sequence[str]) -> None:
-    """Answer --help and refuse a wrong option or folder; reproduce.sh asks this before it sets up."""
+    """Print --help, or raise for a wrong option or folder. reproduce.sh calls this before the set-up."""
     read_options(arguments)
 
 
 @command
 def main(arguments: Sequence[str]) -> None:
-    """Build the pages of results/cpu, or of the results folder given, into results/docs."""
+    """Build the pages of a results folder (default: results/cpu) in results/docs."""
     output = ROOT / "results" / "docs"
     if build(read_options(arguments), output):
-        raise InputError("Sphinx could not build the pages; see its message above.")
-    print_line(f"The pages: {shown(output / 'index.html')}")
+        raise InputError("Sphinx could not build the pages: see its message above.")
+    print_line(f"Pages: {shown(output / 'index.html')}")
 
 
 if __name__ == "__main__":

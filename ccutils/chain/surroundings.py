@@ -1,4 +1,4 @@
-"""Replacements for what libraries take for granted: a home folder, space for temporary files, UTF-8."""
+"""Replace an unusable home folder or folder for temporary files, and set UTF-8 for child processes."""
 
 import os
 import pwd
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from ccutils.records import check_results_folder
 
-ROOM = 20 * 2**20  # bytes; libraries write less than this to a home and a temporary folder in a run
+ROOM = 20 * 2**20  # bytes; in a run, libraries write less than this to a home or temporary folder
 CACHES = {"HF_HOME": ".cache/huggingface", "CCUTILS_CACHE": ".cache/ccutils"}
-"""Model caches in a home folder, which can be read even if nothing can be written there."""
+"""Model caches in a home folder; they are used even if the folder is read-only."""
 
 
 def settle(results: Path) -> list[str]:
-    """Let this process and its children work without a usable home or temporary folder.
+    """Replace an unusable home or temporary folder, for this process and its children.
 
-    Folders in the results folder replace them; one sentence is returned for each. Raises InputError if that
-    cannot be written to either.
+    Folders in the results folder replace them; returns one sentence for each. Raises InputError if the
+    results folder is not writable either.
     """
     os.environ["PYTHONUTF8"] = "1"  # for children: paths and texts are UTF-8 in any language setting
     notes = []
@@ -32,23 +32,23 @@ def settle(results: Path) -> list[str]:
         os.environ["HOME"] = str(own)
         if not has_room(Path(os.environ.get("XDG_CACHE_HOME", ""))):
             os.environ["XDG_CACHE_HOME"] = str(own / ".cache")
-        notes.append(f"The home folder {home} cannot be written to; using {own}.")
+        notes.append(f"The home folder {home} is full or not writable; using {own}.")
     try:
         pwd.getpwuid(os.getuid())
-    except KeyError:  # a container may run as a user that it does not know
+    except KeyError:  # a container may run as a user without an entry in passwd
         os.environ.setdefault("LOGNAME", "somebody")
     try:  # Python ignores a full TMPDIR, other programs do not
         usable = has_room(Path(os.environ.get("TMPDIR") or tempfile.gettempdir()))
-    except FileNotFoundError:  # no folder can be written to
+    except FileNotFoundError:  # no folder is writable
         usable = False
     if not usable:
         os.environ["TMPDIR"] = tempfile.tempdir = str(make_folder(results, "tmp"))
-        notes.append(f"The folder for temporary files is full or cannot be used; using {tempfile.tempdir}.")
+        notes.append(f"The folder for temporary files is full or not writable; using {tempfile.tempdir}.")
     return notes
 
 
 def has_room(folder: Path) -> bool:
-    """Check that a folder can be written to and has ROOM bytes free."""
+    """Check that a folder is writable and has ROOM bytes free."""
     try:
         return os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).free >= ROOM
     except OSError:
