@@ -75,8 +75,8 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="set a notebook's parameter (VALUE in YAML); task, model, strategy, seeds and results replace the "
-        "profile's; repeatable",
+        help="set a notebook's parameter (VALUE in YAML); task, model, strategy, seeds and results "
+        "replace the profile's; repeatable",
     )
     options = parser.parse_args(arguments)
     profile_path(options.profile)

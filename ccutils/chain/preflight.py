@@ -122,8 +122,8 @@ def check_gpu(profile: Profile) -> None:
         return
     if not list_gpus():
         raise InputError(
-            "this profile needs an NVIDIA GPU, and none was found: use a machine with a GPU, use --profile cpu, "
-            "or set gpu: false in the profile to run on the CPU, which is slow."
+            "this profile needs an NVIDIA GPU, and none was found: use a machine with a GPU, use "
+            "--profile cpu, or set gpu: false in the profile to run on the CPU, which is slow."
         )
     if version("torch").endswith("+cpu"):
         raise InputError("torch is a CPU build: delete .venv and run ./reproduce.sh again on this machine.")

@@ -290,7 +290,7 @@ def load_parameters(notebook: str, variables: Mapping[str, Any]) -> SimpleNamesp
 
 
 def declared_parameters(notebook: Path) -> dict[str, Any]:
-    """Read names and defaults from a notebook's cell tagged `parameters`; None for a value that is no literal.
+    """Read names and defaults from a notebook's cell tagged `parameters`; None if not a literal.
 
     Raises InputError for a file that is not a notebook or does not have exactly one such cell.
     """

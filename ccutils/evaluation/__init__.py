@@ -1,8 +1,8 @@
-"""The probes put to real models: a base and its checkpoints answer, and every answer is kept.
+"""Probe torch models: collect the answers of a base and its checkpoints, save and score them.
 
-`responder` answers the questions of `ccutils.probes` with torch models, `runs` asks all checkpoints of a
-run and writes its rows, `elsewhere` asks a run about tasks that it was not trained on. It uses everything
-below: `probes`, `training`, `models`, `contexts`, `tasks` and the root. `runs` is tested in
+`responder` answers the questions of `ccutils.probes`, `runs` probes all checkpoints of a run and writes its
+rows, `elsewhere` probes a run on transfer tasks, `baselines` scores the baselines without a language model.
+This subpackage uses `probes`, `training`, `models`, `contexts`, `tasks` and the root. `runs` is tested in
 tests/evaluation/test_responder.py.
 """
 

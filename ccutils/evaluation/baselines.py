@@ -1,5 +1,4 @@
-"""Baselines without a language model on a run's questions, computed once for all strategies of a task and
-seed."""
+"""Score baselines without a language model on a run's questions, once per task and seed."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,12 +16,13 @@ from ccutils.tasks import load_task
 def measure_baselines(
     questions: QuestionSet, run: Run, *, task_options: Mapping[str, Any], similarity: str
 ) -> Path:
-    """Measure the baselines on the questions of a run and write their rows, unless they are there.
+    """Score the baselines on the questions of a run and write their rows, unless the file exists.
 
     Strategies of the rows: majority (the pool's most frequent label), nearest (the label of the most similar
     demonstration), classifier (TF-IDF and logistic regression on the pool) and gated (the classifier, unless
-    the most similar demonstration is above a threshold chosen on VALIDATION_SEED). The last two are left out
-    without scikit-learn, and where outputs are not labels that repeat. Returns the path of the rows."""
+    the similarity of the most similar demonstration exceeds a threshold chosen on VALIDATION_SEED). The last
+    two need scikit-learn and outputs that are labels which repeat. Returns the path of the rows.
+    """
     asked = [[q.set, q.kind, q.grade, q.target.input, q.expected.output] for q in questions.questions]
     key = hash_texts([[questions.k, similarity, asked]])[:16]
     path = run.root / run.task / f"seed-{run.seed}-{key}" / BASELINE_FILE

@@ -1,6 +1,6 @@
-"""Is in-context learning kept on other tasks? Their few-shot questions, put to a run trained on one task.
+"""Probe in-context learning on transfer tasks: few-shot questions of tasks that a run was not trained on.
 
-What a practitioner asks first of a fine-tuned model; that it is asked, and how, is ours.
+The paper has no such probe; this one is ours.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from ccutils.tasks import load_task
 
 
 def few_shot_questions(questions: QuestionSet) -> QuestionSet:
-    """Choose the questions about the ID set with none, one and all of the demonstrations relevant."""
+    """Select the questions of the ID set with none, one and all of the demonstrations relevant."""
     grades = {0, 1, questions.k}
     kept = (q for q in questions.questions if q.set == "id" and q.kind == PLAIN and q.grade in grades)
     return replace(questions, questions=tuple(kept))
@@ -37,12 +37,12 @@ def ask_elsewhere(
     n_targets: int = 100,
     similarity: str = "bm25",
 ) -> pd.DataFrame:
-    """Ask the base and the last checkpoint of a run about tasks that it was not trained on.
+    """Probe the base and the last checkpoint of a run on transfer tasks.
 
-    `tasks` are their names with their options. Writes and returns rows whose `set` is the name of the task
-    that was asked, in the run's folder; quality is measured with 0, 1 and k relevant examples of k (see
-    `few_shot_questions`). Answers are kept as they come. Raises InputError for a task or option that does not
-    exist, and for a model that cannot write a task's answers.
+    `tasks` maps their names to their options. Measures quality with 0, 1 and k relevant examples among k (see
+    `few_shot_questions`). Writes the rows to the run's folder and returns them; `set` is the transfer task.
+    Each answer is saved as it is generated. Raises InputError for an unknown task or option, and for a
+    tokenizer that cannot write a task's answers.
     """
     rows, hashes, last = list[Row](), {}, max(checkpoints)
     for name, options in tasks.items():

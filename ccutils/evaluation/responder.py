@@ -1,4 +1,4 @@
-"""Answers of a base and its checkpoints to the probes' questions, each kept as soon as it is there."""
+"""Generate and save the answers of a base and its checkpoints to the probes' questions."""
 
 import copy
 import hashlib
@@ -22,16 +22,18 @@ from ccutils.probes.questions import Question, QuestionSet
 from ccutils.records import hash_prompt, read_answers, read_json
 from ccutils.tasks.brackets import ANY
 
-ANSWERS_VERSION = 2  # of how answers are made; part of the key of kept ones
-UNJUDGED = re.compile(rf"(?<!\S)\[?{re.escape(ANY)}(?!\S)")  # a gloss or a label that any answer may have
+ANSWERS_VERSION = 2  # of how answers are generated; part of the key of saved answers
+UNJUDGED = re.compile(
+    rf"(?<!\S)\[?{re.escape(ANY)}(?!\S)"
+)  # a gloss or a label that an answer may have in any form
 
 
 @dataclass(slots=True)
 class Responder:
-    """A base model by its path, and what is needed to put questions to it; it is loaded when first asked.
+    """A base model that answers questions, by its path; it is loaded when the first question is asked.
 
-    `window` is the most tokens of a prompt with its answer (0: the model's own). `cache` is a folder for the
-    answers of the base itself, which all strategies of a seed share.
+    `window` is the maximum number of tokens of a prompt with its answer (0: the model's own). `cache` is the
+    folder for answers of the base without an adapter, which all strategies of a seed share.
     """
 
     path: str
@@ -47,8 +49,7 @@ class Responder:
         self.tokenizer = load_tokenizer(self.path)
 
     def prompts(self, questions: QuestionSet) -> list[Prompt]:
-        """Return the prompt of each question. What does not fit the window is dropped and counted, as in
-        training.
+        """Write the prompt of each question. As in training, demonstrations that do not fit are dropped.
 
         Raises InputError for expected answers that the tokenizer cannot write.
         """
@@ -62,17 +63,17 @@ class Responder:
     def answers(
         self, prompts: Sequence[Prompt], *, max_new_tokens: int, adapter: Path | None, folder: Path, name: str
     ) -> list[str]:
-        """Return answers of the base, or of the base with an adapter, kept in files of `folder` or the cache.
+        """Generate the answers of the base (saved in the cache), or with an adapter (saved in `folder`).
 
-        A file is named by a hash of what answers depend on beside the prompt, and maps the hash of a prompt
-        to its answer. So other weights share no file, and of questions that are added or reordered only the
-        new ones are asked. What an interrupted call has written is not computed again.
+        The file's name contains a hash of everything but the prompt that answers depend on; the file maps the
+        hash of a prompt to its answer. Other weights therefore use another file, and only new questions are
+        asked. Answers of an interrupted call are reused.
         """
         keys = [hash_prompt(prompt.ids) for prompt in prompts]
         key = self._key(max_new_tokens, adapter)
         path = (self.cache if adapter is None else folder) / f"answers-{name}-{key}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_suffix(".lock")):  # runs of several strategies may ask the base at once
+        with FileLock(path.with_suffix(".lock")):  # runs of several strategies may use the base at once
             known = read_answers(path)
             missing = {key: prompt.ids for key, prompt in zip(keys, prompts, strict=True) if key not in known}
             if missing:
@@ -111,12 +112,12 @@ class Responder:
                 path.open("a", encoding="utf-8") as file,
                 tqdm(total=len(ids), desc=name, mininterval=2) as bar,
             ):
-                file.write("\n" * bool(file.tell()))  # a kill may have cut the last line off
+                file.write("\n" * bool(file.tell()))  # a kill may have truncated the last line
                 for i, text in answer_each(model, self.tokenizer, ids, max_new_tokens=max_new_tokens):
                     file.write(json.dumps([keys[i], text]) + "\n")
                     file.flush()
                     bar.update()
-        finally:  # stopped half-way, the same responder can be asked again
+        finally:  # after an interruption, the responder can be used again
             if adapter is not None and not self.small:
                 self.base = model.unload()
 
@@ -134,13 +135,13 @@ class Responder:
 def find_responder(
     known: Iterable[Responder], path: str, cache: Path, *, quantise: bool, window: int, chat: bool
 ) -> Responder:
-    """Find the responder of a base among those at hand, or make it: a base is loaded once for its runs."""
+    """Find the responder of a base among `known`, or create it: a base is loaded once for all its runs."""
     made = (r for r in known if r.path == path)
     return next(made, None) or Responder(path, cache, quantise, window, chat)
 
 
 def check_written(tokenizer: PreTrainedTokenizerBase, questions: QuestionSet, path: str) -> None:
-    """Raise InputError for expected answers with words that the tokenizer lacks: no answer could be right."""
+    """Raise InputError for expected answers with words that the tokenizer lacks."""
     expected = list(
         dict.fromkeys(UNJUDGED.sub("", question.expected.output) for question in questions.questions)
     )
@@ -153,13 +154,11 @@ def check_written(tokenizer: PreTrainedTokenizerBase, questions: QuestionSet, pa
         words = (w for w in lost[0].split() if unknown in tokenizer.encode(w, add_special_tokens=False))
         raise InputError(
             f"{len(lost)} of {len(expected)} expected answers have words that the tokenizer of model "
-            f"{path!r} cannot write, such as {next(words, lost[0])!r}: take another model, or for the tiny "
-            "base add them to the task's `vocabulary`."
+            f"{path!r} cannot write, such as {next(words, lost[0])!r}: choose another model, or for the tiny "
+            "base add the words to the task's `vocabulary`."
         )
 
 
 def importance(question: Question) -> list[float]:
-    """Return the order in which demonstrations are dropped where not all fit: what the question is about goes
-    last.
-    """
+    """Score demonstrations by importance: if not all fit, those with the lowest scores are dropped first."""
     return [near + needed for near, needed in zip(question.similarity, question.needed, strict=True)]

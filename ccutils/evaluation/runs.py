@@ -1,4 +1,4 @@
-"""All probes of one run: its checkpoints found, or trained, asked, and measured."""
+"""Probe one run: find or train its checkpoints, collect their answers, and score them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ TRAINED_WITH = {
     *("p", "epsilon", "counterfactual", "relabel", "vary_k", "quantise", "chat", "tokenisation"),
     *("data", "extra", "base"),
 }
-"""What must be the same in training and probing, beside the task's options and the tiny base's recipe."""
+"""Values that training and probing must share, in addition to task options and the tiny base's recipe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A run's rows, and its answers by step in the order of the questions that were asked there."""
+    """A run's rows, and its answers by step, in the order of that step's questions."""
 
     rows: list[Row]
     answers: dict[int, list[str]]
@@ -46,14 +46,12 @@ def probe_run(
     parameters: Mapping[str, Any],
     all_steps: bool = False,
 ) -> Probed:
-    """Ask the base (step 0) and every checkpoint, and write the rows and scored answers of a run.
+    """Probe the base (step 0) and every checkpoint, and write the rows and scored answers of a run.
 
-    The base and the last checkpoint are asked all questions; those between them only what curves over
-    training need, or all with `all_steps`. Rows go to the run's probes.parquet, scored answers to its
-    questions.parquet.
-
-    Beside them go the parameters, the task's facts, where it comes from, hashes of data and base included,
-    and what was dropped of the prompts or left out.
+    The base and the last checkpoint are asked all questions; other checkpoints only those of the curves over
+    training, or all with `all_steps`. Writes the rows to the run's probes.parquet and the scored answers to
+    questions.parquet. probes.json has the parameters, the task's facts, package versions, hashes of data and
+    base, and the numbers of dropped demonstrations and omitted questions.
     """
     prompts, length = responder.prompts(questions), questions.task.max_new_tokens
     steps = {0: None, **checkpoints}
@@ -87,16 +85,16 @@ def probe_run(
 
 
 def hash_task(task: Task) -> str:
-    """Return a hash of all examples of a task, set by set."""
+    """Hash all examples of a task, set by set."""
     sets = (task.pool, task.id_test, task.ood_test, task.ood_pool)
     return hash_texts([[e.input, e.output, e.group] for e in examples] for examples in sets)
 
 
 def write_judged(run: Run, judged: Mapping[int, pd.DataFrame], questions: QuestionSet) -> None:
-    """Write the scored answers of all steps as the run's questions.parquet, whole or not at all.
+    """Write the scored answers of all steps to the run's questions.parquet, atomically.
 
-    Beside the columns of ccutils.probes.judge_answers it has the run's key, as rows have it, the step, and at
-    step 0, where all `questions` are asked, their prompts (`prompt_columns`).
+    Columns: those of ccutils.probes.judge_answers, the run's key as in rows, the step, and at step 0, where
+    all `questions` are asked, their prompts (`prompt_columns`).
     """
     tables = [table.join(prompt_columns(questions)) if step == 0 else table for step, table in judged.items()]
     steps = [table.assign(step=step) for step, table in zip(judged, tables, strict=True)]
@@ -110,11 +108,10 @@ def write_judged(run: Run, judged: Mapping[int, pd.DataFrame], questions: Questi
 
 
 def find_or_train(plan: Plan) -> dict[int, Path]:
-    """Find the checkpoints of the plan's run by step; a run that is not there is trained now, as notebook 03
-    does.
+    """Find the checkpoints of the plan's run by step, or train the run as notebook 03 does.
 
-    What probing has for itself (k, similarity, window) and the training's own settings may differ from the
-    plan. Raises InputError for a run that was stopped, or was trained with other values.
+    k, similarity, window and the settings of training may differ from the plan. Raises InputError for an
+    unfinished run, and for a run that was trained with other values.
     """
     folder = plan.run.folder
     trained = read_json(folder / "plan.json")
@@ -122,10 +119,7 @@ def find_or_train(plan: Plan) -> dict[int, Path]:
         ic_train(plan)
         return checkpoints(folder)
     if not (folder / "done.json").exists():
-        raise InputError(
-            f"the run in {folder} was stopped before its end: run notebook 03_ic_train again, which goes on "
-            "where it stopped."
-        )
+        raise InputError(f"the run in {folder} is not finished: run notebook 03_ic_train again to resume it.")
     here = describe_run(plan, load_task(plan.task, seed=plan.seed, **plan.task_options))
     changed = {
         name: pair
@@ -135,6 +129,6 @@ def find_or_train(plan: Plan) -> dict[int, Path]:
     if changed:
         raise InputError(
             f"the run in {folder} was trained with other values: {write_changes(changed)}. Set the same "
-            "values here, or train a new run with notebook 03_ic_train in another `results`."
+            "values here, or train a new run with notebook 03_ic_train and another `results`."
         )
     return checkpoints(folder)

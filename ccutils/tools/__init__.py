@@ -1,9 +1,9 @@
-"""The command line `ccutils`: contexts for any trainer, probes of any model, outside of the chain.
+"""The command line `ccutils`: training data for any trainer, and probes of any model, without the chain.
 
-`cli` has the commands, `export` writes training rows to a file, `probe` asks a model the probes' questions,
-`endpoint` asks one behind a server and `replies` parses what the server returns, `compare` compares two
-models. It uses `contexts`, `probes`, `tasks` and the root, and `evaluation` (torch) only for a model that is
-loaded here; it does not use the chain. `export`, `probe` and `compare` are tested in tests/tools/test_cli.py.
+`cli` defines the commands, `export` writes training rows to a file, `probe` asks a model the probes'
+questions, `endpoint` sends them to a server, `replies` parses the server's replies, `compare` compares two
+models. This subpackage uses `contexts`, `probes`, `tasks` and the root, and `evaluation` (torch) only for a
+model that is loaded here. `export`, `probe` and `compare` are tested in tests/tools/test_cli.py.
 """
 
 import lazy_loader

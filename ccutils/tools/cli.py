@@ -23,24 +23,24 @@ from ccutils.tools.probe import (
     WRITTEN,
     Asking,
     check_up,
+    describe_requests,
     distinct,
     file_name,
     hash_of,
     questions_of,
-    told_beforehand,
 )
 
 BAD_INPUT, GAVE_UP = 2, 3
 CODES = """Exit codes: 0 success; 2 bad input; 3 a server could not be reached or gave up (answers so far are
 saved: the same command continues); 130 interrupted."""
 ANSWERS = Path("probed")
-"""Where answers are saved unless `-o` is given; scores then have a subfolder of their own."""
-ONLY_ASKING = ("concurrent", "timeout", "retries", "ask_again")  # options that change no score
-SEED = click.IntRange(0, 2**63 - 1)  # what NumPy and torch take
+"""Folder of the answers unless `-o` is given; scores are then saved in a subfolder."""
+ONLY_ASKING = ("concurrent", "timeout", "retries", "ask_again")  # options that do not change scores
+SEED = click.IntRange(0, 2**63 - 1)  # the range of NumPy and torch
 
 
 class HomePath(click.Path):
-    """A path in which `~` is the home folder, in `--output=~/file` as well, which no shell expands."""
+    """A path with `~` for the home folder, also in `--output=~/file`, which no shell expands."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Expand `~`, then check the path as click does."""
@@ -48,9 +48,7 @@ class HomePath(click.Path):
 
 
 def columns(work: Callable[..., None]) -> Any:
-    """Give a command the options that say which columns hold what; it names them where there is no such
-    column.
-    """
+    """Add the options for the columns to a command, and name the option in the error for a missing column."""
 
     @functools.wraps(work)
     def command(**values: Any) -> None:
@@ -59,7 +57,7 @@ def columns(work: Callable[..., None]) -> Any:
         except MissingColumnError as error:
             taken = [name for name in values if name.endswith("_column") and values[name] == error.column]
             options = " and ".join(f"--{name.replace('_', '-')}" for name in taken)
-            raise InputError(f"{str(error).removesuffix('.')}; name another by {options}.") from None
+            raise InputError(f"{str(error).removesuffix('.')}. Use {options}.") from None
 
     for name, what in (("output", "the answer"), ("input", "the question")):
         option = f"--{name}-column"
@@ -73,7 +71,7 @@ def commands() -> None:
     """Build contrastive-context training data for any trainer, and probe any model for in-context and
     in-weights learning.
 
-    DATA is a .jsonl, .json, .csv, .tsv or .parquet file with columns of text.
+    DATA is a .jsonl, .json, .csv, .tsv or .parquet file with a column of inputs and one of outputs.
     """
 
 
@@ -86,7 +84,7 @@ def commands() -> None:
     type=click.Choice(STRATEGIES),
     default="contrastive",
     show_default=True,
-    help="How contexts are drawn.",
+    help="How contexts are sampled.",
 )
 @click.option("--p", default=0.5, show_default=True, help="Probability of the nearest example.")
 @click.option("--epsilon", default=0.1, show_default=True, help="Probability of a paraphrase of the target.")
@@ -94,7 +92,7 @@ def commands() -> None:
     "--counterfactual",
     default=0.0,
     show_default=True,
-    help="Share of the contexts with a relevant example where its label and the answer are replaced.",
+    help="Share of the contexts with a relevant example in which its label and the answer are replaced.",
 )
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 @click.option("--epochs", default=3, show_default=True, help="Passes over the data, each with new contexts.")
@@ -113,14 +111,16 @@ def commands() -> None:
     show_default=True,
     help="Seed for sampling the contexts.",
 )
-@click.option("-o", "--output", type=HomePath(path_type=Path), required=True, help="JSON lines to write.")
+@click.option(
+    "-o", "--output", type=HomePath(path_type=Path), required=True, help="JSON lines file to write."
+)
 def export(
     data: Path, input_column: str, output_column: str, output: Path, epochs: int, form: str, **values: Any
 ) -> None:
     """Write training rows with contexts in the prompt, for a trainer that reads files.
 
-    Train on the file for one epoch, without shuffling: it holds the epochs. The loss should be on the answer
-    alone. The same values give the same bytes. With --counterfactual some labels are wrong on purpose, so
+    The file contains all epochs: train on it for one epoch, without shuffling, with the loss on the answer
+    only. The same options give the same bytes. With --counterfactual, some labels are wrong on purpose, so
     that only the context gives the answer; these rows have "counterfactual": true.
     """
     check_not_input(data, output)
@@ -128,11 +128,11 @@ def export(
     contexts = ContrastiveContexts(examples, **values)
     written, wrong = write_export(contexts, epochs, form, output)
     to_pipe = not output.is_file()  # perhaps standard output itself
-    click.echo(f"{written} rows of {len(examples)} examples: {output}", err=to_pipe)
+    click.echo(f"Wrote {written} rows of {len(examples)} examples to {output}", err=to_pipe)
     if contexts.counterfactual:
         click.echo(
-            f"counterfactual: {wrong} rows ({wrong / written:.0%}) have wrong labels on purpose; "
-            '"counterfactual": true marks them',
+            f"counterfactual: {wrong} rows ({wrong / written:.0%}) have wrong labels on purpose, marked "
+            '"counterfactual": true',
             err=to_pipe,
         )
 
@@ -142,39 +142,44 @@ def export(
 @columns
 @click.option(
     "--group-column",
-    help="Column whose values the OOD sets hold out; default: the output, where outputs repeat.",
+    help="Column whose values are held out for the OOD sets; default: the output, if outputs repeat.",
 )
 @click.option(
     "--model",
     required=True,
-    help=f"A folder, a Hub id, {', '.join(('tiny', *LANGUAGE_MODELS))}; with --endpoint, the server's model "
-    "name.",
+    help=f"A folder, a Hub id, {', '.join(('tiny', *LANGUAGE_MODELS))}; with --endpoint, the name of a "
+    "model on the server.",
 )
 @click.option("--adapter", type=HomePath(path_type=Path, exists=True), help="Folder of a peft adapter.")
-@click.option("--against", help="A second model to compare with, asked the same questions.")
+@click.option("--against", help="A second model to compare with, on the same questions.")
 @click.option(
     "--against-adapter",
     type=HomePath(path_type=Path, exists=True),
-    help="Adapter of the second model, which is --model unless --against names another.",
+    help="Adapter of the second model, which is --model unless --against is given.",
 )
 @click.option("--endpoint", help="An OpenAI-compatible server, such as http://localhost:8000/v1.")
-@click.option(
-    "--api", type=click.Choice(APIS), default=APIS[0], show_default=True, help="The server's API to use."
-)
+@click.option("--api", type=click.Choice(APIS), default=APIS[0], show_default=True, help="API of the server.")
 @click.option(
     "--concurrent",
     type=click.IntRange(1, 1000),
     default=8,
     show_default=True,
-    help="Most requests open at once.",
+    help="Maximum number of open requests.",
 )
-@click.option("--timeout", default=120.0, show_default=True, help="Timeout of a request, in seconds.")
+@click.option("--timeout", default=120.0, show_default=True, help="Timeout of a request (seconds).")
 @click.option("--retries", default=6, show_default=True, help="Retries of a failed request.")
-@click.option("--ask-again", is_flag=True, help="Ask a server all questions, although answers are saved.")
+@click.option(
+    "--ask-again", is_flag=True, help="Ask a server all questions again, even if answers are saved."
+)
 @click.option("--quantise", is_flag=True, help="Load the model in NF4.")
 @click.option("--k", default=8, show_default=True, help="Demonstrations in a context.")
-@click.option("--targets", default=100, show_default=True, help="Targets of each set.")
-@click.option("--kinds", multiple=True, type=click.Choice((*KINDS, BETWEEN)), help="Questions; repeatable.")
+@click.option("--targets", default=100, show_default=True, help="Targets per test set.")
+@click.option(
+    "--kinds",
+    multiple=True,
+    type=click.Choice((*KINDS, BETWEEN)),
+    help="Kind of question; repeatable. Default: all but nearest_first, nearest_last, noisy_10, noisy_25.",
+)
 @click.option(
     "--metric",
     type=click.Choice(["exact", "chrf", "bleu"]),
@@ -182,7 +187,13 @@ def export(
     show_default=True,
     help="How answers are scored.",
 )
-@click.option("--max-new-tokens", default=64, show_default=True, help="Most tokens of an answer.")
+@click.option(
+    "--max-new-tokens",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Maximum number of tokens of an answer.",
+)
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 @click.option(
     "--seed",
@@ -200,13 +211,13 @@ def export(
     "subfolder for each model and set of options]",
 )
 def probe(data: str, output: Path | None, dry_run: bool, **values: Any) -> None:
-    """Measure what a model learns in context, what it knows without, and how often it copies.
+    """Measure a model's in-context learning, its in-weights knowledge, and how often it copies.
 
-    Baselines without a model are scored on the same questions and printed below it.
+    Baselines without a language model are scored on the same questions and printed below it.
 
-    DATA may also be an embedded task: topics, gloss or requests. With --endpoint, a server is asked:
-    --api completions sends plain text, chat sends demonstrations as turns. The key is read from the
-    environment variable CCUTILS_API_KEY or OPENAI_API_KEY and saved nowhere.
+    DATA may also be an embedded task: topics, gloss or requests. With --endpoint, questions are sent to a
+    server: --api completions sends plain text, chat sends demonstrations as turns. The key is read from the
+    environment variable CCUTILS_API_KEY or OPENAI_API_KEY and is never saved.
     """
     names = ("input_column", "output_column", "group_column", "metric", "max_new_tokens")
     options = {name: values[name] for name in names}
@@ -220,7 +231,7 @@ def probe(data: str, output: Path | None, dry_run: bool, **values: Any) -> None:
     make = functools.partial(questions_of, data, **options)
     questions = make(seed=seed, kinds=values["kinds"])
     for asking in asked:
-        click.echo(told_beforehand(questions, asking))
+        click.echo(describe_requests(questions, asking))
     if dry_run:
         return
     lines = check_up(
@@ -246,9 +257,9 @@ def askings(
     quantise: bool,
     **values: Any,
 ) -> list[Asking]:
-    """Return the models to ask, the second that of `against`. Raises InputError for what cannot be."""
+    """Build the models to ask, the second from `against`. Raises InputError for conflicting options."""
     if endpoint and (adapter or against_adapter):
-        raise InputError("--adapter is for a model loaded here: let the server load it, or leave it out.")
+        raise InputError("--adapter cannot be used with --endpoint: load the adapter in the server instead.")
     if against is None and against_adapter:
         against = model
     found = []
@@ -256,7 +267,7 @@ def askings(
         if name is None:
             continue
         if not name.strip():
-            raise InputError("the model's name is empty: give --model, and --against if at all, a name.")
+            raise InputError("the name of a model is empty: check --model and --against.")
         if endpoint is not None:
             limits = {key: values[key] for key in ("concurrent", "timeout", "retries")}
             found.append(Asking(name, Endpoint(endpoint, name, api, **limits), chat=api == "chat"))
@@ -266,14 +277,14 @@ def askings(
 
 
 def folder_name(data: str, asked: Sequence[Asking], values: Mapping[str, Any]) -> str:
-    """Name the folder of a probe's scores, another one for all options that change them."""
+    """Name the folder of a probe's scores, by data, models and all options that change scores."""
     names = "-against-".join(file_name(asking.name) for asking in asked)
     facts = {name: value for name, value in values.items() if name not in ONLY_ASKING}
     return f"{file_name(Path(data).stem)}-{names[:120]}-{hash_of([data, facts])[:6]}"
 
 
 def check_folder(folder: Path) -> None:
-    """Raise InputError for a folder that cannot be written to, without making it."""
+    """Raise InputError if a folder is not writable; do not create it."""
     try:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     except OSError as error:
@@ -281,19 +292,19 @@ def check_folder(folder: Path) -> None:
     if not there.is_dir():
         raise InputError(f"{there} is a file, not a folder: choose another -o.")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{there} cannot be written to: choose another -o.")
+        raise InputError(f"{there} is not writable: choose another -o.")
 
 
 @commands.command(epilog=CODES)
 @click.argument("data", type=HomePath(path_type=Path))
 @click.argument("text")
 @columns
-@click.option("--k", default=5, show_default=True, help="How many examples.")
+@click.option("--k", default=5, show_default=True, help="Number of examples.")
 @click.option("--similarity", default="bm25", show_default=True, help="bm25, tfidf, minilm or st:<model>.")
 def neighbours(data: Path, text: str, input_column: str, output_column: str, k: int, similarity: str) -> None:
     """Print the examples of DATA that are most similar to TEXT: similarity, input, output."""
     if not text.strip() or unusable(text):
-        raise InputError("TEXT is empty or not UTF-8: write the text whose neighbours are to be found.")
+        raise InputError("TEXT is empty or not UTF-8: give the text whose neighbours you want.")
     examples = read_file(data, input_column, output_column)
     found = Index([e.input for e in examples], similarity).search([text], min(k, len(examples)))
     click.echo(f"similarity\t{input_column}\t{output_column}")
@@ -302,7 +313,7 @@ def neighbours(data: Path, text: str, input_column: str, output_column: str, k: 
 
 
 def main() -> None:
-    """Run the command line; exits with the status that CODES lists."""
+    """Run the command line, and exit with a status listed in CODES."""
     try:
         commands.main(prog_name="ccutils", standalone_mode=False)
     except InputError as error:
@@ -319,7 +330,7 @@ def main() -> None:
         error.show()
         sys.exit(BAD_INPUT)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted; answers so far are kept", err=True)
+        click.echo("Interrupted. Answers so far are saved.", err=True)
         sys.exit(130)
 
 

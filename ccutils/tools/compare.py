@@ -1,4 +1,4 @@
-"""Two models side by side: differences of their scores, target by target, with intervals."""
+"""Compare two models: differences of their scores, paired by target, with intervals."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ COMPARED = {
     "icl": "ICL-score",
     "iwl": "IWL-score",
     "quality": "quality with one relevant example",
-    "copy_rate": "wrong answers that repeat a label of the context, of all",
+    "copy_rate": "share of answers that are wrong and repeat a label of the context",
 }
-"""What is compared, in words; all are means over targets, so that differences are paired."""
+"""Names of the compared scores. All are means over targets, so that differences can be paired."""
 _QUESTIONS = {"icl": (CHANGED, 1), "iwl": (PLAIN, 0), "quality": (PLAIN, 1), "copy_rate": (PLAIN, 0)}
 
 
@@ -44,7 +44,7 @@ def paired_differences(questions: QuestionSet, answers: Sequence[str], others: S
 def _values(
     questions: QuestionSet, answers: Sequence[str], places: Sequence[int], probe: str
 ) -> NDArray[np.float64]:
-    """Return one value a question: its score, or the share that is wrong and copied; shape (places,)."""
+    """Compute one value a question: its score, or 1 if it is wrong and copied, else 0; shape (places,)."""
     chosen = [questions.questions[i] for i in places]
     given = [answers[i] for i in places]
     scores = questions.task.score(given, [q.expected for q in chosen])
@@ -56,15 +56,15 @@ def _values(
 
 
 def difference_in_words(differences: pd.DataFrame, model: str, other: str) -> list[str]:
-    """Say each difference in a sentence; one whose interval holds 0 is not settled."""
-    sets = {"id": "as in training", "ood": "of novel groups"}
+    """Describe each difference in a sentence, and mark those whose interval includes 0."""
+    sets = {"id": "in domain", "ood": "out of domain"}
     lines = []
     for row in differences.to_dict("records"):
         if not row["n"]:
             continue
-        settled = "" if row["low"] * row["high"] > 0 else " (not settled: the interval holds 0)"
+        found = "" if row["low"] * row["high"] > 0 else "; no detectable difference"
         lines.append(
-            f"{model} against {other}, {COMPARED[row['probe']]}, targets {sets[row['set']]}: "
-            f"{row['value']:+.2f}, from {row['low']:+.2f} to {row['high']:+.2f}{settled}"
+            f"{model} against {other}, {COMPARED[row['probe']]}, {sets[row['set']]}: {row['value']:+.2f} "
+            f"({row['low']:+.2f} to {row['high']:+.2f}; {row['n']} targets{found})"
         )
     return lines

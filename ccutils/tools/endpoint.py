@@ -1,6 +1,6 @@
-"""Answers of a model behind an OpenAI-compatible server: several requests at once, each answer saved.
+"""Ask a model behind an OpenAI-compatible server: parallel requests, each answer saved as it arrives.
 
-urllib3 does the waiting and retrying.
+urllib3 handles timeouts and retries.
 """
 
 import json
@@ -30,36 +30,37 @@ from ccutils.tasks.files import unusable
 from ccutils.tools.replies import Reply, is_shortened, parse_reply, read_replies
 
 APIS = ("completions", "chat")
-"""completions: the prompt as plain text, the form that IC-Train trains on; base models need it. chat:
-demonstrations as turns, in the server's own chat template. Either can ask every question."""
-KEY_VARIABLES = ("CCUTILS_API_KEY", "OPENAI_API_KEY")  # environment variables; the first that is set counts
+"""completions: the prompt as plain text, the format that IC-Train trains on; base models need it. chat:
+demonstrations as turns, in the server's chat template. Every question can be asked with either."""
+KEY_VARIABLES = ("CCUTILS_API_KEY", "OPENAI_API_KEY")  # environment variables; the first that is set is used
 BUSY = (408, 409, 425, 429, *range(500, 1000))  # statuses that are retried
 LONGEST_WAIT = 120  # seconds before a retry, even if the server's Retry-After is longer
 LONGEST_TIMEOUT = 86_400  # seconds
 EMPTY_TRIES = 3  # requests for one answer, where replies have no choices
 LIMIT_NAMES = ("max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_tokens")
-"""Names that servers have for the most tokens of an answer."""
+"""Servers' names for the maximum number of tokens of an answer."""
 UNSUPPORTED = re.compile(
     r"un(supported|known|recogni[sz]ed|expected)|not (be )?(support|permit|allow|accept)|n't support|extra"
     r"|forbidden|deprecated|removed|only",
     re.I,
 )
-CHANGING = ("permission", "status", "pricing")  # fields of /models that change while the model does not
+CHANGING = ("permission", "status", "pricing")  # fields of /models that can change for the same model
 
 Asked = str | list[dict[str, str]]
-"""A prompt: a text, or messages with `role` and `content`."""
+"""A prompt: a text, or a list of messages with `role` and `content`."""
 
 
 class EndpointError(Exception):
-    """A server that cannot be reached or gave up; answers so far are saved."""
+    """A server cannot be reached or gave up; answers so far are saved."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointAnswers:
     """Answers in the order of the prompts, '' where a prompt was not answered.
 
-    `cut`, `unanswered` and `shortened` count prompts: answered up to the token limit, not answered, not read
-    in full. `reused` counts saved answers, the last saved at `reused_from`. `notes` name refused parameters.
+    `cut`, `unanswered` and `shortened` count prompts: those whose answer ended at the token limit, those
+    without an answer, those that the server shortened. `reused` counts saved answers, the last saved at
+    `reused_from`. `notes` name refused parameters.
     """
 
     texts: list[str]
@@ -73,7 +74,7 @@ class EndpointAnswers:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server's address such as http://localhost:8000/v1, and how it is asked.
+    """A server's address, such as http://localhost:8000/v1, with the API, timeout and retries to use.
 
     At most `concurrent` requests are open at once. `timeout` is in seconds. A request is retried `retries`
     times, after 0.5 s, 1 s, 2 s and so on, or after the server's Retry-After (at most LONGEST_WAIT). Raises
@@ -98,11 +99,11 @@ class Endpoint:
                 f"environment variable {KEY_VARIABLES[0]}."
             )
         if parts.scheme not in ("http", "https") or not parts.host:
-            raise InputError(f"endpoint {self.url!r} is no address: write, say, http://localhost:8000/v1.")
+            raise InputError(f"endpoint {self.url!r} is not an address such as http://localhost:8000/v1.")
         if self.api not in APIS:
             raise InputError(f"api {self.api!r} does not exist: choose one of {', '.join(APIS)}.")
         if fault := unusable(self.model):
-            raise InputError(f"the model's name {self.model!r} is {fault}: use another name.")
+            raise InputError(f"the model's name {self.model!r} is {fault}: check --model and --against.")
         check_count("concurrent", self.concurrent)
         if not 0 < self.timeout <= LONGEST_TIMEOUT:
             raise InputError(f"timeout is {self.timeout}: it must be above 0, at most {LONGEST_TIMEOUT} s.")
@@ -110,7 +111,7 @@ class Endpoint:
             raise InputError(f"retries is {self.retries}: it must be at least 0.")
 
     def served(self) -> list[dict[str, Any]]:
-        """Ask /models for what identifies this model; all models if none has its name, [] without a report.
+        """Read this model's entry from /models; all entries if none has its name, [] if there are none.
 
         Many servers set `created` to the time of the request; it is dropped then. Raises EndpointError
         immediately if there is no server.
@@ -121,7 +122,7 @@ class Endpoint:
                 got = self._request(pool, "GET", "models", "cannot be reached", retries=retry, timeout=10)
         except EndpointError as error:
             if isinstance(error.__cause__, ReadTimeoutError):
-                return []  # it may be loading the model: the questions wait longer
+                return []  # it may be loading the model: questions have a longer timeout
             raise
         try:
             if date := got.headers.get("Date"):
@@ -136,10 +137,10 @@ class Endpoint:
             return []
 
     def answers(self, prompts: Sequence[Asked], max_new_tokens: int, path: Path) -> EndpointAnswers:
-        """Ask, greedily, the prompts whose answers the file `path` lacks; save each answer as it arrives.
+        """Ask the prompts without an answer in the file `path`, with greedy decoding; save each answer.
 
-        Raises InputError if the server refuses the request (no such model, no key), and EndpointError if it
-        cannot be reached or gives up; the same call then continues from the saved answers.
+        Raises InputError if the server refuses the request (unknown model, no key), and EndpointError if it
+        cannot be reached or gives up. The same call then continues from the saved answers.
         """
         known, keys = read_replies(path), list(map(hash_prompt, prompts))
         missing = {key: prompt for key, prompt in zip(keys, prompts, strict=True) if key not in known}
@@ -188,7 +189,7 @@ class Endpoint:
             pool.clear()
 
     def _ask(self, pool: urllib3.PoolManager, prompt: Asked, parameters: "Parameters") -> Reply:
-        """Ask one prompt; a reply without choices is asked for again, and then counts as no answer."""
+        """Ask one prompt. A reply without choices is requested again, at most EMPTY_TRIES times."""
         # No "stop": some servers fail on it, and only the first line is used.
         text = isinstance(prompt, str)
         where, name = ("completions", "prompt") if text else ("chat/completions", "messages")
@@ -202,8 +203,9 @@ class Endpoint:
         return reply or Reply(None)
 
     def _read(self, got: urllib3.BaseHTTPResponse, where: str) -> Reply | None:
-        """Parse a reply; None if it has no choices. Raises EndpointError if the server is busy, else
-        InputError.
+        """Parse a reply; None if it has no choices.
+
+        Raises EndpointError if the server is busy, InputError for any other failure.
         """
         body = got.data.decode(errors="replace").strip()
         if got.status == 400 and re.search(r"content_filter|ResponsibleAIPolicyViolation", body):
@@ -215,7 +217,7 @@ class Endpoint:
             wait = got.headers.get("Retry-After")
             raise EndpointError(
                 f"endpoint {self.url} is busy or fails ({about}, after {self.retries} retries"
-                f"{f'; Retry-After: {wait} s' if wait else ''}): lower --concurrent, or see the server's log."
+                f"{f'; Retry-After: {wait} s' if wait else ''}): lower --concurrent, or check the server's log."
             )
         if got.status in (401, 403):
             raise InputError(
@@ -238,18 +240,18 @@ class Endpoint:
     def _request(
         self, pool: urllib3.PoolManager, method: str, where: str, failed: str, **values: Any
     ) -> urllib3.BaseHTTPResponse:
-        """Send a request. Raises EndpointError, with urllib3's reason as its cause."""
+        """Send a request. Raises EndpointError with urllib3's error as its cause."""
         try:
             return pool.request(method, f"{self.url.rstrip('/')}/{where}", headers=headers(), **values)
         except HTTPError as error:
             why = getattr(error, "reason", None) or error
             raise EndpointError(
                 f"endpoint {self.url} {failed} ({type(why).__name__}, after {self.retries} retries"
-                f"{self._proxied()}): check that the server runs, and the address."
+                f"{self._proxied()}): check that the server is running, and the address."
             ) from why
 
     def _pool(self) -> urllib3.PoolManager:
-        """Create a pool of connections, through the proxy of the environment if there is one."""
+        """Create a pool of connections, through the environment's proxy if one is set."""
         timeout = urllib3.Timeout(connect=10, read=self.timeout)
         values: dict[str, Any] = {"maxsize": self.concurrent, "retries": self._retry(), "timeout": timeout}
         if (proxy := proxy_of(self.url)) is None:
@@ -275,26 +277,26 @@ class Endpoint:
         )
 
     def _proxied(self) -> str:
-        return ", through the proxy of the environment" if proxy_of(self.url) else ""
+        return ", through the environment's proxy" if proxy_of(self.url) else ""
 
 
 @dataclass(slots=True)
 class Parameters:
-    """The parameters of every request, adapted to what the server accepts; shared by all threads."""
+    """Parameters of every request, adapted to the server; shared by all threads."""
 
     values: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     lock: Lock = field(default_factory=Lock)
 
     def adapt(self, sent: Mapping[str, Any], message: str) -> bool:
-        """Rename or drop the parameter that the server's message refuses; return whether to ask again."""
+        """Rename or drop the parameter that the server refuses; return whether to send the request again."""
         named = set(re.findall(r"\w+", message))
         with self.lock:
             if self.values != sent:  # another thread has adapted them
                 return True
             if "temperature" in named & sent.keys():
                 del self.values["temperature"]
-                self.notes.append("the server refuses temperature 0: its answers are sampled, not greedy")
+                self.notes.append("the server refuses temperature 0: answers are sampled, not greedy")
                 return True
             name = next((name for name in LIMIT_NAMES if name in named & sent.keys()), None)
             if name is None or not UNSUPPORTED.search(message):
@@ -312,7 +314,7 @@ class Patient(urllib3.Retry):
     """Retries that follow Retry-After up to LONGEST_WAIT and report long waits."""
 
     def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
-        """Return the seconds to wait; None without a valid header."""
+        """Compute the seconds to wait; None without a valid header."""
         try:
             asked = super().get_retry_after(response) or 0.0
         except InvalidHeader:
@@ -325,28 +327,28 @@ class Patient(urllib3.Retry):
 
 @cache
 def report_once(message: str) -> None:
-    """Print a message beside the progress bar, unless it was printed before."""
+    """Print a message above the progress bar, once."""
     tqdm.write(message, file=sys.stderr)
 
 
 def headers() -> dict[str, str]:
-    """Return the request's headers, with the key of the environment if there is one; it is never saved.
+    """Build the request's headers, with the key from the environment if set; it is never saved.
 
-    Raises InputError, without the value, for a key that no header can contain.
+    Raises InputError, without the value, for a key that a header cannot contain.
     """
     for name in KEY_VARIABLES:
         if key := os.environ.get(name, "").strip():
             if not (key.isascii() and key.isprintable()):
                 raise InputError(
-                    f"the key in {name} has a line break, a control character or a letter beyond ASCII: copy "
-                    "it again."
+                    f"the key in {name} contains a line break, a control character or a non-ASCII "
+                    "character: copy it again."
                 )
             return {"Authorization": f"Bearer {key}"}
     return {}
 
 
 def proxy_of(url: str) -> str | None:
-    """Return the proxy for an address, by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
+    """Look up the proxy for an address in HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
     parts, proxies = urllib3.util.parse_url(url), getproxies()
     proxy = proxies.get(parts.scheme or "") or proxies.get("all")
     host = (parts.host or "").strip("[]")

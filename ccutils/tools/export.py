@@ -1,4 +1,4 @@
-"""Training rows with contrastive contexts, written to a file for trainers that read files."""
+"""Write training rows with contrastive contexts to a file, for trainers that read files."""
 
 import json
 from contextlib import suppress
@@ -7,17 +7,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ccutils.contexts.your_data import ContrastiveContexts
-from ccutils.errors import InputError
+from ccutils.errors import InputError, check_count
 from ccutils.records import atomic
 
 
 def write_export(made: ContrastiveContexts, epochs: int, form: str, path: Path) -> tuple[int, int]:
-    """Write the rows of all epochs as JSON lines, whole or not at all.
+    """Write the rows of all epochs as JSON lines, atomically.
 
-    Returns how many rows there are, and in how many labels are wrong on purpose (counterfactual).
-
-    The same values give the same bytes. Raises InputError where the file cannot be written.
+    Returns the number of rows, and of rows with wrong labels on purpose (counterfactual). The same arguments
+    give the same bytes. Raises InputError if the file cannot be written.
     """
+    check_count("epochs", epochs)
     total, wrong = epochs * len(made.drawn.pool), 0
     try:
         with atomic(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
@@ -30,8 +30,8 @@ def write_export(made: ContrastiveContexts, epochs: int, form: str, path: Path) 
 
 
 def check_not_input(data: Path, *outputs: Path) -> None:
-    """Raise InputError where writing one of the outputs would overwrite the data file, by whatever name."""
+    """Raise InputError if one of the outputs is the data file, by whatever name."""
     for path in outputs:
-        with suppress(OSError):  # one of the two does not exist
+        with suppress(OSError):  # one of the files does not exist
             if path.samefile(data):
                 raise InputError(f"{path} is the data file itself: choose another -o.")

@@ -1,4 +1,4 @@
-"""Probing any model: the probes' questions, asked of a model loaded here or of a server, and their scores."""
+"""Probe any model, loaded here or behind a server: ask the probes' questions and score the answers."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ccutils.contexts.prompts import Prompter
-from ccutils.errors import InputError
+from ccutils.errors import InputError, nearest
 from ccutils.probes.baselines import answer_all
 from ccutils.probes.questions import QuestionSet, make_questions
 from ccutils.probes.scores import measure
@@ -26,23 +26,24 @@ from ccutils.tools.endpoint import Asked, Endpoint, EndpointError
 from ccutils.tools.replies import answer_warnings, read_replies
 
 PRINTED_SCORES = {"iwl": 0, "icl": 1, "copy": 0, "quality": 1}
-"""Scores that are printed and drawn, and their grade."""
+"""Scores that are printed and drawn, with the number of relevant examples of each."""
 BASELINES_NOTE = (
-    "Without a model: majority (the pool's most frequent label), nearest (label of the most similar "
-    "demonstration), classifier (TF-IDF and logistic regression on the pool), gated (the classifier, unless "
-    "the most similar demonstration is similar enough)."
+    "Baselines without a language model: majority (the pool's most frequent label), nearest (label of the "
+    "most similar demonstration), classifier (TF-IDF and logistic regression on the pool), gated (the "
+    "classifier, unless the similarity of the most similar demonstration exceeds a threshold)."
 )
 TASKS_BY_NAME = ("topics", "gloss", "requests")
 WRITTEN: tuple[str, ...] = ("probes.parquet", "probes.json", "baselines.parquet", "baselines.json")
 WRITTEN += ("differences.parquet", "scores.svg")
-"""Files that a probe writes to its folder, beside answers."""
+"""Files that a probe writes to its folder, in addition to answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A model and how it is reached: at an endpoint, or loaded here, perhaps with an adapter.
+    """A model to ask: at an endpoint, or loaded here, optionally with an adapter.
 
-    `depth` is how many parts of the adapter's path its name shows: two checkpoints may be called the same.
+    The model's name ends with the last `depth` parts of the adapter's path, since two checkpoints may have
+    the same folder name.
     """
 
     model: str
@@ -61,17 +62,17 @@ class Asking:
 
 
 def distinct(asked: Sequence[Asking]) -> list[Asking]:
-    """Name the models so that tables can tell them apart. Raises InputError if one is given twice."""
+    """Give the models distinct names. Raises InputError if both are the same model."""
     found = list(asked)
     if len(set(map(_identity, found))) < len(found):
-        raise InputError("--against names the same model: name another, or give one of them an adapter.")
+        raise InputError("--against is the same model as --model: choose another, or add an adapter to one.")
     while len({asking.name for asking in found}) < len(found):
         found = [replace(asking, depth=asking.depth + 1) for asking in found]
     return found
 
 
 def _identity(asking: Asking) -> tuple[str, str]:
-    """Return what two spellings of the same model and adapter share."""
+    """Identify a model with its adapter, however their paths are written."""
     model = asking.model if asking.endpoint else os.path.realpath(asking.model)
     return model, os.path.realpath(asking.adapter) if asking.adapter else ""
 
@@ -86,45 +87,48 @@ def questions_of(
     kinds: Sequence[str] = (),
     **options: Any,
 ) -> QuestionSet:
-    """Make the questions out of a data file, or of an embedded task by name. Raises InputError as they do."""
+    """Make the questions of a data file or an embedded task. Raises InputError for invalid input."""
     if data in TASKS_BY_NAME:
         task = load_task(data, seed=seed)
+    elif not ("/" in data or Path(data).suffix or Path(data).exists()):
+        raise InputError(f"{data!r} is neither a file nor an embedded task{nearest(data, TASKS_BY_NAME)}")
     else:
         try:
             task = load_task("jsonl", seed=seed, path=data, **options)
         except ImportError as error:
             raise InputError(
-                f"{data!r} is no file and would be read from the Hub, which needs the package {error.name}: "
-                f"check the path, or pip install {error.name}."
+                f"{data!r} is not a file: check the path, or pip install {error.name} to read it from the Hub."
             ) from error
     return make_questions(task, k, seed=seed, n_targets=n_targets, similarity=similarity, kinds=kinds)
 
 
 def texts_of(questions: QuestionSet, chat: bool) -> list[Asked]:
-    """Write each question as a server is asked it: a text, or messages."""
-    prompter = Prompter(None, questions.task.template, window=0)  # texts need none
+    """Write each question as it is sent to a server: a text, or messages."""
+    prompter = Prompter(None, questions.task.template, window=0)  # texts need no tokenizer
     if chat:
         return [prompter.messages(q.context, q.target) for q in questions.questions]
     return [prompter.text(q.context, q.target) for q in questions.questions]
 
 
-def told_beforehand(questions: QuestionSet, asking: Asking) -> str:
-    """Say how many requests and tokens the questions are, before any is asked."""
-    texts = {hash_prompt(text): text for text in texts_of(questions, asking.chat)}.values()  # asked once each
-    letters = sum(len(t) if isinstance(t, str) else sum(len(m["content"]) for m in t) for t in texts)
+def describe_requests(questions: QuestionSet, asking: Asking) -> str:
+    """Describe the number of requests and tokens before any question is asked."""
+    texts = {
+        hash_prompt(text): text for text in texts_of(questions, asking.chat)
+    }.values()  # each is asked once
+    characters = sum(len(t) if isinstance(t, str) else sum(len(m["content"]) for m in t) for t in texts)
     most = len(texts) * questions.task.max_new_tokens
     return (
-        f"{asking.name}: {len(texts)} requests, about {letters / 4 / 1000:.0f} thousand tokens of prompts (a "
-        f"token for 4 characters) and at most {most / 1000:.0f} thousand of answers"
+        f"{asking.name}: {len(texts)} requests, about {characters / 4:,.0f} prompt tokens (at 4 characters a "
+        f"token), at most {most:,} answer tokens"
     )
 
 
 def ask_questions(
     questions: QuestionSet, asking: Asking, folder: Path, *, ask_again: bool = False
 ) -> list[str]:
-    """Return the model's answers, which are saved in the folder and reused from it.
+    """Collect the model's answers; they are saved in the folder and reused from it.
 
-    Prints what a reader of the scores must know of them. Raises what Endpoint and models do.
+    Prints warnings about the answers. Raises the errors of Endpoint and of loading a model.
     """
     ask = _ask_here if asking.endpoint is None else _ask_server
     answers, notes = ask(questions, asking, folder, ask_again)
@@ -151,16 +155,16 @@ def _ask_server(
         if ask_again or not complete:
             raise
         path = max(complete, key=lambda path: path.stat().st_mtime)
-        notes.append(f"{error} Its saved answers are used.")
+        notes.append(f"{error} Using its saved answers.")
     if ask_again and path.exists():
         path.replace(path.with_suffix(f".{datetime.now():%Y%m%d-%H%M%S-%f}.old"))
     elif not path.exists() and any(folder.glob(f"{stem}*.jsonl")):
-        print(f"{asking.name}: the server has another model behind this name now: all questions are asked")
+        print(f"{asking.name}: the server now has another model by this name; asking all questions")
     found = endpoint.answers(texts, max_new_tokens=most, path=path)
     if found.reused_from:
         notes.append(
-            f"{found.reused} saved answers are reused, the last of {found.reused_from:%Y-%m-%d %H:%M} "
-            "(--ask-again asks all questions again)"
+            f"{found.reused} saved answers are reused, the last from {found.reused_from:%Y-%m-%d %H:%M} "
+            "(use --ask-again to ask all questions again)"
         )
     counts = {
         f"answers were cut off at {most} tokens: raise --max-new-tokens": found.cut,
@@ -177,15 +181,15 @@ def _ask_here(
     questions: QuestionSet, asking: Asking, folder: Path, ask_again: bool
 ) -> tuple[list[str], list[str]]:
     if ask_again:
-        raise InputError("--ask-again is for --endpoint: a model loaded here gives the same answers again.")
+        raise InputError("--ask-again needs --endpoint: a model loaded here would give the same answers.")
     try:
         from ccutils.evaluation.responder import Responder
         from ccutils.models.base import check_adapter, model_path
         from ccutils.models.tiny import make_recipe
     except ImportError as error:
         raise InputError(
-            f"a model is loaded here by torch and others ({error}): pip install "
-            "'contrastive-context[train]', or name an --endpoint."
+            f"loading a model here needs torch and other packages ({error}): pip install "
+            "'contrastive-context[train]', or use --endpoint."
         ) from error
     if asking.adapter is not None:
         check_adapter(asking.adapter)
@@ -212,12 +216,11 @@ def check_up(
     ask_again: bool = False,
     validation: Callable[[int], QuestionSet],
 ) -> list[str]:
-    """Ask one model, or two; write scores and figure to the folder, and return what to print.
+    """Ask one or two models, write scores and figure to the folder, and return the lines to print.
 
-    Writes probes.parquet (tidy rows), differences.parquet of two models, baselines.parquet (rows of the
-    baselines without a model) and scores.svg. Questions that a server did not answer are left out of the
-    scores. Answers are saved in `answers_folder`, by default the same folder. `validation` is that of
-    `answer_all`.
+    Writes probes.parquet (tidy rows), differences.parquet (two models only), baselines.parquet (rows of the
+    baselines) and scores.svg. Questions that a server did not answer are excluded from the scores. Answers
+    are saved in `answers_folder`, by default the same folder. `validation` is passed to `answer_all`.
     """
     answers_folder = answers_folder or folder
     given = [ask_questions(questions, asking, answers_folder, ask_again=ask_again) for asking in asked]
@@ -236,23 +239,23 @@ def check_up(
     if not shown:
         return [f"no answer can be scored; rows: {folder / 'probes.parquet'}"]
     table = pd.DataFrame([*shown, *beside])
-    said = [scores_text(table), BASELINES_NOTE, *[missing] * bool(missing)]
+    lines = [scores_text(table), BASELINES_NOTE, *[missing] * bool(missing)]
     if len(asked) == 2:
         differences = paired_differences(questions, given[0], given[1])
         with atomic(folder / "differences.parquet") as part:
             differences.to_parquet(part, index=False)
-        said += difference_in_words(differences, asked[0].name, asked[1].name)
-    return [*said, draw_scores(table, folder / "scores.svg")]
+        lines += difference_in_words(differences, asked[0].name, asked[1].name)
+    return [*lines, draw_scores(table, folder / "scores.svg")]
 
 
 def rows_of(questions: QuestionSet, answers: Mapping[str, Sequence[str]], folder: Path) -> list[Row]:
-    """Measure the probes by the answers of each name."""
+    """Score the answers of each model or baseline, and return their rows."""
     runs = {name: Run(folder, questions.task.name, name, "base", questions.seed) for name in answers}
     return [row for name, given in answers.items() for row in measure(questions, given, runs[name], 0)]
 
 
 def without_unanswered(questions: QuestionSet) -> QuestionSet:
-    """Score empty answers as NaN, which every score leaves out."""
+    """Change the task's score to NaN for empty answers, which excludes them from every score."""
     task = questions.task
 
     def score(answers: Sequence[str], examples: Sequence[Example]) -> NDArray[np.float64]:
@@ -264,7 +267,7 @@ def without_unanswered(questions: QuestionSet) -> QuestionSet:
 
 
 def scores_text(table: pd.DataFrame) -> str:
-    """Write the scores as a table of text, each with its 95% interval."""
+    """Format the scores with their 95% intervals as a text table."""
     shown = table.assign(
         score=[f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})" for r in table.itertuples()],
         of=table["probe"].map(
@@ -278,13 +281,13 @@ def scores_text(table: pd.DataFrame) -> str:
 
 
 def draw_scores(table: pd.DataFrame, path: Path) -> str:
-    """Draw the scores with their intervals, and say where; without Altair, say what is missing."""
+    """Draw the scores with their intervals, and return a line with the files; a note if Altair is missing."""
     try:
         import altair as alt
 
-        from ccutils import style  # noqa: F401 - its import gives the chart the looks of all figures
+        from ccutils import style  # noqa: F401 - its import sets the theme of all figures
     except ImportError:
-        return "no figure: it needs Altair (pip install altair vl-convert-python)"
+        return "no figure: pip install altair vl-convert-python"
     base = alt.Chart(table).encode(y=alt.Y("model:N", title=None, sort=list(table["model"].unique())))
     scale = alt.Scale(domain=[0, 1])
     dots = base.mark_point(filled=True, size=60).encode(
@@ -298,12 +301,12 @@ def draw_scores(table: pd.DataFrame, path: Path) -> str:
 
 
 def hash_of(values: Any) -> str:
-    """Hash what JSON can hold, for a file's name."""
+    """Hash a JSON value, for a file name."""
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
 
 
 def file_name(name: str) -> str:
-    """Return a name that a file can have, of at most 80 bytes.
+    """Convert a name to a valid file name of at most 80 bytes.
 
     >>> file_name("org/name:7b")
     'org-name-7b'

@@ -1,4 +1,4 @@
-"""Replies of a server: the answer in a reply, and warnings about replies that hold something else."""
+"""Parse the replies of a server, and warn about replies that contain more than an answer."""
 
 import json
 import re
@@ -14,18 +14,20 @@ from ccutils.tasks.base import label_key
 
 _NAME = r"(?:seed:)?(?:think|thinking|thought|reasoning)"
 THOUGHT = re.compile(rf"\s*(?:[<\[◁]{_NAME}[>\]▷]|<\|channel\|>analysis)", re.I)
-"""How a thought begins, as reasoning models write it."""
+"""The start of a reasoning block."""
 THOUGHT_END = re.compile(rf"[<\[◁]/{_NAME}[>\]▷]|<\|channel\|>final<\|message\|>", re.I)
 FENCE = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n")
 MARKUP = re.compile(r"(?:\\\w+\{|<[^>\s]+>|\w+:(?=\s)|[^\w\s])+")
 MOST_CHARACTERS = 6
-"""Characters per token. Tokenizers average 2 to 5: above this, the server did not read the whole prompt."""
+"""Characters per token. Tokenizers average 2 to 5; above 6, the server did not read the whole prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A server's reply: its text (None if it refused to answer), its finish reason, and the prompt tokens it
-    reported (0 if it reported none).
+    """A server's reply.
+
+    Its text (None if it refused to answer), its finish reason, and the number of prompt tokens (0 if not
+    reported).
     """
 
     text: str | None
@@ -34,7 +36,7 @@ class Reply:
 
     @property
     def answer(self) -> str:
-        """The answer, one line; '' where the question was not answered."""
+        """The answer, one line; '' if the question was not answered."""
         return extract(self.text or "")[0]
 
     @property
@@ -44,12 +46,12 @@ class Reply:
         return not complete and (self.ended == "length" or bool((self.text or "").strip() and not text))
 
     def line(self, key: str) -> str:
-        """Write the reply as a line of a file of answers; the key is the prompt's hash."""
+        """Format the reply as a line of an answer file; the key is the prompt's hash."""
         return json.dumps([key, self.text, self.ended, self.prompt_tokens]) + "\n"
 
 
 def read_replies(path: Path) -> dict[str, Reply]:
-    """Read replies by the prompt's hash from a file that may be missing or end in the middle of a line."""
+    """Read replies by the prompt's hash. The file may be missing or end inside a line."""
     found = {}
     for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else ():
         try:
@@ -76,7 +78,7 @@ def parse_reply(found: Any) -> Reply | None:
     if isinstance(message, dict):
         refused |= bool(message.get("refusal"))
         message = message.get("content")
-    if isinstance(message, list):  # parts, of which only those of text are the answer
+    if isinstance(message, list):  # parts; the text parts are the answer
         message = "".join(part.get("text") or "" for part in message)
     if not isinstance(message, str | None):
         raise TypeError("the answer is not a text")
@@ -85,10 +87,10 @@ def parse_reply(found: Any) -> Reply | None:
 
 
 def extract(text: str) -> tuple[str, bool]:
-    """Extract the answer, one line, and whether the text goes on beyond it, so that it is complete.
+    """Extract the answer, one line, and whether it is complete because the text continues after it.
 
-    A thought before the answer and a code fence around it are dropped; the lines of a fence are joined. A
-    thought that is not closed is followed by no answer.
+    A reasoning block before the answer and a code fence around it are dropped; the lines of a fence are
+    joined. After an unclosed reasoning block there is no answer.
 
     >>> extract("<think>It asks for weather.</think> rain\\nInput: snow")
     ('rain', True)
@@ -97,7 +99,7 @@ def extract(text: str) -> tuple[str, bool]:
     >>> extract("<think>It asks")
     ('', False)
     """
-    # Halves of characters, which JSON can hold and no file, become U+FFFD.
+    # Lone surrogates, which JSON allows and UTF-8 files do not, become U+FFFD.
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     text = THOUGHT_END.split(text)[-1]
     if THOUGHT.match(text):
@@ -114,13 +116,13 @@ def extract(text: str) -> tuple[str, bool]:
 
 
 def is_shortened(prompt: Any, reply: Reply) -> bool:
-    """Tell whether the server read far fewer tokens than the prompt (text or messages) has."""
+    """Check whether the server read far fewer tokens than the prompt (text or messages) has."""
     texts = [prompt] if isinstance(prompt, str) else [message["content"] for message in prompt]
     return 0 < reply.prompt_tokens * MOST_CHARACTERS < sum(map(len, texts))
 
 
 def answer_warnings(questions: QuestionSet, answers: Sequence[str]) -> list[str]:
-    """Describe what makes scores meaningless: no answer is a label of the task, or most share markup."""
+    """Warn if no answer is a label of the task, or most share markup: scores are then meaningless."""
     given = [answer for answer in answers if answer]
     if not given:
         return []
