@@ -1,4 +1,4 @@
-"""How Sphinx builds the pages, once ccutils.chain.site has laid their sources out: `./reproduce.sh docs`."""
+"""Sphinx configuration for `./reproduce.sh docs`; ccutils.chain.site prepares the sources."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ html_copy_source = False
 html_static_path = html_css_files = ["pages.css"]
 exclude_patterns = ["docs/conf.py"]
 
-# Notebooks come executed. Sliders of theirs need a kernel: the pages hold the pictures that were drawn.
+# Notebooks are already executed. Their sliders need a kernel, so the pages show static charts.
 nb_execution_mode = "off"
 nb_ipywidgets_js: dict[str, dict[str, str]] = {}
 nb_output_stderr = "remove"
@@ -23,7 +23,7 @@ nb_merge_streams = True
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
-# Docstrings are plain English: a name between single backticks is code.
+# In docstrings, a name between single backticks is code.
 default_role = "code"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -42,7 +42,7 @@ def block_math(translator, node) -> None:
 
 
 def skip_rest(write):
-    """Return a visitor that writes a node and leaves its children out."""
+    """Build a visitor that writes a node without its children."""
     from docutils.nodes import SkipNode
 
     def visit(translator, node) -> None:
@@ -53,5 +53,5 @@ def skip_rest(write):
 
 
 def setup(app) -> None:
-    """Write formulas as MathML, which browsers draw by themselves: pages are read without a network."""
+    """Write formulas as MathML, which browsers render without a network."""
     app.add_html_math_renderer("mathml", (skip_rest(inline_math), None), (skip_rest(block_math), None))

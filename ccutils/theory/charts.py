@@ -22,14 +22,14 @@ REGIME_COLOURS = ("#0072b2", "#009e73", "#f0e442", "#d55e00", "#cc79a7")
 
 
 def axes() -> tuple[alt.X, alt.Y]:
-    """Make the axes that all portraits share."""
+    """Build the axes of all portraits."""
     x = alt.X("theta_1:Q", title="theta_1 (sharpness)", scale=alt.Scale(domain=SHARPNESS, nice=False))
     y = alt.Y("theta_2:Q", title="theta_2 (pull of the weights)", scale=alt.Scale(domain=PULL, nice=False))
     return x, y
 
 
 def grid(count: int) -> Array:
-    """Make points of the portraits' plane, (count, count, 2), the second index along theta_1."""
+    """Build a grid of points of the portraits' plane, (count, count, 2), the second index along theta_1."""
     return np.stack(np.meshgrid(np.linspace(*SHARPNESS, count), np.linspace(*PULL, count)), axis=-1)
 
 
@@ -39,7 +39,7 @@ def table(points: ArrayLike) -> pd.DataFrame:
 
 
 def nullclines(world: World, strategy: str, count: int = 101) -> pd.DataFrame:
-    """Find where a part of the gradient changes sign on a grid's edges: columns theta_1, theta_2, line."""
+    """Find where a gradient component changes sign on a grid's edges: columns theta_1, theta_2, line."""
     points = grid(count)
     slope = gradient(points, context_kinds(world, strategy))
     slope[np.abs(slope) < 1e-14] = np.nan  # rounding where there is no signal is not a line
@@ -71,7 +71,7 @@ def trajectories(world: World, strategy: str, starts: ArrayLike) -> pd.DataFrame
     ends = flow(context_kinds(world, strategy), starts, TIMES, accuracy=1e-6)
     path = np.concatenate([starts[None], ends])  # (times, n, 2)
     time, start = np.meshgrid(np.concatenate([[0.0], TIMES]), np.arange(len(starts)), indexing="ij")
-    # Leave out points that overlap the one before: they take most of the drawing time.
+    # Omit points that overlap the previous one: drawing them would take most of the time.
     length = np.linalg.norm(np.diff(path, axis=0, prepend=path[:1]), axis=-1).cumsum(0)
     seen = np.diff(length // LEAST_STEP, axis=0, prepend=-1) > 0
     seen[-1] = True
@@ -79,7 +79,7 @@ def trajectories(world: World, strategy: str, starts: ArrayLike) -> pd.DataFrame
 
 
 def default_starts() -> Array:
-    """Make starts on a grid within the portraits' plane, and (0, 0): (n, 2)."""
+    """Build starting points: a grid within the portraits' plane, and (0, 0); shape (n, 2)."""
     x, y = np.meshgrid([-3.0, 1.0, 5.0, 9.0], [-5.0, -1.0, 3.0, 7.0])
     return np.concatenate([np.stack([x.ravel(), y.ravel()], -1), [[0.0, 0.0]]])
 
@@ -171,7 +171,7 @@ def tiles(
 def phase_rows(world: World, strategy: str, *, x: str, y: str, values: dict[str, Array]) -> pd.DataFrame:
     """Compute end states over a grid: columns x, y, strategy, regime.
 
-    `values` are the grid's, by name of World's fields. The end is what descent from theta = (0, 0) reaches.
+    `values` are the grid's, by name of World's fields. Descent from theta = (0, 0) gives the end state.
     """
     cells = [(a, b) for a in values[x] for b in values[y] if {x, y} != {"p", "epsilon"} or a + b <= 1 + 1e-9]
     changes: list[dict[str, Any]] = [{x: float(a), y: float(b)} for a, b in cells]

@@ -1,4 +1,4 @@
-"""Compare the trained transformer with the minimal model's theory: rows and a chart. Ours."""
+"""Compare trained transformers with the minimal model: rows and a chart. Ours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -53,7 +53,7 @@ def comparison_rows(trained: pd.DataFrame, theory: pd.DataFrame) -> pd.DataFrame
 def transformer_chart(trained: pd.DataFrame, theory: pd.DataFrame, strategies: Sequence[str]) -> Any:
     """Draw the measures of the transformer over training, each seed a line, on the theory's gradient flow.
 
-    Time differs: the theory's log time is stretched so that both start and end at the panel's sides.
+    The theory's log time is rescaled to the range of the training steps.
     """
     steps = trained["step"].max()
     log = np.log(theory["time"] / theory["time"].min())
@@ -84,7 +84,7 @@ def panel(
     title: list[str] | None,
     steps: int,
 ) -> Any:
-    """Draw one measure of one strategy: seeds as lines, the theory in black; `title` in lines, beside it."""
+    """Draw one measure of one strategy: seeds as lines, the theory in black, `title` at the left."""
     first, last = measure == next(iter(PANELS)), measure == list(PANELS)[-1]
     x = alt.X("step:Q", title="optimiser steps" if last else None, scale=alt.Scale(domain=[0, steps]))
     y = alt.Y("value:Q", title=title, scale=alt.Scale(domain=[-0.1, 1.15], nice=False))

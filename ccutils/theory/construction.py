@@ -1,14 +1,15 @@
-"""The minimal model's formula as a two-layer attention-only transformer, and samples of its data. Ours.
+"""The minimal model as a two-layer attention-only transformer, and samples of its data. Ours.
 
-A context is k pairs and a target, as tokens x_1, y_1, ..., x_k, y_k, x. A token's residual stream holds, side
-by side: input (d), label (1), what it is (input, label, target: 3), number of its pair (k + 1), and d places
-for what layer 1 writes, at first 0.
+A context is k pairs and a target, as tokens x_1, y_1, ..., x_k, y_k, x. A token's residual stream is the
+concatenation of: input (d), label (1), token type (input, label, target: 3), index of its pair (k + 1), and d
+entries for the output of layer 1, initially 0.
 
-Layer 1 binds: a label's token attends to the input of its own pair and copies it to the empty places. The
-target attends to all inputs alike and so gets their mean (`relative` similarity), or to labels, which hold
-no input, and gets nothing (`absolute`). Layer 2 answers: the target attends to labels and to itself. Its
-query-key matrix holds theta_1 on the diagonal of the block (input x bound input) and theta_2 in the entry
-(target, target); its output-value matrix reads y from labels and f(x), the in-weights prediction, from x.
+Layer 1 binds: a label's token attends to the input of its own pair and copies it to the empty entries. With
+`relative` similarity, the target attends to all inputs equally and copies their mean; with `absolute`
+similarity, it attends to labels, which have no input, and copies 0. Layer 2 answers: the target attends to
+labels and to itself. Its query-key matrix has theta_1 on the diagonal of the block (input x bound input) and
+theta_2 in the entry (target, target). Its output-value matrix reads y from labels and f(x), the in-weights
+prediction, from x.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from torch import Tensor
 from ccutils.errors import InputError
 from ccutils.theory.model import Kinds, World
 
-MUCH = 1000.0  # as a logit: exp(-MUCH) is 0 in float64, so that attention is exactly where it should be
+MUCH = 1000.0  # a logit: exp(-MUCH) is 0 in float64, so attention is exactly 0 or 1
 INPUT, LABEL, TARGET = 0, 1, 2
 
 
@@ -38,8 +39,8 @@ class Attention:
     """Matrices of n two-layer attention-only transformers, one head a layer, all (n, width, width) but `out`.
 
     query_key: logits are stream @ query_key @ stream'. value: what attention adds to the stream, attended
-    stream @ value. `out` (n, width) is what the second layer's value and the readout come to for the one
-    number that is read: the prediction is attended stream @ out.
+    stream @ value. `out` (n, width) is the product of the second layer's value and the readout, which reads
+    one number: the prediction is attended stream @ out.
     """
 
     query_key_1: Tensor
@@ -90,7 +91,7 @@ def construct(world: World, theta: ArrayLike, f: Tensor, scale: float = 1.0) -> 
 
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Random numbers of n contexts, which every strategy may share: common random numbers.
+    """Random numbers of n contexts; strategies can share them (common random numbers).
 
     frames (n, k + 1, d): orthonormal, in a uniformly random direction. kind (n,): uniform. rest (n, d) and
     noise (n, k + 1): standard normal. order (n, k): of the examples.
@@ -136,9 +137,9 @@ class Episodes:
 
 
 def make_episodes(draws: Draws, kinds: Kinds, f: Tensor) -> Episodes:
-    """Make contexts of the given kinds: labels are (f + rest) x + noise, `f` (d,) fixed, `rest` new.
+    """Build contexts of the given kinds: labels are (f + rest) x + noise, `f` (d,) fixed, `rest` new.
 
-    For a variance of 1 - error, f's squared length must be d (1 - error), which scale_f makes it.
+    For a variance of 1 - error, f's squared length must be d (1 - error); see scale_f.
     """
     dtype = draws.frames.dtype
     if kinds.wrong.any():
@@ -166,7 +167,7 @@ def scale_f(f: Tensor, error: float) -> Tensor:
 
 
 def make_tokens(batch: Episodes, scale: float = 1.0) -> Tensor:
-    """Make the tokens (n, length, width) of contexts, inputs times `scale`."""
+    """Build the tokens (n, length, width) of contexts, with inputs times `scale`."""
     n, k, d = batch.x.shape
     at = Layout(d, k)
     tokens = torch.zeros(n, at.length, at.width, dtype=batch.x.dtype)

@@ -1,4 +1,4 @@
-"""Curves of the minimal model: end states, stationary points by parameter, a chart to move. Ours."""
+"""Draw curves of the minimal model: end states, stationary points, an interactive chart. Ours."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -45,7 +45,7 @@ def end_state_rows(world: World, thetas: Mapping[str, Array], count: int = 101) 
 
 
 def end_state_chart(world: World, thetas: Mapping[str, Array]) -> Any:
-    """Draw an example's weight and attention by its similarity, at each strategy's theta; the best dotted."""
+    """Draw an example's weight and attention by similarity at each strategy's theta; best weight dotted."""
     rows, names = end_state_rows(world, thetas), list(thetas)
     x = alt.X("similarity:Q", title="similarity of the one relevant example (0 to 1)")
     legend = alt.Legend(title=None, orient="bottom")
@@ -132,7 +132,7 @@ def stationary_chart(rows: pd.DataFrame, titles: Mapping[str, str]) -> Any:
 
 
 def movable(world: World, marks: Mapping[str, Array]) -> Any:
-    """Draw a chart with sliders that works without a kernel: what theta does to one example of similarity s.
+    """Draw a chart with sliders: the effect of theta on one example of similarity s. It needs no kernel.
 
     `marks` are theta of some strategies, for the subtitle. The browser computes everything.
     """
@@ -187,6 +187,6 @@ def movable(world: World, marks: Mapping[str, Array]) -> Any:
 
 
 def frame(chart: Any, height: int) -> str:
-    """Convert a chart to HTML that works without a kernel and a network; `height` in pixels."""
+    """Convert a chart to HTML that needs neither kernel nor network; `height` in pixels."""
     page = escape(chart.to_html(inline=True, embed_options=EMBED))
     return f'<div><iframe srcdoc="{page}" width="100%" height="{height}" style="border:0"></iframe></div>'

@@ -1,6 +1,6 @@
 """Where training ends in the minimal model: gradient flow, stationary points, losses at infinity, regimes.
 
-Ours, as ccutils.theory.model is. Finite stationary points are found numerically, to a gradient below 1e-10.
+Ours, like ccutils.theory.model. Finite stationary points are found numerically, to a gradient below 1e-10.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from ccutils.theory.model import (
     weights,
 )
 
-FAR = 1e4  # so far out on a ray that every weight that vanishes there is 0 in float64
+FAR = 1e4  # at this distance along a ray, vanishing weights are 0 in float64
 REGIMES = ("pure IWL", "mixture", "pure ICL", "copying", "blend")
 
 
@@ -45,7 +45,7 @@ def flow(kinds: Kinds, starts: ArrayLike, times: ArrayLike, accuracy: float = 1e
         return np.asarray(-np.exp(log_t) * gradient(flat.reshape(-1, d), kinds).ravel())
 
     def jacobian(log_t: float, flat: Array) -> Array:
-        """Give the velocity's derivatives in banded form: rows above, on and below the diagonal."""
+        """Compute the Jacobian of the velocity in banded form: rows above, on and below the diagonal."""
         h = np.exp(log_t) * derivatives(flat.reshape(-1, d), kinds)[1]
         bands = np.zeros((2 * d - 1, flat.size))
         for i, j in product(range(d), repeat=2):
@@ -101,12 +101,12 @@ class Stationary:
 
 
 def stationary_point(kinds: Kinds, start: ArrayLike = (0.0, 0.0)) -> Stationary | None:
-    """Find the stable stationary point that descent reaches; None if it runs away or ends in a valley."""
+    """Find the stable stationary point that descent reaches; None if it diverges or ends in a flat valley."""
     return examine(descend(kinds, check_starts(np.asarray(start)[None]))[0], kinds)
 
 
 def examine(theta: Array, kinds: Kinds) -> Stationary | None:
-    """Describe theta (2,) as a stationary point; None if the gradient is above 1e-10 or a valley endless."""
+    """Describe theta (2,) as a stationary point; None if the gradient exceeds 1e-10 or the valley is flat."""
     first, second = derivatives(theta, kinds)
     slope, values = float(np.linalg.norm(first)), np.linalg.eigvalsh(second)
     if slope > 1e-10 or np.abs(theta).max() > 60 or values[0] < 1e-9:
@@ -145,7 +145,7 @@ def end_of_ray(kinds: Kinds, direction: tuple[float, float], side: tuple[float, 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Describe what theta does: arrays of theta's leading shape, from 0 to 1, means over the grades.
+    """The behaviour of a model: arrays of theta's leading shape, from 0 to 1, means over the grades.
 
     nothing_relevant: gate (weight on the context) with k random examples. relevant: weight on one near
     example among k - 1 random ones. attention: that over the gate there, 1 / k if flat. all_relevant: gate
@@ -159,7 +159,7 @@ class Behaviour:
 
 
 def behaviour(theta: ArrayLike, world: World) -> Behaviour:
-    """Compute what theta (..., 2 or 3) does in a world."""
+    """Compute the behaviour of theta (..., 2 or 3) in a world."""
     alone = weights(theta, context_kinds(world, "random"))[1]
     near, slot = weights(theta, one_near(world, world.grades))
     every = weights(theta, context_kinds(world, "similar"))[1]
@@ -172,9 +172,9 @@ def regime(theta: ArrayLike, world: World) -> Array:
     """Classify theta: indices into REGIMES, an integer array of theta's leading shape.
 
     With at least half of the context's attention on one relevant example: pure ICL if the gate is at least
-    half open with nothing relevant too, else a mixture. With less: copying if that gate is at least half
-    open, else a blend. Weight under 0.1 on the context, with nothing relevant and on a relevant example
-    alike: pure IWL.
+    half open without a relevant example, else a mixture. With less: copying if that gate is at least half
+    open, else a blend. Pure IWL if the weights on a context without a relevant example and on a relevant
+    example are both under 0.1.
     """
     seen = behaviour(theta, world)
     chooses, copies = seen.attention >= 0.5, seen.nothing_relevant >= 0.5
@@ -183,6 +183,6 @@ def regime(theta: ArrayLike, world: World) -> Array:
 
 
 def end_states(worlds: Sequence[World], strategy: str) -> Array:
-    """Descend from theta = (0, 0) in each world: (worlds, 2); far out if the loss only falls."""
+    """Descend from theta = (0, 0) in each world: (worlds, 2); very large if there is no minimum."""
     every = stack([context_kinds(world, strategy) for world in worlds])
     return descend(every, np.zeros((len(worlds), 2)))

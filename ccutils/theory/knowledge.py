@@ -1,6 +1,6 @@
 """Predict in-context learning as the weights learn: weight on a relevant example against knowledge.
 
-Theta settles at each error of the weights: the weights are assumed to learn more slowly than attention does.
+For each error of the weights, theta is at its end of training: attention is assumed to learn faster.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from ccutils.style import colour_scale, dash_scale
 from ccutils.theory.gradient_flow import behaviour, flow
 from ccutils.theory.model import World, best_weight, context_kinds, one_near, stack, weights
 
-SETTLED = 1e7  # where even the slowest is within 0.02 of its end
+SETTLED = 1e7  # at this time even the slowest is within 0.02 of its end
 
 
 def knowledge_rows(world: World, strategies: Sequence[str], errors: ArrayLike) -> pd.DataFrame:

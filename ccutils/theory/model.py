@@ -87,7 +87,7 @@ class Kinds:
     share, error, wrong, noise (..., kinds): probability, effective error of the weights, the part of it that
     is a wrong answer rather than a missing one, label noise. count, s, own (..., kinds, groups): examples,
     their similarity, 1 for a paraphrase. apart: s - c. size: log count. The last group is random. Leading
-    axes hold several worlds.
+    axes index several worlds.
     """
 
     share: Array
@@ -134,7 +134,7 @@ def context_kinds(world: World, strategy: str, spread: float = 0.0) -> Kinds:
 
 
 def make_kinds(world: World, rows: Sequence[tuple[float, Groups]]) -> Kinds:
-    """Make kinds of context from (share, groups of near examples); the other examples are random."""
+    """Build kinds of context from (share, groups of near examples); the other examples are random."""
     most = max(len(groups) for _, groups in rows)
     table = []
     for _, groups in rows:
@@ -150,7 +150,7 @@ def make_kinds(world: World, rows: Sequence[tuple[float, Groups]]) -> Kinds:
 
 
 def one_near(world: World, similarities: ArrayLike) -> Kinds:
-    """Make contexts of one near example among random ones, a kind for each of its similarities."""
+    """Build contexts of one near example among random ones, a kind for each similarity."""
     return make_kinds(world, [(1.0, [(1, float(s), 0.0)]) for s in np.ravel(similarities)])
 
 
@@ -168,12 +168,12 @@ def softmax(logits: Any) -> tuple[Any, Any]:
 
 
 def add(parts: Any) -> Any:
-    """Sum over the last axis, which stays; several times as fast as `sum` for the few groups of a context."""
+    """Sum over the last axis, with keepdims; for the few groups of a context, much faster than `sum`."""
     return np.einsum("...i->...", parts)[..., None]
 
 
 def attention(theta: Any, kinds: Kinds) -> tuple[Any, Any, Any, Any]:
-    """Compute what the prediction is made of, for theta (..., 2 or 3), real or complex.
+    """Compute the attention, the gate and its slope, for theta (..., 2 or 3), real or complex.
 
     Each group's share of the attention (..., kinds, groups), the gate and the weights' slot, 1 - gate,
     (..., kinds, 1), and the derivative of the gate's logit by theta_3 (..., kinds, 1).
@@ -217,7 +217,7 @@ def loss(theta: ArrayLike, kinds: Kinds) -> Array:
 def gradient(theta: Any, kinds: Kinds) -> Any:
     """Compute the derivatives of the loss by theta: of theta's shape (..., 2 or 3), real or complex.
 
-    Written by hand: automatic differentiation gives the same and takes ten times as long (the tests compare).
+    Written by hand: automatic differentiation gives the same result in ten times the time (see the tests).
     """
     theta = np.asarray(theta)
     shares, gate, slot, mean = attention(theta, kinds)
@@ -253,9 +253,9 @@ def signals(theta: ArrayLike, kinds: Kinds) -> Array:
 
 
 def parabola(world: World, count: int, s: ArrayLike) -> tuple[Array, Array]:
-    """Compute (pull, curve) of the loss curve A^2 - 2 pull A, but for a constant, of `count` equal examples.
+    """Compute (pull, curve) of the loss curve A^2 - 2 pull A + constant, for `count` equal examples.
 
-    They share the weight A equally, the rest is on f; s (...) is their similarity to the target.
+    They share the weight A equally, and f has 1 - A; s (...) is their similarity to the target.
     """
     s, error = np.asarray(s, dtype=np.float64), world.error + world.wrong
     curve = (1 + (count - 1) * s**2 + world.noise) / count + (1 - error) * (1 - 2 * s) + world.wrong
@@ -270,12 +270,12 @@ def lowest(pull: ArrayLike, curve: ArrayLike) -> Array:
 
 
 def best_weight(world: World, s: ArrayLike) -> Array:
-    """Compute the best weight on a lone near example of similarity s, the rest on f: 0 to 1."""
+    """Compute the best weight, 0 to 1, on a single near example of similarity s, with the rest on f."""
     return lowest(*parabola(world, 1, s))
 
 
 def stationary_weights(world: World, s: float) -> tuple[float, float]:
-    """Solve for the weights (near, random) of each example where every context has one near example.
+    """Solve for the weights (near, random) of each example if every context has one near example.
 
     With error w and counterfactual share r, let e = (1 - r) w + r be the effective error and A the gate.
     Where both derivatives vanish, near - random = s (e + (1 - e) A) / (1 + noise): at least
@@ -319,7 +319,7 @@ def contrast_signal(s: ArrayLike, gate: ArrayLike, error: float) -> Array:
     `s` is (..., k), similarities from 0 to 1 of a context's examples; `gate`, A, the weight on all together;
     `error`, w, the weights'. With mean m, variance v and third central moment u of s in the context it is
     -2 A v [w + (1 - w) A - A m (1 - 2 / k)] - 2 A^2 u / k: 0 where all are equally similar. With
-    relative similarity it is the whole derivative. Label noise does not enter, paraphrases apart.
+    relative similarity it is the whole derivative. Label noise has no effect, except by paraphrases.
 
     >>> contrast_signal([[0.5, 0.5], [0.0, 1.0]], 1.0, 0.5).tolist()
     [-0.0, -0.5]

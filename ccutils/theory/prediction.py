@@ -21,7 +21,7 @@ from ccutils.theory.model import Array, World, context_kinds, one_near, weights
 def gate_and_choice(theta: ArrayLike, world: World) -> pd.DataFrame:
     """Compute gate and choice with 0, 1 and k relevant examples: columns gate, choice, index n_relevant.
 
-    Choice is NaN with nothing relevant.
+    Choice is NaN without a relevant example.
     """
     kinds = context_kinds(world, "random"), one_near(world, world.grades), context_kinds(world, "similar")
     gate = [1 - float(weights(theta, each)[1].mean()) for each in kinds]
@@ -36,7 +36,7 @@ def predict_panels(
     """Fit on strategy `fit_on` and predict all strategies in `rows`.
 
     `rows` has columns strategy (one of them "base"), n_relevant (0, 1 or k), gate and choice, from 0 to 1;
-    NaN is left out of the fit. Of `world`, the error is fitted. Returns `rows` without the base, with columns
+    NaN is excluded from the fit. The error of `world` is fitted. Returns `rows` without the base, and columns
     gate_predicted and choice_predicted, and the fitted time and error. Raises InputError if the base or
     `fit_on` is missing, or for another n_relevant.
     """
@@ -48,7 +48,7 @@ def predict_panels(
     }
 
     def miss(strategy: str, theta: Array) -> Array:
-        """Compute predicted minus measured values, 0 where none was measured."""
+        """Compute predicted minus measured values, 0 where there is no measurement."""
         found = measured[strategy]
         return np.asarray((gate_and_choice(theta, world).loc[found.index] - found).fillna(0.0)).ravel()
 

@@ -1,7 +1,7 @@
 """A two-layer attention-only transformer trained on samples of the minimal model's data. Ours.
 
-It has the architecture of ccutils.theory.construction, every matrix free and random at first; it gets neither
-the construction, nor theta, nor f. All strategies and seeds train at once.
+It has the architecture of ccutils.theory.construction, with random initial matrices. It is not given the
+construction, theta or f. All strategies and seeds train at once.
 """
 
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ MEASURES = ("nothing_relevant", "relevant", "attention", "all_relevant", "weight
 class Training:
     """Set the training of the transformers, by Adam on the squared error of the target's label.
 
-    d: dimension of the inputs, above the world's k. batch: contexts a step. rate: the learning rate, which
-    falls to a tenth in the last quarter. init: standard deviation of every entry of every matrix at the
+    d: dimension of the inputs, above the world's k. batch: contexts per step. rate: the learning rate; it is
+    divided by ten for the last quarter. init: standard deviation of every entry of every matrix at the
     start. scale: length of the inputs. every: steps from one measurement to the next. probes: contexts
     each measurement uses. Raises InputError for numbers that are not positive.
     """
@@ -94,7 +94,7 @@ def train_transformers(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A seed's f, contexts to measure with, and generator of further ones."""
+    """A seed's f, probe contexts, and generator of training contexts."""
 
     f: Tensor
     probes: Draws
@@ -115,7 +115,7 @@ def seed_source(world: World, seed: int, training: Training) -> Source:
 def training_data(
     world: World, strategies: Sequence[str], sources: list[Source], chunk: list[Draws], training: Training
 ) -> tuple[Tensor, Tensor]:
-    """Make tokens (models, contexts, length, width) and targets' labels (models, contexts)."""
+    """Sample tokens (models, contexts, length, width) and targets' labels (models, contexts)."""
     batches = [
         make_episodes(draws, context_kinds(world, strategy), source.f)
         for strategy in strategies
@@ -126,7 +126,7 @@ def training_data(
 
 
 def probe_kinds(world: World) -> dict[str, Kinds]:
-    """Make contexts to measure with: nothing relevant, one relevant example of k, all relevant."""
+    """Build probe contexts: none, one, or all k examples relevant."""
     return {
         "none": context_kinds(world, "random"),
         "one": one_near(world, world.grades),
@@ -140,12 +140,12 @@ def measure_weights(
 ) -> pd.DataFrame:
     """Measure each transformer on probe contexts, a row for each: columns model and MEASURES.
 
-    The models are those of `sources`, `repeats` times over. Weights are measured by what they do: the
-    least-squares coefficients of the prediction on the labels of near examples, those of random ones, and
-    f(x); for the construction they are the softmax's weights. nothing_relevant and all_relevant are gates,
-    k times a coefficient; relevant and weights are the near label's and f's coefficient with one relevant
-    example of k. attention: the near label's share of layer 2's attention to labels there. loss: mean
-    squared error there.
+    The models are those of `sources`, `repeats` times. Weights are measured by their effect: the
+    least-squares coefficients of the prediction on the labels of near examples, on those of random examples,
+    and on f(x); for the construction they are the softmax's weights. nothing_relevant and all_relevant are
+    gates, k times a coefficient; relevant and weights are the near label's and f's coefficient with one
+    relevant example of k. attention: the near label's share of layer 2's attention to labels there. loss:
+    mean squared error there.
     """
     found: dict[str, Tensor] = {}
     for name, kind in probe_kinds(world).items():
@@ -160,7 +160,7 @@ def measure_weights(
         known = torch.stack([batch.target_x @ source.f for batch, source in pairs])
         sums = {"none": [~near], "one": [near, ~near], "all": [near]}[name]
         columns = torch.stack([*((y * part).sum(-1) for part in sums), known], dim=-1)
-        # In double precision, since in single it is not the same to the last bit from run to run.
+        # In double precision, since single precision differs in the last bit from run to run.
         regressors = columns.repeat(repeats, 1, 1).double()
         fit = torch.linalg.lstsq(regressors, answer[..., None].double()).solution[..., 0].float()
         if name == "one":

@@ -21,10 +21,10 @@ _QUESTIONS = {"icl": (CHANGED, 1), "iwl": (PLAIN, 0), "quality": (PLAIN, 1), "co
 
 
 def paired_differences(questions: QuestionSet, answers: Sequence[str], others: Sequence[str]) -> pd.DataFrame:
-    """Return how much higher each score of `answers` is than that of `others`: a line for each set and score.
+    """Compute the difference of each score between `answers` and `others`: one row for each set and score.
 
     Columns set, probe, value (the difference, from -1 to 1), n, low and high (95% bootstrap over targets).
-    A question that cannot be judged for one of the two is left out.
+    A question that cannot be scored for one of the two is omitted.
     """
     asked = questions.questions
     lines = []

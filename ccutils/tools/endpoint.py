@@ -217,7 +217,7 @@ class Endpoint:
             wait = got.headers.get("Retry-After")
             raise EndpointError(
                 f"endpoint {self.url} is busy or fails ({about}, after {self.retries} retries"
-                f"{f'; Retry-After: {wait} s' if wait else ''}): lower --concurrent, or check the server's log."
+                f"{f'; Retry-After: {wait} s' if wait else ''}): lower --concurrent, or check the server."
             )
         if got.status in (401, 403):
             raise InputError(

@@ -97,7 +97,7 @@ def questions_of(
             task = load_task("jsonl", seed=seed, path=data, **options)
         except ImportError as error:
             raise InputError(
-                f"{data!r} is not a file: check the path, or pip install {error.name} to read it from the Hub."
+                f"{data!r} is not a file: check the path, or pip install {error.name} for the Hub."
             ) from error
     return make_questions(task, k, seed=seed, n_targets=n_targets, similarity=similarity, kinds=kinds)
 
@@ -168,7 +168,7 @@ def _ask_server(
         )
     counts = {
         f"answers were cut off at {most} tokens: raise --max-new-tokens": found.cut,
-        "questions were not answered (refused, filtered or empty) and are left out": found.unanswered,
+        "questions were not answered (refused, filtered or empty) and are not scored": found.unanswered,
         "prompts were shortened by the server: raise its context (num_ctx in Ollama), or lower --k": (
             found.shortened
         ),
