@@ -143,8 +143,9 @@ def model_folder(model: str) -> str:
     >>> model_folder("org/name"), model_folder("/home/me/models/mine")
     ('org--name', 'mine')
     """
-    if Path(model).expanduser().is_absolute() or model.startswith("."):
-        return Path(model).expanduser().resolve().name
+    path = Path(model).expanduser()
+    if path.is_absolute() or model.startswith(".") or os.path.isdir(path):
+        return path.resolve().name
     return model.strip("/").replace("/", "--")
 
 

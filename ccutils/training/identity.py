@@ -15,7 +15,8 @@ from typing import Any
 from ccutils.contexts.prompts import TOKENISATION
 from ccutils.errors import InputError
 from ccutils.origin import hash_file, hash_texts
-from ccutils.records import read_json, write_json
+from ccutils.packaged import LANGUAGE_MODELS
+from ccutils.records import model_folder, read_json, write_json
 from ccutils.tasks import Task, option_defaults
 from ccutils.training.plan import Plan
 
@@ -36,10 +37,10 @@ def describe_run(plan: Plan, task: Task) -> dict[str, Any]:
     extra = [dict(e.extra) for e in task.pool]
     if any(extra):
         description["extra"] = hash_texts([extra])
-    if is_path(plan.model) or "/" in plan.model:
+    if plan.model not in ("tiny", *LANGUAGE_MODELS):
         description["base"] = hash_base(model_path(plan.model, task, plan.cache))
-    if is_path(plan.paraphrase_source):
-        source = Path(plan.paraphrase_source).expanduser()
+    source = Path(plan.paraphrase_source).expanduser()
+    if plan.paraphrase_source and source.exists():
         description["paraphrases"] = hash_file(source) if source.is_file() else hash_base(str(source))
     return description
 
@@ -52,12 +53,14 @@ def _known(plan: Plan) -> dict[str, Any]:
 def changes(found: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Compare two descriptions of runs and list the values (found, now) that differ, by name.
 
-    A hash that only one of them has is not compared, nor is the base's name where both have its hash.
+    A hash that only one of them has is not compared, nor is a name where both have a hash, or where `now` has
+    no hashes yet.
     """
     recipes_differ = found.get("recipe") != now.get("recipe")
     old, new = _values(found, recipes_differ), _values(now, recipes_differ)
-    if "base" in old and "base" in new:
-        del old["model"], new["model"]
+    for name, by_hash in (("model", "base"), ("paraphrase_source", "paraphrases")):
+        if by_hash in old and (by_hash in new or "data" not in new):
+            del old[name], new[name]
     one_sided = {"data", "extra", "base", "paraphrases"}.intersection(old.keys() ^ new.keys())
     names = sorted((old.keys() | new.keys()) - one_sided)
     pairs = {name: (old.get(name), new.get(name)) for name in names}
@@ -80,8 +83,10 @@ def _values(description: Mapping[str, Any], fill_recipe: bool) -> dict[str, Any]
     tokenisation = flat.pop("tokenisation", "parts")
     if values["model"] != "tiny":
         flat["tokenisation"] = tokenisation
-    for name in ("model", "paraphrase_source"):
-        flat[name] = "" if is_path(flat[name]) else flat[name]
+    flat["model"] = model_folder(flat["model"])
+    flat["paraphrase_source"] = "" if is_path(flat["paraphrase_source"]) else flat["paraphrase_source"]
+    if is_path(encoder := flat["similarity"].removeprefix("st:")):
+        flat["similarity"] = f"st:{Path(encoder).name}"
     paths = [n for n in flat if n.startswith("task_options.") and n.endswith(("path", "databases"))]
     return {name: value for name, value in flat.items() if name not in (*NO_EFFECT, *paths)}
 

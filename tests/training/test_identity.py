@@ -144,6 +144,33 @@ def test_a_paraphrase_file_is_identified_by_its_content(tmp_path: Path) -> None:
     assert set(changes(first, describe(plans[1]))) == {"paraphrases"}
 
 
+def test_a_relative_path_is_the_same_as_an_absolute_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = Path(prepare_run(make_plan(tmp_path / "base")).path)
+    shutil.copytree(base, tmp_path / "models" / "mine")
+    (tmp_path / "p.jsonl").write_text('{"input": "x", "paraphrase": "y"}\n')
+    monkeypatch.chdir(tmp_path)
+    values = {"paraphraser": "file", "recipe": {}}
+    relative = replace(make_plan(tmp_path), model="models/mine", paraphrase_source="p.jsonl", **values)
+    absolute = replace(
+        relative, model=str(tmp_path / "models/mine"), paraphrase_source=str(tmp_path / "p.jsonl")
+    )
+    found = describe(relative)
+    assert relative.run.folder == absolute.run.folder
+    assert {"base", "paraphrases"} <= found.keys()
+    assert changes(found, describe(absolute)) == {}
+    assert changes(found, {**absolute.known(), "tokenisation": found["tokenisation"]}) == {}
+    (tmp_path / "p.jsonl").write_text('{"input": "x", "paraphrase": "z"}\n')
+    assert set(changes(found, describe(relative))) == {"paraphrases"}
+
+
+def test_a_moved_encoder_is_the_same_similarity() -> None:
+    here, there, other = (Plan(similarity=name).known() for name in ("st:/a/e5", "st:/b/e5", "st:org/e5"))
+    assert changes(here, there) == {}
+    assert set(changes(here, other)) == {"similarity"}
+
+
 def test_hub_ids_are_not_paths() -> None:
     assert [is_path(name) for name in ("org/name", "tiny", "/a", "~/a", "../a")] == [
         False,
