@@ -61,7 +61,7 @@ class LivePool:
                 raise ValueError(f"version {head['version']}, this code reads {POOL_VERSION}")
             examples = [Example(**line) for line in lines]
             n, similarity = int(head["indexed"]), str(head["similarity"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path} is not a saved pool ({reason(error)}): check the path.") from error
         return cls.make(examples[:n], similarity).plus(*examples[n:])
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
+"""Characters that nobody sees and that change no word; joiners do, in emoji and in Indic scripts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Example:
@@ -124,7 +127,7 @@ def one_line(text: str) -> str:
 
 
 def label_key(label: str) -> str:
-    """Normalise a label for comparison: Unicode NFC, and each run of white space as one space.
+    """Normalise a label for comparison: Unicode NFC, each run of white space as one space, no INVISIBLE.
 
     No-break spaces count as white space; case counts. Labels with the same key are one class in relevance,
     splits and scores. Prompts show labels as they are written.
@@ -132,4 +135,4 @@ def label_key(label: str) -> str:
     >>> label_key("very\u00a0 good") == label_key("very good")
     True
     """
-    return " ".join(unicodedata.normalize("NFC", label).split())
+    return " ".join(unicodedata.normalize("NFC", label.translate(INVISIBLE)).split())

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
-from string import whitespace
 from typing import Any
 
 from ccutils.errors import InputError, no_such_file, reason
-from ccutils.tasks.base import Example, one_line
+from ccutils.tasks.base import INVISIBLE, Example, one_line
 from ccutils.tasks.parquet import class_names, parquet_rows, with_class_names
 from ccutils.tasks.tables import check_header, table_rows
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-BLANKS = f"{whitespace}\u00a0\ufeff"
-"""Stripped from column names. The last is a byte order mark, which concatenated files have in the middle."""
+BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "".join(map(chr, INVISIBLE))
+"""Stripped from column names; joined files have a byte order mark in the middle."""
 
 
 class MissingColumnError(InputError):
@@ -124,7 +123,9 @@ def as_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, date | time):
         return "" if value != value else value.isoformat()
-    if isinstance(value, str | int | float | Decimal) and value == value:
+    if isinstance(value, str):
+        return str.__str__(value)  # of an Enum, its value
+    if isinstance(value, int | float | Decimal) and value == value:
         return str(value)
     return ""
 

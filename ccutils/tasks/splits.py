@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ccutils.errors import InputError
-from ccutils.tasks.base import Example, label_key
+from ccutils.tasks.base import INVISIBLE, Example, label_key
 from ccutils.tasks.files import Report, first_few
 
 SENTENCE_MARKS = r"[.,;:!?…。、।\"“”„«»]"
@@ -21,8 +21,6 @@ AT_EDGES = re.compile(
     r"|(?:(?<=\s)|^)[¿¡\"“”„«»]+(?=[^\W\d_])"
 )
 """Sentence marks, which `normalise` removes."""
-INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
-"""Invisible marks that change no word; joiners are not among them: they count in emoji and Indic scripts."""
 
 
 def normalise(text: str) -> str:
@@ -106,7 +104,7 @@ def merge_labels(labels: Sequence[str]) -> dict[str, str]:
         for label in spellings:
             cases.setdefault(label.casefold(), []).append(label)
         warn_of_labels(
-            "counted as one class (they differ only in white space or Unicode form)",
+            "counted as one class (they differ only in white space, invisible characters or Unicode form)",
             spellings.values(),
             ascii,
         )

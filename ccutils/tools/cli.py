@@ -13,6 +13,7 @@ import ccutils
 from ccutils.contexts.neighbours import Index
 from ccutils.contexts.your_data import FORMATS, ContrastiveContexts, read_file
 from ccutils.errors import InputError, reason
+from ccutils.origin import hash_file
 from ccutils.packaged import LANGUAGE_MODELS
 from ccutils.probes.questions import BETWEEN, KINDS, PLAIN
 from ccutils.records import STRATEGIES
@@ -280,7 +281,9 @@ def folder_name(data: str, asked: Sequence[Asking], values: Mapping[str, Any]) -
     """Name the folder of a probe's scores, by data, models and all options that change scores."""
     names = "-against-".join(file_name(asking.name) for asking in asked)
     facts = {name: value for name, value in values.items() if name not in ONLY_ASKING}
-    return f"{file_name(Path(data).stem)}-{names[:120]}-{hash_of([data, facts])[:6]}"
+    path = Path(data).expanduser()
+    content = hash_file(path) if path.is_file() else data
+    return f"{file_name(path.stem)}-{names[:120]}-{hash_of([content, facts])[:6]}"
 
 
 def check_folder(folder: Path) -> None:

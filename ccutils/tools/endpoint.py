@@ -10,10 +10,12 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from threading import Lock
 from typing import Any, TextIO
@@ -36,7 +38,7 @@ KEY_VARIABLES = ("CCUTILS_API_KEY", "OPENAI_API_KEY")  # environment variables; 
 BUSY = (408, 409, 425, 429, *range(500, 1000))  # statuses that are retried
 LONGEST_WAIT = 120  # seconds before a retry, even if the server's Retry-After is longer
 LONGEST_TIMEOUT = 86_400  # seconds
-EMPTY_TRIES = 3  # requests for one answer, where replies have no choices
+EMPTY_TRIES = 3  # requests for one answer, where replies have no choices or are malformed
 LIMIT_NAMES = ("max_completion_tokens", "max_output_tokens", "max_new_tokens", "max_tokens")
 """Servers' names for the maximum number of tokens of an answer."""
 UNSUPPORTED = re.compile(
@@ -44,6 +46,10 @@ UNSUPPORTED = re.compile(
     r"|forbidden|deprecated|removed|only",
     re.I,
 )
+REFUSED = re.compile(
+    r"content_?(filter|policy)|ResponsibleAIPolicyViolation|data_inspection_failed|flagged|moderation", re.I
+)
+"""What servers write where a filter refuses a prompt."""
 CHANGING = ("permission", "status", "pricing")  # fields of /models that can change for the same model
 
 Asked = str | list[dict[str, str]]
@@ -133,7 +139,7 @@ class Endpoint:
                     del model["created"]
             own = [model for model in models if model["id"] == self.model] or models
             return [{key: model[key] for key in model if key not in CHANGING} for model in own]
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return []
 
     def answers(self, prompts: Sequence[Asked], max_new_tokens: int, path: Path) -> EndpointAnswers:
@@ -199,25 +205,26 @@ class Endpoint:
             body = {"model": self.model, name: prompt, **sent}
             got = self._request(pool, "POST", where, "stopped answering", json=body)
             if got.status not in (400, 422) or not parameters.adapt(sent, got.data.decode(errors="replace")):
-                reply, tries = self._read(got, where), tries + 1
+                tries += 1
+                reply = self._read(got, where, last=tries == EMPTY_TRIES)
         return reply or Reply(None)
 
-    def _read(self, got: urllib3.BaseHTTPResponse, where: str) -> Reply | None:
-        """Parse a reply; None if it has no choices.
+    def _read(self, got: urllib3.BaseHTTPResponse, where: str, last: bool) -> Reply | None:
+        """Parse a reply; None if it has no choices, or is malformed and not the `last`.
 
         Raises EndpointError if the server is busy, InputError for any other failure.
         """
         body = got.data.decode(errors="replace").strip()
-        if got.status == 400 and re.search(r"content_filter|ResponsibleAIPolicyViolation", body):
+        if got.status in (400, 403, 451) and REFUSED.search(body):
             return Reply(None, "content_filter")
         for key in headers().values():
             body = body.replace(key.removeprefix("Bearer "), "...")
         about = f"status {got.status} and {body[:120]!r}"
         if got.status in BUSY:
-            wait = got.headers.get("Retry-After")
+            wait = got.headers.get("Retry-After", "")[:40]
             raise EndpointError(
                 f"endpoint {self.url} is busy or fails ({about}, after {self.retries} retries"
-                f"{f'; Retry-After: {wait} s' if wait else ''}): lower --concurrent, or check the server."
+                f"{f'; Retry-After: {wait}' if wait else ''}): lower --concurrent, or check the server."
             )
         if got.status in (401, 403):
             raise InputError(
@@ -228,7 +235,9 @@ class Endpoint:
             if got.status != 200:
                 raise ValueError
             return parse_reply(json.loads(got.data))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            if got.status == 200 and not last:
+                return None
             base = re.sub(r"/(chat/)?completions/?$", "", self.url.rstrip("/"))
             base += "" if re.search(r"/v\d", base) else "/v1"
             meant = "" if base == self.url.rstrip("/") else f"; did you mean --endpoint {base}?"
@@ -290,7 +299,7 @@ class Parameters:
 
     def adapt(self, sent: Mapping[str, Any], message: str) -> bool:
         """Rename or drop the parameter that the server refuses; return whether to send the request again."""
-        named = set(re.findall(r"\w+", message))
+        named = set(re.findall(r"\w+", message.lower()))
         with self.lock:
             if self.values != sent:  # another thread has adapted them
                 return True
@@ -352,6 +361,16 @@ def proxy_of(url: str) -> str | None:
     parts, proxies = urllib3.util.parse_url(url), getproxies()
     proxy = proxies.get(parts.scheme or "") or proxies.get("all")
     host = (parts.host or "").strip("[]")
-    if not proxy or proxy_bypass(host) or proxy_bypass(parts.netloc or host):
+    bypassed = proxy_bypass(host) or proxy_bypass(parts.netloc or host) or is_in_no_proxy_range(host)
+    if not proxy or bypassed:
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def is_in_no_proxy_range(host: str) -> bool:
+    """Check whether NO_PROXY has a range of addresses, such as 10.0.0.0/8, with this one in it."""
+    for entry in getproxies().get("no", "").split(","):
+        with suppress(ValueError):  # names, of which proxy_bypass takes care
+            if ip_address(host) in ip_network(entry.strip(), strict=False):
+                return True
+    return False

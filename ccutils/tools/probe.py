@@ -144,7 +144,7 @@ def _ask_server(
     assert endpoint is not None
     texts = texts_of(questions, asking.chat)
     stem = f"answers-{file_name(asking.name)}"
-    stem += f"-{hash_of([endpoint.url, endpoint.model, endpoint.api, most])}"
+    stem += f"-{hash_of([endpoint.url.rstrip('/'), endpoint.model, endpoint.api, most])}"
     notes = []
     try:
         served = endpoint.served()

@@ -12,10 +12,14 @@ from ccutils.contexts.prompts import first_line, shorten
 from ccutils.probes.questions import QuestionSet
 from ccutils.tasks.base import label_key
 
-_NAME = r"(?:seed:)?(?:think|thinking|thought|reasoning)"
-THOUGHT = re.compile(rf"\s*(?:[<\[◁]{_NAME}[>\]▷]|<\|channel\|>analysis)", re.I)
+_NAME = r"(?:seed:)?(?:think|thinking|thought|reasoning|reflection|scratchpad)\s*\|?[>\]▷]"
+THOUGHT = re.compile(
+    rf"\s*(?:[<\[◁]\|?(?:(?:begin_of|start)_)?{_NAME}|<\|channel\|>analysis|<\|channel>thought)", re.I
+)
 """The start of a reasoning block."""
-THOUGHT_END = re.compile(rf"[<\[◁]/{_NAME}[>\]▷]|<\|channel\|>final<\|message\|>", re.I)
+THOUGHT_END = re.compile(
+    rf"[<\[◁]\|?(?:/|end_of_|end_){_NAME}|<\|channel\|>final<\|message\|>|<channel\|>", re.I
+)
 FENCE = re.compile(r"\s*(`{3,}|~{3,})[^\n`]*\n")
 MARKUP = re.compile(r"(?:\\\w+\{|<[^>\s]+>|\w+:(?=\s)|[^\w\s])+")
 MOST_CHARACTERS = 6
@@ -82,8 +86,9 @@ def parse_reply(found: Any) -> Reply | None:
         message = "".join(part.get("text") or "" for part in message)
     if not isinstance(message, str | None):
         raise TypeError("the answer is not a text")
-    read = (found.get("usage") or {}).get("prompt_tokens")
-    return Reply(None if refused else message, ended, read if isinstance(read, int) else 0)
+    usage = found.get("usage")
+    read = usage.get("prompt_tokens") if isinstance(usage, dict) else 0
+    return Reply(None if refused else message, ended, read if type(read) is int else 0)
 
 
 def extract(text: str) -> tuple[str, bool]:

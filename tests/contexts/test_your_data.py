@@ -1,5 +1,6 @@
 """Rows for your own trainer: equal to those of notebook 03, new in every epoch, reproducible."""
 
+import enum
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -187,3 +188,12 @@ def same_as(prepared: "PreparedRun", examples: Any) -> ContrastiveContexts:
 def made(rows: Any = ROWS, **changes: Any) -> ContrastiveContexts:
     values = {"k": 2, "input_column": "ask", "output_column": "label", **changes}
     return ContrastiveContexts(rows, **values)
+
+
+def test_labels_of_an_enum_are_its_values():
+    class Label(str, enum.Enum):
+        NEG = "bad"
+
+    assert [e.output for e in read_examples([{"input": "a", "output": Label.NEG}], "input", "output")] == [
+        "bad"
+    ]

@@ -77,6 +77,14 @@ def test_a_broken_file_of_a_pool_is_refused(tmp_path: Path) -> None:
             LivePool.load(tmp_path / name)
 
 
+@pytest.mark.parametrize("example", ['{"input": 3, "output": "b"}', "[" * 100_000])
+def test_a_pool_with_a_broken_line_is_refused(tmp_path: Path, example: str) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_text('{"version": 1, "similarity": "bm25", "indexed": 1}\n' + example)
+    with pytest.raises(InputError, match=r"pool\.jsonl"):
+        LivePool.load(path)
+
+
 @pytest.fixture
 def parts(tmp_path: Path) -> "PreparedRun":
     prepared: PreparedRun = pytest.importorskip("small", reason="needs torch").make_prepared(tmp_path)

@@ -273,11 +273,11 @@ def test_a_header_among_json_lines_is_dropped_and_told(tmp_path):
 
 
 def test_blanks_around_column_names_are_no_part_of_them(tmp_path):
-    names = [" input", "out\u00a0put\u00a0", "label\t"]
+    names = [" \u200binput\u3000", "out\u00a0put\u00a0", "label\t"]
     plain = ["input", "out\u00a0put", "label"]
     row = dict(zip(names, "xyz", strict=True))
     write(tmp_path, "x.csv", ",".join(names) + "\nx,y,z\n")
-    write(tmp_path, "x.tsv", '" input"\t"out\u00a0put\u00a0"\t"label "\nx\ty\tz\n')
+    write(tmp_path, "x.tsv", '" \u200binput"\t"out\u00a0put\u00a0"\t"label "\nx\ty\tz\n')
     write(tmp_path, "x.jsonl", json.dumps(row) + "\n")
     pd.DataFrame([row]).to_parquet(tmp_path / "x.parquet")
     for suffix in ("csv", "tsv", "jsonl", "parquet"):

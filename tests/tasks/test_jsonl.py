@@ -129,7 +129,7 @@ SPELLINGS = {  # one class each, however it is written
     "caf\u00e9": ["caf\u00e9", "cafe\u0301"],
     "bad": ["bad", "bad"],
     "na\u00efve": ["nai\u0308ve", "na\u00efve"],
-    "none": ["none", "none"],
+    "none": ["none", "no\u200bne"],
 }
 
 

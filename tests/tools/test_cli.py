@@ -170,8 +170,16 @@ def test_a_second_probe_by_default_leaves_the_rows_of_the_first(
         options = ["--endpoint", served.url, "--k", "2", "--model", "a", "--concurrent", "2"]
         assert run(monkeypatch, "probe", data, *options) == 0
         assert len(served.bodies) == asked  # answers are shared
-    models = [pd.read_parquet(path)["model"][0] for path in Path("probed").glob("*/probes.parquet")]
-    assert sorted(models) == ["a", "a", "b"]
+        assert run(monkeypatch, "probe", data, "--endpoint", f"{served.url}/", *options[2:]) == 0
+        assert len(served.bodies) == asked
+        before = {path: path.read_bytes() for path in Path("probed").glob("*/probes.parquet")}
+        models = [pd.read_parquet(path)["model"][0] for path in before]
+        assert sorted(models) == ["a", "a", "a", "b"]
+        text = Path(data).read_text(encoding="utf-8")
+        Path(data).write_text(text[: text.rindex("\n", 0, -1) + 1], encoding="utf-8")  # other data, same path
+        assert run(monkeypatch, "probe", data, *options) == 0
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert len(list(Path("probed").glob("*/probes.parquet"))) == 5
 
 
 def test_another_model_behind_the_same_name_is_asked_anew(

@@ -267,14 +267,39 @@ def test_refused_filtered_and_empty_answers_are_unanswered_also_when_run_again(
     assert len(served.bodies) == 12
 
 
-def test_a_prompt_that_the_server_filters_is_unanswered(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "content_filter"),
+        (400, "content_policy_violation"),
+        (400, "data_inspection_failed"),
+        (403, "your input was flagged"),
+    ],
+)
+def test_a_prompt_that_the_server_filters_is_unanswered(tmp_path: Path, status: int, code: str) -> None:
     def filters(number: int, handler: BaseHTTPRequestHandler) -> bool:
         if number == 0:
-            reply(handler, 400, {"error": {"code": "content_filter", "message": "The response was filtered"}})
+            reply(handler, status, {"error": {"code": code, "message": "The response was filtered"}})
         return number == 0
 
     with serve(shout, filters) as served:
         assert ask_all(served.url, tmp_path / "a.jsonl").unanswered == 1
+
+
+@pytest.mark.parametrize("broken", [{}, {"error": "upstream"}, {"choices": [None]}, None, []])
+def test_one_malformed_reply_is_asked_for_again(tmp_path: Path, broken: object) -> None:
+    with serve(shout, replies(broken)) as served:
+        assert ask(served.url, tmp_path / "a.jsonl") == WANTED
+    assert len(served.bodies) == 13
+    with serve(shout, replies(broken, usual=False)) as served, pytest.raises(InputError, match="status 200"):
+        ask(served.url, tmp_path / "b.jsonl")
+
+
+@pytest.mark.parametrize("usage", ["x", {"prompt_tokens": "3"}, {"prompt_tokens": True}, [], None])
+def test_a_usage_that_cannot_be_read_counts_for_nothing(tmp_path: Path, usage: object) -> None:
+    with serve(shout, replies({**completion("ANSWER 0"), "usage": usage})) as served:
+        found = ask_all(served.url, tmp_path / "a.jsonl", concurrent=1)
+    assert found.texts == WANTED and found.shortened == 0
 
 
 @pytest.mark.parametrize("empty", [{"choices": []}, {"choices": None}])
@@ -359,6 +384,7 @@ OPENAI = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_complet
         ),
         (422, {"temperature": "`temperature` must be strictly positive"}, {"max_tokens": 8}, 1),
         (400, {"temperature": "invalid temperature: only 1 is allowed for this model"}, {"max_tokens": 8}, 1),
+        (400, {"temperature": "Parameter Temperature isn't supported"}, {"max_tokens": 8}, 1),
         (422, {"max_tokens": "extra_forbidden: body, max_tokens"}, {"temperature": 0}, 1),
     ],
 )
@@ -418,6 +444,9 @@ def test_a_proxy_of_the_environment_is_used_and_its_exceptions_heeded(
         ("https://a.example:8000/v1", "a.example:8000", None),
         ("http://[::1]:8000/v1", "::1", None),
         ("http://a.example/v1", "*", None),
+        ("http://10.1.2.3/v1", "b.example, 10.0.0.0/8", None),
+        ("http://[fd00::1]/v1", "fd00::/8", None),
+        ("http://11.1.2.3/v1", "10.0.0.0/8", "http://plain:1"),
         ("http://a.example/v1", "b.example", "http://plain:1"),
     ],
 )
@@ -495,7 +524,7 @@ def ask_all(url: str, path: Path, **changes: object) -> EndpointAnswers:
     return Endpoint(url, "m", **values).answers(PROMPTS, max_new_tokens=8, path=path)  # type: ignore[arg-type]
 
 
-def replies(*values: dict[str, object], usual: bool = True) -> Callable[[int, BaseHTTPRequestHandler], bool]:
+def replies(*values: object, usual: bool = True) -> Callable[[int, BaseHTTPRequestHandler], bool]:
     """The first requests get these bodies; later ones are answered as usual, or get the last body."""
 
     def trouble(number: int, handler: BaseHTTPRequestHandler) -> bool:
