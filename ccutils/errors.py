@@ -139,5 +139,5 @@ def check_seeds(seeds: Any, where: str = "seeds") -> list[int]:
     if not found or not all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in found):
         raise InputError(f"{where} is {seeds!r}: it must be a list of whole numbers from 0, such as [0, 1].")
     if len(set(found)) < len(found):
-        raise InputError(f"{where} is {seeds!r}, which repeats a seed: give each once.")
+        raise InputError(f"{where} is {seeds!r}, which holds a seed twice: give each once.")
     return list(found)

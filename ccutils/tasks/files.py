@@ -256,11 +256,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def from_json(text: str, place: str) -> Any:
-    """Parse JSON, with numbers as text, as they are written. Raises InputError with the line, if known."""
+    """Parse JSON; fractions and very long integers stay text, as written. Raises InputError with the line."""
     try:
         return json.loads(
             text,
-            parse_int=str,
+            parse_int=lambda digits: int(digits) if len(digits) < 4000 else digits,  # Python's limit is 4300
             parse_float=str,
             parse_constant=lambda name: None if name == "NaN" else name,
             object_pairs_hook=_object,

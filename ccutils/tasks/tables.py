@@ -79,4 +79,4 @@ def check_header(header: Sequence[str], source: str) -> None:
     """Raise InputError for a repeated column name."""
     twice = next((name for name, times in Counter(header).items() if name and times > 1), None)
     if twice is not None:
-        raise InputError(f"{source} has two columns {twice!r}: rename or remove one.")
+        raise InputError(f"{source} names column {twice!r} twice: rename or remove one.")
