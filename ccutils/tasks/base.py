@@ -1,4 +1,4 @@
-"""What a task is: labelled examples in four sets, a score, and what the probes need to know of it."""
+"""Data classes of a task: labelled examples in four sets, a score, and what the probes need of it."""
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +15,8 @@ INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u2060\ufeff"))
 class Example:
     """One labelled example; line breaks in input and output become spaces.
 
-    `group` is what the OOD split holds out (topic, domain, document, database). `extra` carries what a
-    prompt or a metric needs beside input and output, such as a database's id and schema.
+    The OOD split holds out whole values of `group` (topic, domain, document, database). `extra` has what a
+    prompt or a metric needs besides input and output, such as a database's id and schema.
     """
 
     input: str
@@ -31,11 +31,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """How a prompt is written: the instruction, then every demonstration (question + answer + separator),
-    then the target's question; the target's answer is what the model is trained on.
+    """Format of a prompt: the instruction, every demonstration (question + answer + separator), and the
+    target's question; the target's answer is the completion.
 
     `question` and `answer` are `str.format` patterns over input, output and the keys of `extra`;
-    `instruction` and `separator` are written as they are.
+    `instruction` and `separator` are literal.
     """
 
     question: str = "Input: {input}\nOutput:"
@@ -51,26 +51,22 @@ ChangeLabels = Callable[
     [Example, Sequence[Example], Sequence[Example], np.random.Generator], tuple[list[Example], str]
 ]
 """(target, relevant, irrelevant, rng) -> the relevant examples with changed labels, and the answer that
-follows them. The new labels cannot be known to the weights and differ from every label in the context."""
-
+follows them. The weights cannot know the new labels, which differ from every label in the context."""
 
 Wrong = Callable[[str, Example, Sequence[Example]], tuple[float, float]]
 """(answer, target, irrelevant demonstrations) -> (share of the answer that is wrong, share that is both wrong
-and repeats the label of one of those demonstrations), each in [0, 1]. What the Copy-score is made of."""
-
+and repeats the label of one of those demonstrations), each in [0, 1]; the Copy-score uses both."""
 
 RedrawLabels = Callable[[Sequence[Example], np.random.Generator], list[Example]]
-"""(a context's examples, the target among them, rng) -> the same with labels drawn anew for some of them,
-equal for all that share one: what only this context can know."""
-
+"""(a context's examples, the target among them, rng) -> the same with some labels resampled, consistently
+for examples that share one: only this context has them."""
 
 MapLabels = Callable[[str, Callable[[str], str]], str]
 """(output, change) -> the output with `change` applied to each of its labels."""
 
-
 Paraphrase = Callable[[Example, float, np.random.Generator], str]
-"""(example, strength, rng) -> its input in other words, with its label kept; strength from 0 to 1 says how
-much changes, where the task has grades of it."""
+"""(example, strength, rng) -> its input in other words, with the same label; strength from 0 to 1 is how much
+changes, if the task has degrees of it."""
 
 
 def whole_label(output: str, change: Callable[[str], str]) -> str:
@@ -82,18 +78,16 @@ def whole_label(output: str, change: Callable[[str], str]) -> str:
 class Task:
     """A fixed task with its data; the four sets share no input.
 
-    `pool` is trained on. `id_test` is like the pool; `ood_test` holds groups that the pool lacks, and
-    `ood_pool` the labelled examples of those groups that arrive at test time (never trained on).
-    `relevant(target, example)` says whether an example tells something about the target's answer.
-    `paraphrase` and `wrong` are optional: without `paraphrase` there are rules, which need the inputs'
-    `language` and whether they may put `frames` around, such as "please" (not for what is to be translated);
-    without `wrong`, `plain_wrong` of ccutils.tasks.sequences is used. `redraw_labels` gives some examples of
-    a training context labels that hold in it alone; without it the labels are the pool's.
-    `map_labels` changes the labels in an output, for counterfactual contexts; None where outputs are not
-    labels (parses, SQL, translations).
-    `vocabulary` holds words that the tiny base must know although this seed's sets may lack them, so that all
-    seeds share one base, and those of changed labels.
-    `facts` are recorded with every result: how the split was made, rows read and set aside.
+    `pool` is for training. `id_test` is like the pool; `ood_test` has groups that the pool lacks, and
+    `ood_pool` labelled examples of those groups, added after training.
+    `relevant(target, example)` is whether an example informs the target's answer.
+    `paraphrase` and `wrong` are optional: without `paraphrase`, rules are used, for inputs in `language`, and
+    with `frames` such as "please" if allowed (not in a text to translate); without `wrong`, `plain_wrong` of
+    ccutils.tasks.sequences is used. `redraw_labels` resamples labels in a training context; without it the
+    labels are the pool's. `map_labels` changes the labels in an output, for counterfactual contexts; None if
+    outputs are not labels (parses, SQL, translations).
+    `vocabulary` has the words of changed labels, and words that this seed's sets may lack, so that all seeds
+    share one tiny base. `facts` are recorded with every result: the split rule, rows read and set aside.
     """
 
     name: str
@@ -130,7 +124,7 @@ def label_key(label: str) -> str:
     """Normalise a label for comparison: Unicode NFC, each run of white space as one space, no INVISIBLE.
 
     No-break spaces count as white space; case counts. Labels with the same key are one class in relevance,
-    splits and scores. Prompts show labels as they are written.
+    splits and scores. Prompts show labels as written.
 
     >>> label_key("very\u00a0 good") == label_key("very good")
     True

@@ -1,4 +1,4 @@
-"""Running SQL that a model wrote: hostile input, so it runs in processes of its own (see sql_worker.py)."""
+"""Run SQL that a model wrote, which may be hostile, in separate processes (see sql_worker.py)."""
 
 import contextlib
 import json
@@ -22,13 +22,13 @@ Value = int | float | str | bytes | None
 Query = tuple[Path, str]
 """A database file and the SQL to run on it."""
 
-GRACE = 1.5  # seconds that a worker has to end a query by itself before it is killed
-REPLY = 64 * 2**20  # bytes: the most that is read of one answer, whatever a worker writes
+GRACE = 1.5  # seconds after its time limit until a worker is killed
+REPLY = 64 * 2**20  # characters: the longest reply that is read from a worker
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one query may use: wall-clock and CPU seconds, result rows, megabytes of memory."""
+    """Limits of one query: wall-clock and CPU seconds, result rows, megabytes of memory."""
 
     seconds: float = 10.0
     rows: int = 100_000
@@ -37,7 +37,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A query's rows, or the reason why it has none."""
+    """A query's rows, or the error."""
 
     rows: tuple[tuple[Value, ...], ...] | None
     error: str = ""

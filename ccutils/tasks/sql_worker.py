@@ -1,7 +1,7 @@
-"""The process in which `ccutils.tasks.sql` runs model-written SQL; hostile input, so it holds little.
+"""The process in which `ccutils.tasks.sql` runs model-written SQL, which may be hostile.
 
-Started as a script. Says "ready", then reads one JSON object a line (database, sql) and writes one a line
-(rows, or error).
+Runs as a script with the standard library only. Writes "ready", then reads one JSON object per line
+(database, sql) and writes one per line (rows, or error).
 """
 
 import json
@@ -22,12 +22,12 @@ FUNCTIONS = frozenset(
     timediff total trim trunc typeof unicode unixepoch unlikely upper acos asin atan atan2 cos sin tan -> ->>
     """.split()  # noqa: SIM905 - a list of strings would fill a screen
 )
-"""What a query may call; nothing that reaches files, memory or SQLite's own workings."""
+"""Functions that a query may call; none reaches files, memory or SQLite's internals."""
 CHARACTERS = 5_000_000  # of all values of a result together
 
 
 def limit_process(megabytes: int) -> None:
-    """Forbid files and core dumps and allow little memory, before any query is read."""
+    """Forbid files and core dumps and limit memory, before any query is read."""
     try:
         import resource
     except ImportError:  # Windows has no such limits: SQLite's own and the parent's clock remain
@@ -41,7 +41,7 @@ def limit_process(megabytes: int) -> None:
 
 
 def limit_cpu(seconds: float) -> None:
-    """Let the system end this process when the next query has used `seconds` more of CPU time."""
+    """Let the system end this process after `seconds` more of CPU time."""
     try:
         import resource
     except ImportError:
@@ -98,7 +98,7 @@ def connect(database: str, megabytes: int) -> sqlite3.Connection:
 
 
 def run_query(request: dict[str, Any], seconds: float, rows: int, megabytes: int) -> dict[str, Any]:
-    """Run one query: its rows, or why there are none."""
+    """Run one query; return its rows or the error."""
     limit_cpu(seconds)
     try:
         connection = connect(request["database"], megabytes)
