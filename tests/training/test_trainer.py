@@ -176,13 +176,6 @@ def test_states_from_a_file_are_on_pages_of_their_own() -> None:
     assert not any(getattr(state[name], "is_paged", False) for name in ("state1", "state2")), "on a CPU"
 
 
-def test_several_processes_share_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert training.accumulation(8, 2) == 2
-    with pytest.raises(InputError, match="micro_batch"):
-        training.accumulation(8, 8)
-
-
 def test_one_process_uses_one_gpu_of_several(
     plan: Plan, parts: PreparedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
