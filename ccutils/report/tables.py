@@ -43,7 +43,6 @@ CAPTIONS = {
     "quality_by_relevance": "number of relevant demonstrations",
 }
 """The ends of the titles of main figures."""
-FIGURE = re.compile(r"(<!-- figure: (\w+) -->\n).*?(<!-- end of figure -->)", re.S)
 DOTTED = {
     "retrieved": "the untrained base with the k nearest examples as its context",
     "nearest_label": "what the label of the nearest example scores",
@@ -68,14 +67,20 @@ COMPARED = (
 NONE_KEPT = "No reference rows of profile `{}` are kept yet.\n"
 
 
-def fill_tables(text: str, folder: Path = FOLDER) -> str:
-    """Replace every marked table in a text by the one generated from the reference rows.
+def fill_marks(text: str, to_docs: str = "", folder: Path = FOLDER) -> str:
+    """Replace every marked table and figure by the one generated from the reference rows.
 
-    Raises InputError if a mark names a task without reference rows.
+    `to_docs` is the path from the text's file to docs/. Raises InputError if a mark names a task without
+    reference rows.
     """
-    return TABLE.sub(
-        lambda found: found[1] + make_table(found[2], found[3], folder, found[4]) + found[5], text
-    )
+
+    def fill(found: re.Match[str]) -> str:
+        start, kind, profile, task, end = found.groups()
+        figure = kind == "figure"
+        made = make_figure(profile, to_docs, folder) if figure else make_table(kind, profile, folder, task)
+        return start + made + end
+
+    return MARK.sub(fill, text)
 
 
 def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -> str:
@@ -90,8 +95,7 @@ def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -
         tasks = ", ".join(sorted(set(rows["task"])))
         raise InputError(f"No reference rows of task {task!r} in profile {name}; found: {tasks}.")
     shown = TABLES[kind](rows[rows["task"] == task] if task else rows, find_answers(profile, folder))
-    hidden = {"model", "task"} if task else {"model"}
-    return to_markdown(shown[[column for column in shown if column not in hidden]])
+    return to_markdown(shown.drop(columns=["model", *(["task"] if task else [])], errors="ignore"))
 
 
 def to_markdown(table: pd.DataFrame) -> str:
@@ -100,16 +104,16 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def differences_table(rows: pd.DataFrame, answers: pd.DataFrame | None = None) -> pd.DataFrame:
+def differences_table(rows: pd.DataFrame, judged: pd.DataFrame | None = None) -> pd.DataFrame:
     """Subtract one strategy's scores from another's, seed by seed: a line for each task and pair of COMPARED.
 
-    A cell shows the mean over seeds and its 95% interval; one seed has no interval. With `answers`
+    A cell shows the mean over seeds and its 95% interval; one seed has no interval. With `judged`
     (`find_answers`) intervals are of differences target by target.
     """
     final = final_rows(rows)
-    if answers is not None:
-        base, trained = usual_rows(answers[answers["step"] == 0]), answers[answers["step"] > 0]
-        answers = pd.concat([base, trained.assign(strategy=variant_names(trained))])
+    if judged is not None:
+        base, trained = usual_rows(judged[judged["step"] == 0]), judged[judged["step"] > 0]
+        judged = pd.concat([base, trained.assign(strategy=variant_names(trained))])
     copied = final[(final["probe"] == "nearest_label") & (final["strategy"] == "base")]
     final = final.assign(strategy=variant_names(final))
     final = pd.concat([final, copied.assign(strategy="nearest label", probe="retrieved")])
@@ -118,20 +122,16 @@ def differences_table(rows: pd.DataFrame, answers: pd.DataFrame | None = None) -
         for pair in COMPARED:
             if not set(pair) <= set(part["strategy"]):
                 continue
-            found = {
-                name: paired_difference(part, score, *pair, judged=answers)
-                for name, score in DIFFERENCES.items()
-            }
-            line = {"task": task, "model": model, "difference": " − ".join(pair)}
-            line |= {name: write_difference(one) for name, one in found.items()}
-            mine = part[part["strategy"] == pair[0]]
-            asked = {
-                int(score.of(mine[mine["seed"].isin(found[name].by_seed.index)])["n"].sum())
-                for name, score in DIFFERENCES.items()
-                if found[name].seeds
-            }
+            line, mine = {}, part[part["strategy"] == pair[0]]
+            asked, seeds = [], 0
+            for name, score in DIFFERENCES.items():
+                found = paired_difference(part, score, *pair, judged=judged)
+                line[name], seeds = write_difference(found), max(seeds, found.seeds)
+                if found.seeds:
+                    asked.append(int(score.of(mine[mine["seed"].isin(found.by_seed.index)])["n"].sum()))
             counts = " to ".join(map(str, sorted({min(asked, default=0), max(asked, default=0)})))
-            lines.append({**line, "answers": counts, "seeds": max(one.seeds for one in found.values())})
+            key = {"task": task, "model": model, "difference": " − ".join(pair)}
+            lines.append({**key, **line, "answers": counts, "seeds": seeds})
     return pd.DataFrame(lines)
 
 
@@ -187,14 +187,9 @@ TABLES: dict[str, Callable[[pd.DataFrame, pd.DataFrame | None], pd.DataFrame]] =
     "elsewhere": lambda rows, _: elsewhere_table(rows),
 }
 """Functions of a reference's rows and answers that lay out a table, by the kind named in its mark."""
-TABLE = re.compile(
-    rf"(<!-- ({'|'.join([*TABLES, 'origins'])}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S
+MARK = re.compile(
+    rf"(<!-- ({'|'.join([*TABLES, 'origins', 'figure'])}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S
 )
-
-
-def fill_figures(text: str, to_docs: str, folder: Path = FOLDER) -> str:
-    """Replace the link and caption of every marked figure; `to_docs` is the path from the file to docs/."""
-    return FIGURE.sub(lambda found: found[1] + make_figure(found[2], to_docs, folder) + found[3], text)
 
 
 def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
@@ -230,15 +225,19 @@ def draw_picture(profile: str, rows: pd.DataFrame) -> Path:
 def marked_files(root: Path = DOCS_ROOT) -> list[Path]:
     """List the Markdown files of the repository that contain marked tables or figures."""
     files = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
-    texts = ((path, path.read_text(encoding="utf-8")) for path in files)
-    return sorted(path for path, text in texts if TABLE.search(text) or FIGURE.search(text))
+    return sorted(path for path in files if MARK.search(path.read_text(encoding="utf-8")))
+
+
+def shown_figures(path: Path) -> set[str]:
+    """List the profiles whose figures a file shows."""
+    marks = MARK.findall(path.read_text(encoding="utf-8"))
+    return {profile for _, kind, profile, _, _ in marks if kind == "figure"}
 
 
 def fill_file(path: Path) -> str:
-    """Return a file's text with tables and figures generated from the reference rows."""
+    """Generate a file's text with tables and figures from the reference rows."""
     to_docs = "" if path.parent == DOCS_ROOT / "docs" else "docs/"
-    text = path.read_text(encoding="utf-8")
-    return fill_figures(fill_tables(text), to_docs)
+    return fill_marks(path.read_text(encoding="utf-8"), to_docs)
 
 
 @command
@@ -247,10 +246,8 @@ def main(arguments: Sequence[str]) -> None:
     if arguments:
         raise InputError(f"Unexpected argument {arguments[0]!r}: this command takes none.")
     files = marked_files()
-    shown = {name for path in files for _, name, _ in FIGURE.findall(path.read_text(encoding="utf-8"))}
-    for profile in sorted(shown):
-        rows = find_reference(profile)
-        if rows is not None:
+    for profile in sorted(set().union(*map(shown_figures, files))):
+        if (rows := find_reference(profile)) is not None:
             print(f"drawn: {draw_picture(profile, rows)}")
     for path in files:
         path.write_text(fill_file(path), encoding="utf-8")
