@@ -21,8 +21,13 @@ TOKENISATION = "whole"
 tokenised each part of a prompt separately."""
 TODAY = date(2024, 7, 26)
 """The date for chat templates that write today's: a run resumed after midnight trains on the same prompts."""
-NOW = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
-THOUGHT = re.compile(r"<([\w:]*think\w*|thought)>\s*$")  # opened by a chat template for the answer
+_WRITTEN = "".join(f".replace('%{c}', '{TODAY.strftime('%' + c)}')" for c in "aAbBdmyYHIMSpj")
+FIXED_NOW = f"{{%- macro strftime_now(format) -%}}{{{{ format{_WRITTEN} }}}}{{%- endmacro %}}\n"
+"""Put before such a template, it replaces the function that the template calls for today's date."""
+THOUGHT = re.compile(
+    r"([<\[◁]\|?)(start_|begin_of_)?([\w:]*(?:think\w*|thought|reasoning))(\|?[>\]▷])\s*$", re.I
+)
+"""A thought that a chat template opens for the answer: `<think>`, `[THINK]`, `<|START_THINKING|>`."""
 MARK = "\ue0f5"  # a character for private use, around the number of a special token in the data
 IGNORE = -100
 """The label of a token without loss, in torch and in what is built on it."""
@@ -74,7 +79,8 @@ class Prompter:
         if not self.tokenizer.chat_template:
             raise InputError("chat is true, but the model's tokenizer has no chat template: set it to false.")
         self._end = end_of_turn(self.tokenizer)
-        self._form = NOW.sub(lambda m: repr(TODAY.strftime(m[2])), self.tokenizer.get_chat_template())
+        template = str(self.tokenizer.get_chat_template())
+        self._form = FIXED_NOW * ("strftime_now" in template) + template
 
     def text(self, demonstrations: Sequence[Example], target: Example) -> str:
         """Write the prompt as a person reads it; in the chat form, as the model reads it."""
@@ -169,7 +175,10 @@ class Prompter:
             )
         )
         opened = THOUGHT.search(text)
-        return f"{text.rstrip()}\n\n</{opened[1]}>\n\n" if opened else text
+        if opened is None:
+            return text
+        end = {"start_": "END_", "begin_of_": "end_of_"}.get((opened[2] or "").lower(), "/")
+        return f"{text.rstrip()}\n\n{opened[1]}{end}{opened[3]}{opened[4]}\n\n"
 
     def _question(self, e: Example) -> str:
         return self.template.question.format(**{**e.extra, "input": e.input})

@@ -54,7 +54,8 @@ def answer_each(
 ) -> Iterator[tuple[int, str]]:
     """Yield pairs of a prompt's position and its answer as they are finished; `least` is that of `grow`."""
     batch_tokens = batch_tokens or room(model)
-    stop = [*stop_tokens(tokenizer), *end_tokens(model)]
+    ends = end_tokens(model)
+    stop = [*stop_tokens(tokenizer), *ends]
     # Sorted, so that prompts with a common prefix are adjacent.
     left = sorted(range(len(prompts)), key=lambda i: list(prompts[i]))
     while left:
@@ -65,6 +66,7 @@ def answer_each(
             for places, new in answer_tree(
                 model, tree, max_new_tokens=max_new_tokens, stop=stop, batch_tokens=batch_tokens
             ):
+                new = new[:-1] if new[-1:] and new[-1] in ends else new  # not all of them are special tokens
                 text = first_line(str(tokenizer.decode(new, skip_special_tokens=True)))
                 found = [chunk[place] for place in places]
                 done.update(found)

@@ -273,14 +273,25 @@ class TestChat:
         whole = chat.tokenizer.apply_chat_template(messages, tokenize=False)
         assert chat.tokenizer.decode(prompt.ids + prompt.answer) == whole.removesuffix("\n")
 
-    @pytest.mark.parametrize("tag", ["think", "seed:think", "thought"])
-    def test_a_thought_that_the_template_opens_is_closed(self, tag):
+    @pytest.mark.parametrize(
+        ("opened", "closed"),
+        [
+            ("<think>", "</think>"),
+            ("<seed:think>", "</seed:think>"),
+            ("<thought>", "</thought>"),
+            ("<reasoning>", "</reasoning>"),
+            ("[THINK]", "[/THINK]"),
+            ("<|START_THINKING|>", "<|END_THINKING|>"),
+            ("<|begin_of_thought|>", "<|end_of_thought|>"),
+        ],
+    )
+    def test_a_thought_that_the_template_opens_is_closed(self, opened, closed):
         """Else the answer would be trained inside it."""
-        template = CHATML.replace("assistant\n{% endif %}", f"assistant\n<{tag}>\n{{% endif %}}")
+        template = CHATML.replace("assistant\n{% endif %}", f"assistant\n{opened}\n{{% endif %}}")
         tokenizer = transformers.ByT5Tokenizer(chat_template=template)
         prompter = Prompter(tokenizer, TEMPLATE, 500, chat=True)
         text = prompter.text([], example("<think>"))
-        assert text.endswith(f"<h>Q: <think>\nA:<|im_end|>\n<|im_start|>assistant\n<{tag}>\n\n</{tag}>\n\n")
+        assert text.endswith(f"<h>Q: <think>\nA:<|im_end|>\n<|im_start|>assistant\n{opened}\n\n{closed}\n\n")
         prompt = prompter.prompt([], example("<think>", "maybe"))
         assert tokenizer.decode(prompt.ids) == text
         assert tokenizer.decode(prompt.answer) == "maybe</s>"
@@ -296,6 +307,8 @@ class TestChat:
         [
             "{{ strftime_now('%d %b %Y') }}",
             '{%- set now = strftime_now( "%d %b %Y" ) -%}{{ now }}',
+            "{% set form = '%d %b %Y' %}{{ strftime_now(form) }}",
+            "{{ strftime_now(format='%d' + ' %b %Y') }}",
             "{% if not date_string is defined %}{% if strftime_now is defined %}"
             "{% set date_string = strftime_now('%d %b %Y') %}{% endif %}{% endif %}{{ date_string }}",
         ],

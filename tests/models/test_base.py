@@ -229,6 +229,7 @@ class TestAdaptersThatDoNotFit:
             (lambda folder: set_config(folder, peft_type="PROMPT_TUNING"), "PROMPT_TUNING"),
             (lambda folder: set_config(folder, peft_type="PREFIX_TUNING"), "PREFIX_TUNING"),
             (lambda folder: set_config(folder, peft_type="SOME_DAY"), "SOME_DAY"),
+            (lambda folder: set_config(folder, peft_type=["LORA"]), "LORA"),
         ],
     )
     def test_what_is_no_adapter_that_can_be_loaded(self, adapters, change, named):

@@ -140,7 +140,7 @@ def test_an_answer_stops_at_every_end_token_of_the_model(tokenizer: PreTrainedTo
     for ends in (third, [1, fifth, third]):
         model.generation_config.eos_token_id = ends
         found = answer(model, tokenizer, PROMPTS, max_new_tokens=NEW)
-        assert found[place].split() == words[:3]
+        assert found[place].split() == words[:2]
 
 
 def test_no_prompts_no_answers(model: Any, tokenizer: PreTrainedTokenizerFast) -> None:
