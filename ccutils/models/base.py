@@ -248,7 +248,8 @@ def check_adapter(folder: Path) -> None:
         kind = str(json.loads(file.read_text(encoding="utf-8"))["peft_type"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{file} cannot be read ({reason(error)}): save the adapter again.") from error
-    if not issubclass(PEFT_TYPE_TO_TUNER_MAPPING.get(kind, object), BaseTuner):
+    tuners: dict[Any, Any] = PEFT_TYPE_TO_TUNER_MAPPING
+    if not issubclass(tuners.get(kind, object), BaseTuner):
         raise InputError(
             f"adapter {folder} is of type {kind!r}, which changes no weights of layers: only LoRA and its "
             "like can be loaded."

@@ -32,7 +32,6 @@ from ccutils.training.memory import (
     shape_of,
 )
 
-
 T4, RTX_24 = 15_800_000_000, 25_300_000_000  # bytes that torch reports for these cards
 LLAMA_8B = LlamaConfig(
     vocab_size=128256,

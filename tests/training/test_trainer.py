@@ -17,7 +17,6 @@ from small import make_plan
 from trl.trainer.sft_config import SFTConfig
 
 from ccutils.errors import InputError
-from ccutils.training import trainer as training
 from ccutils.training.plan import Plan
 from ccutils.training.prepare import PreparedRun, make_model, prepare_run
 from ccutils.training.trainer import (
