@@ -275,16 +275,15 @@ def context_structure(contexts: pd.DataFrame, bins: int = 20) -> Any:
     `contexts` has a row for each drawn context: task, strategy, seed, best (in [0, 1]; NaN without context).
     """
     title = "Similarity structure of each strategy's contexts"
-    held = contexts[contexts["best"].notna()]
-    if held.empty:
+    best = contexts[contexts["best"].notna()]
+    if best.empty:
         return in_words(title, "No strategy that has contexts was drawn.")
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.digitize(held["best"], edges[1:-1])
-    held = held.assign(low=edges[place], high=edges[place + 1])
-    by = ["task", "strategy"]
-    data = held.groupby([*by, "low", "high"], as_index=False).agg(contexts=("best", "size"))
+    edges, by = np.linspace(0, 1, bins + 1), ["task", "strategy"]
+    place = np.digitize(best["best"], edges[1:-1])
+    best = best.assign(low=edges[place], high=edges[place + 1])
+    data = best.groupby([*by, "low", "high"], as_index=False).agg(contexts=("best", "size"))
     data["share"] = data["contexts"] / data.groupby(by)["contexts"].transform("sum")
-    data = data.merge(held.groupby(by, as_index=False).agg(mean=("best", "mean")), on=by)
+    data = data.merge(best.groupby(by, as_index=False).agg(mean=("best", "mean")), on=by)
     tooltip = [
         *(alt.Tooltip(f"{name}:N") for name in by),
         alt.Tooltip("low:Q", title="similarity from", format=".2f"),

@@ -33,18 +33,9 @@ def test_every_chart_draws_in_fixed_colours(make: Any, seeds: tuple[int, ...]) -
 
 
 def test_axes_are_named_with_units() -> None:
-    rows = fabricate()
-    assert axis_titles(charts.quality_by_similarity(rows).to_dict()) == {
-        "similarity to the most similar context example (0 to 1)",
-        "quality of the answer (0 to 1)",
-    }
-    assert "relevant examples in the context (count)" in axis_titles(
-        charts.quality_by_relevance(rows).to_dict()
-    )
-    assert axis_titles(charts.scores_over_training(rows).to_dict()) == {
-        "optimiser steps",
-        "score (share of answers, 0 to 1)",
-    }
+    for make, units in zip(CHARTS[:3], ("0 to 1)", "(count)", "optimiser steps"), strict=True):
+        text = json.dumps(make(fabricate()).to_dict())
+        assert "0 to 1)" in text and units in text
 
 
 def test_quality_is_that_of_the_last_step_with_base_beside_it() -> None:
@@ -124,17 +115,6 @@ def test_more_rows_than_altair_allows_by_default_are_drawn() -> None:
     assert len(values(charts.scores_over_training(rows))) > 5000
 
 
-def test_the_subtitle_tells_what_the_intervals_are() -> None:
-    def subtitle(rows: pd.DataFrame) -> str:
-        return json.dumps(charts.quality_by_similarity(rows).to_dict()["title"])
-
-    assert "Means over 3 seeds; bands: 95% bootstrap interval over seeds and targets" in subtitle(fabricate())
-    assert "One seed; bands: 95% bootstrap interval over its items" in subtitle(fabricate(seeds=(0,)))
-    rows = fabricate()
-    uneven = rows[(rows["strategy"] != "similar") | (rows["seed"] == 0)]
-    assert "Means over 1 to 3 seeds" in subtitle(uneven)
-
-
 LACKING = {
     "similarity": lambda rows: rows["probe"] == "similarity",
     "similarity OOD": lambda rows: (rows["probe"] == "similarity") & (rows["set"] == "ood"),
@@ -158,38 +138,21 @@ def test_every_chart_draws_what_there_is(make: Any, lacking: str) -> None:
     assert "NaN" not in svg and "undefined" not in svg
 
 
-def test_what_there_are_too_few_answers_for_is_said_in_words() -> None:
+def test_what_there_are_too_few_answers_for_is_named() -> None:
     rows = fabricate(tasks=("fake", "false"))
-    no_similarity = rows[rows["probe"] != "similarity"]
-    (reason,) = values(charts.quality_by_similarity(no_similarity))["reason"]
-    assert reason.replace("\n", " ").startswith(
-        "Too few answers for quality by target-context similarity ID; "
-        "quality by target-context similarity OOD: more rows"
-    )
-    assert max(map(len, reason.splitlines())) <= 90  # a line that the figure's frame holds
+    (reason,) = values(charts.quality_by_similarity(rows[rows["probe"] != "similarity"]))["reason"]
+    assert "ID" in reason and "OOD" in reason
+    assert max(map(len, reason.splitlines())) <= 90, "a line that the figure's frame holds"
 
     def subtitle(make: Any, gone: Any) -> str:
         return json.dumps(make(rows[~gone]).to_dict()["title"]["subtitle"])
 
-    ood = rows["set"] == "ood"
-    gone = (rows["probe"] == "similarity") & (rows["task"] == "false") & ood
-    told = subtitle(charts.quality_by_similarity, gone)
-    assert "Too few answers for quality by target-context similarity OOD (false, toy): more" in told
-    told = subtitle(charts.scores_over_training, rows["probe"] == "copy_excess")
-    assert (
-        "Too few answers for Copy-score, above chance: more" in told and "counts wrong answers alone" in told
-    )
-    told = subtitle(charts.scores_chart, rows["probe"] == "icl")
-    assert "Too few answers for ICL-score, override: more" in told
+    gone = (rows["probe"] == "similarity") & (rows["task"] == "false") & (rows["set"] == "ood")
+    assert "OOD (false, toy)" in subtitle(charts.quality_by_similarity, gone)
+    assert "Copy-score" in subtitle(charts.scores_over_training, rows["probe"] == "copy_excess")
+    assert "override" in subtitle(charts.scores_chart, rows["probe"] == "icl")
     assert "Too few" not in subtitle(charts.scores_over_training, rows["probe"] == "similarity")
     assert all("Too few" not in json.dumps(make(with_gate(rows)).to_dict()) for make in CHARTS)
-
-
-def test_contexts_of_no_strategy_are_told() -> None:
-    contexts = pd.DataFrame({"task": ["fake"], "strategy": ["none"], "seed": [0], "best": [np.nan]})
-    assert (
-        values(charts.context_structure(contexts))["reason"][0] == "No strategy that has contexts was drawn."
-    )
 
 
 def test_several_models_are_told_apart() -> None:
@@ -224,17 +187,3 @@ def values(chart: Any) -> pd.DataFrame:
     """The data that a chart draws."""
     (data,) = chart.to_dict()["datasets"].values()
     return pd.DataFrame(data)
-
-
-def axis_titles(specification: Any) -> set[str]:
-    """Titles of all x and y channels, wherever they are nested."""
-    found: set[str] = set()
-    if isinstance(specification, dict):
-        for name, inner in specification.items():
-            if name in ("x", "y") and isinstance(inner, dict) and inner.get("title"):
-                found.add(inner["title"])
-            found |= axis_titles(inner)
-    if isinstance(specification, list):
-        for inner in specification:
-            found |= axis_titles(inner)
-    return found

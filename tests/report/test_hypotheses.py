@@ -115,30 +115,24 @@ def test_what_was_not_run_is_not_judged_and_what_was_not_measured_is_not_decided
     assert alone.set_index("hypothesis").loc[statement, "verdict"] == TOO_FEW
 
 
-def test_what_base_does_already_is_no_news() -> None:
-    copies = next(
-        hypothesis
-        for hypothesis in HYPOTHESES
-        if hypothesis.strategy == "similar" and hypothesis.unless_base_does
-    )
-    for base, similar, verdict in (
-        (0.9, 0.9, BASE_DOES_TOO),
-        (0.1, 0.9, SUPPORTED),
-        (0.9, 0.1, NOT_SUPPORTED),
-    ):
-        rows = made_up({"base": (base,) * 8, "similar": (similar,) * 8}, "copy_excess")
-        assert check_hypotheses(rows, (copies,))["verdict"].tolist() == [verdict]
+@pytest.mark.parametrize(
+    ("base", "similar", "verdict"),
+    [(0.9, 0.9, BASE_DOES_TOO), (0.1, 0.9, SUPPORTED), (0.9, 0.1, NOT_SUPPORTED)],
+)
+def test_what_base_does_already_is_no_news(base: float, similar: float, verdict: str) -> None:
+    copies = next(h for h in HYPOTHESES if h.strategy == "similar" and h.unless_base_does)
+    rows = made_up({"base": (base,) * 8, "similar": (similar,) * 8}, "copy_excess")
+    assert check_hypotheses(rows, (copies,))["verdict"].tolist() == [verdict]
 
 
-def test_a_loss_is_moot_where_base_has_nothing() -> None:
-    worse = next(hypothesis for hypothesis in HYPOTHESES if hypothesis.statement == "chooses worse than base")
-    for base, similar, verdict in (
-        (0.7, 0.8, NOT_SUPPORTED),
-        (0.7, 0.5, SUPPORTED),
-        (0.05, 0.0, NOTHING_TO_LOSE),
-    ):
-        rows = made_up({"base": (base,) * 8, "similar": (similar,) * 8}, "novel")
-        assert check_hypotheses(rows, (worse,))["verdict"].tolist() == [verdict]
+@pytest.mark.parametrize(
+    ("base", "similar", "verdict"),
+    [(0.7, 0.8, NOT_SUPPORTED), (0.7, 0.5, SUPPORTED), (0.05, 0.0, NOTHING_TO_LOSE)],
+)
+def test_a_loss_is_moot_where_base_has_nothing(base: float, similar: float, verdict: str) -> None:
+    worse = next(h for h in HYPOTHESES if h.statement == "chooses worse than base")
+    rows = made_up({"base": (base,) * 8, "similar": (similar,) * 8}, "novel")
+    assert check_hypotheses(rows, (worse,))["verdict"].tolist() == [verdict]
 
 
 @pytest.mark.parametrize(("family", "primary"), [(HYPOTHESES, 4), (REAL_HYPOTHESES, 7)])
