@@ -125,8 +125,9 @@ def load_yaml(text: str, source: str) -> Any:
 
         def construct_scalar(self, node: Any) -> Any:
             if node.tag.endswith((":int", ":float")) and AMBIGUOUS.fullmatch(node.value):
+                line = node.start_mark.line + 1
                 raise yaml.YAMLError(
-                    f"{node.value} is ambiguous{node.start_mark}: quote it or write a plain number"
+                    f"line {line}: {node.value} is ambiguous; quote it or write a plain number"
                 )
             return super().construct_scalar(node)
 
