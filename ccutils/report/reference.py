@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ccutils.errors import InputError, command
-from ccutils.records import ELSEWHERE, atomic, read_json
+from ccutils.records import BASELINE_FILE, ELSEWHERE, atomic, read_json
 from ccutils.report.aggregate import SCORES, Headline, check_rows, final_rows, usual_rows
 from ccutils.report.intervals import interval_over_seeds
 from ccutils.report.paired import (
@@ -25,6 +25,8 @@ from ccutils.report.paired import (
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "reference"
 OF_OTHER_TASKS = "-elsewhere"
 """What follows a profile's name in that of its rows of tasks that were not trained on."""
+OF_BASELINES = "-baselines"
+"""The same for its rows of baselines without a language model."""
 OF_ANSWERS = "-answers"
 """The same for its scored answers, one row each, without texts."""
 ORIGIN = ("commit", "processor", "versions", "date")
@@ -40,18 +42,20 @@ COMPARISON_COLUMNS += ["difference", "low", "high", "seeds", "agrees"]
 def write_reference(results: Path, profile: str, folder: Path = FOLDER) -> list[Path]:
     """Write the rows of all runs below `results`, each with its run's origin, to folder/<profile>.parquet.
 
-    Rows of transfer tasks go to folder/<profile>-elsewhere.parquet, scored answers (at step 0 and the last
-    step) to folder/<profile>-answers.parquet. Rows of other runs in these files stay, so that a long
-    profile's reference grows as its jobs end. Raises InputError where there are no runs, or one has no
-    origin.
+    Rows of transfer tasks go to folder/<profile>-elsewhere.parquet, those of baselines to
+    <profile>-baselines.parquet, scored answers (at step 0 and the last step) to <profile>-answers.parquet.
+    Rows of other runs in these files stay, so that a long profile's reference grows as its jobs end. Raises
+    InputError where there is nothing to write, or a run has no origin.
     """
-    if (rows := _rows_with_origin(results, "probes.parquet")) is None:
+    files = {"": "probes.parquet", OF_OTHER_TASKS: ELSEWHERE, OF_BASELINES: BASELINE_FILE}
+    tables = {name: _rows_with_origin(results, file) for name, file in files.items()}
+    if all(table is None for table in tables.values()):
         raise InputError(f"Results folder {results} contains no probes.parquet: run ./reproduce.sh first.")
-    others, answers = _rows_with_origin(results, ELSEWHERE), find_judged(results)
+    answers = find_judged(results)
     if answers is not None:
         small = {"seed": "int16", "step": "int32", "grade": "int8", "target": "int32"}
         answers = answers[ANSWER_COLUMNS].astype(small)
-    tables = {"": rows, OF_OTHER_TASKS: others, OF_ANSWERS: answers}
+    tables[OF_ANSWERS] = answers
     return [
         _add_runs(folder / f"{profile}{name}.parquet", table)
         for name, table in tables.items()

@@ -35,7 +35,15 @@ from ccutils.report.charts import main_figure
 from ccutils.report.elsewhere import elsewhere_table
 from ccutils.report.hypotheses import check_hypotheses
 from ccutils.report.paired import Difference, paired_difference
-from ccutils.report.reference import FOLDER, OF_ANSWERS, OF_OTHER_TASKS, ORIGIN, find_answers, find_reference
+from ccutils.report.reference import (
+    FOLDER,
+    OF_ANSWERS,
+    OF_BASELINES,
+    OF_OTHER_TASKS,
+    ORIGIN,
+    find_answers,
+    find_reference,
+)
 
 DOCS_ROOT = FOLDER.parents[1]
 CAPTIONS = {
@@ -94,7 +102,12 @@ def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -
     if task and task not in set(rows["task"]):
         tasks = ", ".join(sorted(set(rows["task"])))
         raise InputError(f"No reference rows of task {task!r} in profile {name}; found: {tasks}.")
-    shown = TABLES[kind](rows[rows["task"] == task] if task else rows, find_answers(profile, folder))
+    chosen = rows[rows["task"] == task] if task else rows
+    if kind == "summary":
+        baselines = find_reference(profile + OF_BASELINES, folder)
+        shown = summary_table(usual_rows(chosen), baselines).drop(columns="step")
+    else:
+        shown = TABLES[kind](chosen, find_answers(profile, folder))
     return to_markdown(shown.drop(columns=["model", *(["task"] if task else [])], errors="ignore"))
 
 
@@ -179,7 +192,6 @@ def origins_table(folder: Path = FOLDER) -> pd.DataFrame:
 
 
 TABLES: dict[str, Callable[[pd.DataFrame, pd.DataFrame | None], pd.DataFrame]] = {
-    "summary": lambda rows, _: summary_table(usual_rows(rows)),
     "reference": lambda rows, _: wide_table(scores_table(usual_rows(rows))),
     "differences": differences_table,
     "variants": variants_table,
@@ -188,7 +200,8 @@ TABLES: dict[str, Callable[[pd.DataFrame, pd.DataFrame | None], pd.DataFrame]] =
 }
 """Functions of a reference's rows and answers that lay out a table, by the kind named in its mark."""
 MARK = re.compile(
-    rf"(<!-- ({'|'.join([*TABLES, 'origins', 'figure'])}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S
+    rf"(<!-- ({'|'.join([*TABLES, 'summary', 'origins', 'figure'])}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)",
+    re.S,
 )
 
 
