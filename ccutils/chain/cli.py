@@ -221,11 +221,11 @@ def run_chain(options: argparse.Namespace) -> int:
         return 1
     report = results / "report.html"
     if UP_TO_DATE in log:
-        print_line(f"Everything is up to date. Report: {shown(report)}")
+        print_line(f"Nothing to do: all results are up to date. Report: {shown(report)}")
     elif options.dry_run:
         print_line(planned_jobs(log))
     else:
-        print_line(f"Finished in {time.monotonic() - start:.0f} s. Report: {shown(report)}")
+        print_line(f"Done in {time.monotonic() - start:.0f} s. Report: {shown(report)}")
         print_line(f"Figures: {shown(results / 'figures')}")
         print_line(f"Executed notebooks: {shown(results / 'notebooks')}")
     if options.open and not options.dry_run:

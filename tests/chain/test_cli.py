@@ -40,7 +40,7 @@ def test_a_second_run_does_nothing_and_says_so(chain: Path) -> None:
     start = time.monotonic()
     done = run(chain)
     assert done.returncode == 0
-    assert "Nothing to do: everything is up to date." in done.stdout
+    assert "Nothing to do" in done.stdout
     assert "started" not in done.stdout
     assert made(chain) == before
     assert time.monotonic() - start < 15
@@ -227,7 +227,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "7/7" in done.stdout
     assert "finished 03_ic_train/topics-tiny-random-0-1 in" in done.stdout
-    assert f"The report: {folder / 'results/report.html'}" in done.stdout
+    assert str(folder / "results/report.html") in done.stdout
     yield profile
     shutil.rmtree(folder)
 
