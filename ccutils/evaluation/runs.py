@@ -15,9 +15,9 @@ from ccutils.origin import describe_origin, hash_texts
 from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import QuestionSet, curve_questions
 from ccutils.probes.scores import measure_judged
-from ccutils.records import Row, Run, atomic, read_json, write_rows
+from ccutils.records import Row, Run, atomic, write_rows
 from ccutils.tasks import Task, load_task
-from ccutils.training.identity import changes, describe_run, write_changes
+from ccutils.training.identity import changes, describe_run, read_description, write_changes
 from ccutils.training.plan import Plan
 from ccutils.training.run import ic_train
 from ccutils.training.saved import checkpoints
@@ -114,7 +114,7 @@ def find_or_train(plan: Plan) -> dict[int, Path]:
     unfinished run, and for a run that was trained with other values.
     """
     folder = plan.run.folder
-    trained = read_json(folder / "plan.json")
+    trained = read_description(folder)
     if trained is None:
         ic_train(plan)
         return checkpoints(folder)

@@ -110,13 +110,25 @@ def write_changes(changed: Mapping[str, tuple[Any, Any]]) -> str:
     return "; ".join(f"{name} was {was!r} and is now {now!r}" for name, was, now in pairs)
 
 
+def read_description(folder: Path) -> dict[str, Any] | None:
+    """Read the plan.json of a run's folder; None if there is none. Raises InputError for a broken one."""
+    path = folder / "plan.json"
+    try:
+        found = read_json(path)
+    except ValueError:
+        found = ""
+    if found is not None and not (isinstance(found, dict) and isinstance(found.get("settings"), dict)):
+        raise InputError(f"{path} is broken: copy it again, or move {folder} away. Nothing was changed.")
+    return found
+
+
 def refuse_other_run(plan: Plan, description: Mapping[str, Any] | None = None) -> None:
     """Raise InputError if the plan's folder contains another run; nothing in the folder is changed.
 
     Without a `description` only what the plan itself says is compared, not data and base.
     """
     folder = plan.run.folder
-    found = read_json(folder / "plan.json")
+    found = read_description(folder)
     if found is None:
         if not any(folder.glob("checkpoint-*")):
             return

@@ -165,6 +165,19 @@ def test_a_relative_path_is_the_same_as_an_absolute_one(
     assert set(changes(found, describe(relative))) == {"paraphrases"}
 
 
+@pytest.mark.parametrize("content", ["", '{"k": 3', "[]", '{"settings": null}'])
+def test_a_broken_description_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
+    plan = make_plan(tmp_path, steps=2, n_checkpoints=1)
+    ic_train(plan)
+    path = plan.run.folder / "plan.json"
+    path.write_text(content)
+    before = sorted(plan.run.folder.rglob("*"))
+    for refused in (ic_train, find_or_train):
+        with pytest.raises(InputError, match=r"plan\.json"):
+            refused(plan)
+    assert sorted(plan.run.folder.rglob("*")) == before and path.read_text() == content
+
+
 def test_a_moved_encoder_is_the_same_similarity() -> None:
     here, there, other = (Plan(similarity=name).known() for name in ("st:/a/e5", "st:/b/e5", "st:org/e5"))
     assert changes(here, there) == {}
