@@ -245,7 +245,7 @@ def check_adapter(folder: Path) -> None:
             advice = "give the folder that peft's save_pretrained wrote"
         raise InputError(f"adapter {folder} has no {ADAPTER_CONFIG}; {advice}.")
     try:
-        kind = str(json.loads(file.read_text(encoding="utf-8"))["peft_type"])
+        kind: Any = str(json.loads(file.read_text(encoding="utf-8"))["peft_type"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{file} cannot be read ({reason(error)}): save the adapter again.") from error
     tuners: dict[Any, Any] = PEFT_TYPE_TO_TUNER_MAPPING
