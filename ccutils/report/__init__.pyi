@@ -15,6 +15,7 @@ from .build import read_mixed as read_mixed
 from .build import save_all as save_all
 from .build import write_report as write_report
 from .charts import context_structure as context_structure
+from .charts import gate_and_choice as gate_and_choice
 from .charts import quality_by_relevance as quality_by_relevance
 from .charts import quality_by_similarity as quality_by_similarity
 from .charts import scores_chart as scores_chart
@@ -28,6 +29,7 @@ from .hypotheses import Hypothesis as Hypothesis
 from .hypotheses import check_hypotheses as check_hypotheses
 from .paired import find_judged as find_judged
 from .reference import compare_rows as compare_rows
+from .reference import find_answers as find_answers
 from .reference import find_reference as find_reference
 from .reference import tell_agreement as tell_agreement
 from .sliders import moving_chart as moving_chart

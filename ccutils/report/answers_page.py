@@ -62,7 +62,7 @@ def titled(index: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def packed(name: str, value: Any) -> str:
-    """Write JSON-like values as a script element that holds them gzipped, in base64: nothing to escape."""
+    """Write JSON-like values as a script element, gzipped and in base64, so that nothing needs escaping."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     data = base64.b64encode(gzip.compress(text.encode("utf-8"), mtime=0)).decode("ascii")
     return f'<script type="text/plain" id="{name}">{data}</script>'

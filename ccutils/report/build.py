@@ -1,4 +1,4 @@
-"""The report of a results folder: every figure drawn and saved, and one page that holds them all, offline."""
+"""The report of a results folder: every figure, drawn and saved, on one page that works offline."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -238,7 +238,7 @@ def read_mixed(results: Path) -> list[str]:
 
 
 def flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield pairs of a dotted name and a value as text, of nested mappings."""
+    """Yield dotted names and values, as text, of nested mappings."""
     for name, inner in value.items():
         if isinstance(inner, Mapping):
             yield from flatten(inner, f"{prefix}{name}.")

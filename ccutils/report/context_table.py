@@ -1,4 +1,4 @@
-"""Contexts of several strategies side by side, as a table to look at in a notebook."""
+"""Contexts of several strategies side by side, as a table for a notebook."""
 
 import html
 from collections.abc import Callable, Mapping, Sequence
@@ -23,9 +23,9 @@ def context_tables(
     paraphrase: Callable[[int], str],
     epoch: int = 0,
 ) -> str:
-    """Write as HTML the contexts of one target for each thing that the contrastive slot holds in an epoch.
+    """Write contexts as HTML: of one target for each kind of example in the contrastive slot of an epoch.
 
-    `samplers` are by strategy, "contrastive" among them; `paraphrase` gives a target's paraphrase by its row.
+    `samplers` are by strategy, with "contrastive"; `paraphrase` maps a target's row to its paraphrase.
     """
     drawn = samplers["contrastive"].sample(epoch, np.arange(len(pool))).kinds.max(axis=1)
     head = "".join(f'<th style="text-align:left;color:{COLOURS[name]}">{name}</th>' for name in samplers)
@@ -44,7 +44,7 @@ def _column(
     epoch: int,
     target: int,
 ) -> str:
-    """Write one context, a demonstration a line; its colour tells the kind."""
+    """Write one context, a demonstration a line, its colour by its kind."""
     drawn = sampler.sample(epoch, np.array([target]))
     kinds = drawn.kinds[0].tolist()
     lines = [

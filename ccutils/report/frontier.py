@@ -1,7 +1,6 @@
-"""ICL against IWL over checkpoints: what a strategy keeps of the one at equal amounts of the other.
+"""ICL against IWL over checkpoints: strategies are compared at equal IWL.
 
-The last step alone hides it: a strategy that has learnt less has also lost less. So strategies are compared
-at equal IWL.
+The last step alone is misleading: a strategy that has learnt less has also lost less.
 """
 
 from typing import Any
@@ -14,16 +13,15 @@ from ccutils.report.aggregate import IWL, NOVEL, OVERRIDE, base_rows, gaps, over
 from ccutils.report.charts import LEGEND, UNIT_SCALE, explain, in_words, lines, panels, start_together
 from ccutils.style import colour_scale, dash_scale, shape_scale
 
-FRONTIER_TITLE = "What is known against what is kept, over training"
+FRONTIER_TITLE = "In-context against in-weights learning, over training"
 PATH_KEYS = ["task", "model", "strategy"]
 
 
 def frontier_table(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Return points: a line for each task, model, strategy, step, score (with its probe, set and grade), with
-    columns iwl and icl.
+    """Compute points (columns iwl and icl): a row for each task, model, strategy, step and score.
 
-    With `by=("seed",)` one for each seed, else means over seeds with columns iwl_low, iwl_high, icl_low,
-    icl_high, seeds.
+    Means over seeds with columns iwl_low, iwl_high, icl_low, icl_high, seeds; with `by=("seed",)` one for each
+    seed.
     """
     keys = [*PATH_KEYS, "step", *by]
     start = start_together(rows)
@@ -39,11 +37,11 @@ def frontier_table(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> pd.DataFrame
 
 
 def icl_at_equal_iwl(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return ICL of each strategy at one IWL for all: columns task, model, score, iwl, strategy, icl, seeds.
+    """Compute ICL of each strategy at equal IWL: columns task, model, score, iwl, strategy, icl, seeds.
 
-    That IWL is the largest which every strategy but those that learn nothing reaches, seed by seed: half of
-    the best is the least that counts as learning. On the way from one checkpoint to the next both are taken
-    to change in proportion; ICL is that where the level is first reached.
+    For each seed, the IWL is the largest that all strategies reach, except those that learn less than half
+    of what the best does. Between checkpoints both scores are interpolated linearly, and ICL is taken where
+    the level is first reached.
     """
     points = frontier_table(rows, ("seed",))
     lines = []
@@ -63,7 +61,7 @@ def icl_at_equal_iwl(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _first_at(path: pd.DataFrame, level: float) -> float:
-    """Return ICL where a path, its checkpoints in order, first has this IWL."""
+    """Interpolate ICL where a path, its checkpoints in order, first reaches this IWL."""
     iwl, icl = path["iwl"].to_numpy(float), path["icl"].to_numpy(float)
     after = int(np.argmax(iwl >= level - 1e-12))
     if after == 0 or iwl[after] == iwl[after - 1]:
@@ -110,9 +108,9 @@ def frontier(rows: pd.DataFrame) -> Any:
 
 def tell_equal_iwl(table: pd.DataFrame) -> list[str]:
     """Write a sentence for each task and score: ICL of the strategies at equal IWL."""
-    told = []
+    sentences = []
     for (task, _, score), part in table.groupby(["task", "model", "score"], sort=True):
         if len(part) > 1:
             shares = ", ".join(f"{s} {v:.2f}" for s, v in zip(part["strategy"], part["icl"], strict=True))
-            told.append(f"{task}, {score} at equal IWL ({part['iwl'].mean():.2f}): {shares}.")
-    return told
+            sentences.append(f"{task}, {score} at equal IWL ({part['iwl'].mean():.2f}): {shares}.")
+    return sentences

@@ -226,11 +226,11 @@ def _agreement(found: Difference, other: Difference) -> str:
 def count_verdicts(table: pd.DataFrame) -> str:
     """Count the verdicts of `check_hypotheses`, and how many the reference shares, as one sentence."""
     counts = table["verdict"].value_counts()
-    told = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
+    verdicts = ", ".join(f"{counts[name]} {name}" for name in VERDICTS if name in counts)
     compared = table[table["reference"] != ""]
     same = int((compared["reference"] == SAME).sum())
     more = f" The reference says the same for {same} of {len(compared)}." if len(compared) else ""
-    return f"{len(table)} hypotheses: {told}.{more}"
+    return f"{len(table)} hypotheses: {verdicts}.{more}"
 
 
 def chance_of_error(table: pd.DataFrame) -> str:

@@ -18,11 +18,11 @@ MEANS_OF_SCORES = ("quality", "empty", "retrieved", "nearest_label", "iwl")
 
 
 def errors_of(rows: pd.DataFrame) -> "pd.Series[float]":
-    """Return the standard error of each row over its targets, from its interval and its number of answers.
+    """Compute the standard error of each row over its targets, from its interval and number of answers.
 
-    At least that of a share by Agresti and Coull (1998), two right and two wrong answers added: where all
-    of a hundred answers are wrong, a resample of them shows no spread, and there is some. Means of graded
-    scores (chrF++) have a spread of their own: a resample's is widened for few answers as Student's t is.
+    It is at least that of a share by Agresti and Coull (1998), with two right and two wrong answers added: if
+    all answers are wrong, resamples show no spread. For means of graded scores (chrF++) the error of
+    resamples is widened for few answers, as Student's t is.
     """
     total, n = rows["value"].clip(0, 1) * rows["n"], rows["n"]
     share = (total + 2) / (n + 4)
@@ -36,7 +36,7 @@ def errors_of(rows: pd.DataFrame) -> "pd.Series[float]":
 
 
 def interval_over_seeds(values: ArrayLike, errors: ArrayLike) -> tuple[float, float]:
-    """Return the 95% percentile interval of the mean of the seeds' values, each with its standard error.
+    """Compute the 95% interval of the mean of the seeds' values, each with its standard error.
 
     Where the seeds disagree (their standard deviation is above twice the standard error over targets), the
     interval is Student's t over seeds: a bootstrap of a few seeds would be too narrow. Otherwise resamples
@@ -63,7 +63,7 @@ def interval_over_seeds(values: ArrayLike, errors: ArrayLike) -> tuple[float, fl
 
 @lru_cache(maxsize=32)
 def _draws(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how often each of n seeds is drawn, and standard normal noise; both (SEED_RESAMPLES, n)."""
+    """Draw how often each of n seeds is resampled, and standard normal noise; both (SEED_RESAMPLES, n)."""
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(max(1, n - 1), np.full(n, 1 / n), size=SEED_RESAMPLES).astype(np.float64)
     return drawn, rng.standard_normal((SEED_RESAMPLES, n))
@@ -72,10 +72,10 @@ def _draws(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 def difference_interval(
     ours: Sequence[float], our_errors: Sequence[float], theirs: Sequence[float], their_errors: Sequence[float]
 ) -> tuple[float, float, float]:
-    """Return the difference of two means over seeds, and the low and high end of its 95% interval.
+    """Compute the difference of two means over different seeds, and its 95% interval (low, high).
 
-    The spread of a seed's number is pooled from both, and is at least what its targets alone give; Student's
-    t of n + m - 2 degrees of freedom. Seeds that both have make the interval too wide rather than too narrow.
+    The spread over seeds is pooled from both, and is at least that over targets; Student's t of n + m - 2
+    degrees of freedom.
 
     >>> difference_interval([0.5, 0.5], [0.1, 0.1], [0.4, 0.4], [0.1, 0.1])[0]
     0.1
@@ -91,7 +91,7 @@ def difference_interval(
 
 
 def sign_flip_p(values: Sequence[float]) -> float:
-    """Return the two-sided p of the mean being zero, by all sign flips of the seeds' values.
+    """Compute the two-sided p of the mean being zero, by all sign flips of the seeds' values.
 
     Of eight seeds it is at least 2/256 = 0.008, of three 0.25.
 
@@ -121,7 +121,7 @@ def t_test_p(values: Sequence[float]) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number (Holm 1979), in their order.
+    """Correct p values for their number (Holm 1979), in their order.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]

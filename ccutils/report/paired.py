@@ -29,7 +29,7 @@ RATIOS = {
 }
 """Numerator and denominator of a probe that is not a mean of scores ("one": every answer counts)."""
 RUN_COLUMNS = ["task", "model", "strategy", "variant", "seed"]
-"""The columns that tell one run from another."""
+"""The columns that identify a run."""
 ANSWER_COLUMNS = [*RUN_COLUMNS, "step", "set", "kind", "grade", "target"]
 ANSWER_COLUMNS += ["score", "copied", "in_context", "chosen_relevant"]
 """The columns of scored answers that a reference contains."""

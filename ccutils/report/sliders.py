@@ -8,11 +8,11 @@ import vl_convert
 
 
 def moving_chart(draw: Callable[..., Any], **controls: Any) -> widgets.VBox:
-    """Return controls above the chart that `draw` makes of their values, drawn again whenever one is moved.
+    """Build controls above the chart that `draw` makes from their values; moving one redraws it.
 
-    `controls` are ipywidgets by the names of draw's parameters, which are their labels too. The chart is an
-    SVG in an HTML widget, not ipywidgets' own Output: that one now and then hangs a notebook which runs
-    without a browser (github.com/nteract/papermill/issues/723). An error is shown in the chart's place.
+    `controls` are ipywidgets by the names of draw's parameters, which label them. The chart is an SVG in an
+    HTML widget, since ipywidgets' Output sometimes hangs a notebook that runs without a browser
+    (github.com/nteract/papermill/issues/723). An error is shown in place of the chart.
     """
     picture = widgets.HTML()
 
