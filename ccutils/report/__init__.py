@@ -1,10 +1,10 @@
 """From measured rows to figures, tables, verdicts and one page.
 
 `aggregate` averages rows over seeds, `paired` compares strategies target by target, `hypotheses` and
-`findings` state what the rows show, `charts` draws the figures, `build` and `page` write report.html, `answers`
-and `answers_page` write answers.html, `elsewhere` covers transfer tasks, `reference` and `tables` the rows in
-data/reference and the tables made from them; `context_table` and `sliders` are for notebooks. Nothing here
-trains or asks a model. The hypotheses are our reading of the paper's claims; their bounds are ours."""
+`findings` state what the rows show, `charts` draws the figures, `build` and `page` write report.html,
+`answers` and `answers_page` write answers.html, `elsewhere` covers transfer tasks, `reference` and `tables`
+the rows in data/reference and the tables made from them; `context_table` and `sliders` are for notebooks.
+Nothing here trains or asks a model. The hypotheses are our reading of the paper's claims; their bounds are ours."""
 
 import lazy_loader
 

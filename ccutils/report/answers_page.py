@@ -15,23 +15,15 @@ from ccutils.report.paired import KINDS_OF
 
 PAGE_HTML = Path(__file__).with_name("answers_page.html")
 ANSWERS_PAGE = "answers.html"
-OWN_GRADE = ("quality", "gate", "icl", "mislabelled", "mislabelled_followed", "hard", "hard_changed")
-ONE_RELEVANT = ("blind", "gain", "choice", "intrusion", "hard_choice", "icl_known", "icl_unknown")
-SHOWN_KINDS: Mapping[str, tuple[str, int | None]] = {
-    **{p: (KINDS_OF.get(p, "plain"), None if p in OWN_GRADE else int(p in ONE_RELEVANT)) for p in PROBES},
-    "similarity": ("bins", None),
-}
-"""The questions that a probe is measured by: their kind ("bins": none relevant or one neighbour) and number
-of relevant examples; None is the row's own grade."""
+SHOWN_KINDS = {probe: KINDS_OF.get(probe, "plain") for probe in PROBES} | {"similarity": "bins"}
+"""The kind of questions that a probe is measured by ("bins": none relevant or one neighbour)."""
 FIGURE_PROBES = {
     "quality_by_similarity": "similarity",
     "quality_by_relevance": "quality",
     "gate_and_choice": "gate",
-    "scores_over_training": "iwl",
-    "frontier": "iwl",
-    "scores_at_the_end": "iwl",
-    "ablations": "iwl",
+    **dict.fromkeys(("scores_over_training", "frontier", "scores_at_the_end", "ablations"), "iwl&grade=0"),
 }
+"""The questions that a figure's link leads to: a probe, and where needed the number of relevant examples."""
 
 
 def write_answers(results: Path) -> Path:
@@ -114,5 +106,5 @@ def answers_link(figure: str) -> str:
     if not probe:
         return ""
     name = escape(figure.replace("_", " "))
-    link = f'<a href="{ANSWERS_PAGE}#probe={probe}">the answers behind {name}</a>'
+    link = f'<a href="{escape(f"{ANSWERS_PAGE}#probe={probe}")}">the answers behind {name}</a>'
     return f"<p>Click a mark for the answers behind it, or see {link}.</p>"

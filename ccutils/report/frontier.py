@@ -20,8 +20,8 @@ PATH_KEYS = ["task", "model", "strategy"]
 def frontier_table(rows: pd.DataFrame, by: tuple[str, ...] = ()) -> pd.DataFrame:
     """Compute points (columns iwl and icl): a row for each task, model, strategy, step and score.
 
-    Means over seeds with columns iwl_low, iwl_high, icl_low, icl_high, seeds; with `by=("seed",)` one for each
-    seed.
+    Means over seeds with columns iwl_low, iwl_high, icl_low, icl_high, seeds; a row for each seed with
+    `by=("seed",)`.
     """
     keys = [*PATH_KEYS, "step", *by]
     start = start_together(rows)
