@@ -57,7 +57,9 @@ def run_notebook(notebook: Path, job: str, parameters: dict[str, Any], results: 
     for path in (log, copy):
         path.parent.mkdir(parents=True, exist_ok=True)
     if "results" in declared_parameters(notebook):
-        parameters = {**parameters, "results": os.path.relpath(results, notebook.resolve().parent)}
+        inside = results.is_relative_to(ROOT)  # a relative path to a folder elsewhere would show where it is
+        folder = os.path.relpath(results, notebook.parent) if inside else str(results)
+        parameters = {**parameters, "results": folder}
     start = time.monotonic()
     with log_to(log), heartbeat(job, log, start):
         try:
