@@ -1,13 +1,12 @@
-"""How finished runs answer targets of groups that arrive after training: none, one, two, three examples.
+"""Measure how trained models answer targets of new groups after 0, 1, 2 and 3 examples are added.
 
 python benchmarks/arrivals.py results/smollm2
 python benchmarks/arrivals.py results/smollm2 --similarities bm25 minilm --targets 20
 
-Every run of the folder on one task and model is asked, and the base; the mean over seeds is printed. What
-notebook 03 shows of one run.
+All finished runs of the folder (one task and model) and their base are asked; the table shows means over
+seeds. Notebook 03 shows the same for one run.
 """
 
-import argparse
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -17,8 +16,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from contexts import machine
-
+from benchmarks.common import machine, make_parser
 from ccutils.contexts import Prompter
 from ccutils.models import answer, load_adapter, load_base, make_recipe
 from ccutils.models.base import context_length, load_tokenizer, model_path
@@ -29,8 +27,10 @@ from ccutils.training import checkpoints
 
 
 def ask(folders: list[Path], similarities: list[str], most: int) -> Iterator[pd.DataFrame]:
-    """Yield the answered arrivals of each run and similarity, and of the base once a seed."""
-    pools: dict[tuple[int, str], LivePool] = {}  # made once: embedding a pool takes longer than its questions
+    """Yield the answers of each run by similarity, and those of the base once for each seed."""
+    pools: dict[
+        tuple[int, str], LivePool
+    ] = {}  # built once: embedding a pool takes longer than its questions
     for folder in folders:
         plan = read_json(folder / "plan.json") or {}
         task = load_task(plan["task"], seed=plan["seed"], **plan["task_options"])
@@ -54,15 +54,17 @@ def ask(folders: list[Path], similarities: list[str], most: int) -> Iterator[pd.
 
 def main() -> None:
     """Print a table of strategies by similarity and number of examples added."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("results", type=Path)
+    parser = make_parser(__doc__)
+    parser.add_argument("results", type=Path, help="folder of one task's and model's runs")
     parser.add_argument("--similarities", nargs="+", default=["bm25"])
     parser.add_argument("--targets", type=int, default=20)
     given = parser.parse_args()
     runs = (path.parent for path in given.results.rglob("done.json"))
     folders = sorted(folder for folder in runs if "," not in folder.parent.name)  # no variants
     if len({folder.parents[1] for folder in folders}) != 1:
-        raise SystemExit(f"{given.results} must hold runs of one task and model: name its folder of them.")
+        raise SystemExit(
+            f"{given.results} must contain runs of exactly one task and model: name its subfolder."
+        )
     rows = pd.concat(ask(folders, given.similarities, given.targets), ignore_index=True)
     rows = rows.assign(shown=rows["shown"] > 0)
     shown = rows.groupby(["similarity", "added"])["shown"].mean().unstack("added")

@@ -1,83 +1,80 @@
-"""How fast the probes' questions are answered: by this package, by a padded batch, by one call for each.
+"""Measure how fast the probes' questions are answered: by this package, in padded batches, one by one.
 
 python benchmarks/evaluate.py
 python benchmarks/evaluate.py --task mtop --options '{"path": "../shared/data/mtop_en"}' --model random
 python benchmarks/evaluate.py --task requests --model smollm2 --float --adapter CHECKPOINT --k 4
 
-All three probe the same checkpoint on the same prompts, and their answers are compared: NF4 unless --float, a
-random adapter unless --adapter. `--model random` is an untrained Llama of 8 layers and width 512: it answers
-nonsense up to the last token.
+All three methods answer the same prompts with the same checkpoint, and their answers are compared. The base
+is in NF4 unless --float is given; the adapter is random unless --adapter is given. `--model random` is an
+untrained Llama of 8 layers of width 512, whose answers never end early.
 """
 
-import argparse
 import itertools
-import json
-import platform
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from ccutils.errors import InputError
+from benchmarks.common import add_task, load_chosen, machine, make_parser, timed, write_llama
+from ccutils.contexts.prompts import first_line
+from ccutils.errors import command
 from ccutils.evaluation.responder import Responder
 from ccutils.models.base import add_lora, load_adapter, load_base, model_path
-from ccutils.models.generation import first_line, stop_tokens
+from ccutils.models.generation import stop_tokens
 from ccutils.models.lora import Lora
 from ccutils.models.prefixes import grow
 from ccutils.models.tiny import word_tokenizer
-from ccutils.probes.questions import make_questions
-from ccutils.tasks import Task, load_task
+from ccutils.probes.questions import QuestionSet, make_questions
+from ccutils.tasks import Task
 
 Prompts = Sequence[Sequence[int]]
-WINDOW = 8192  # wide enough that nothing is dropped
+WINDOW = 8192  # tokens; no prompt is longer
 
 
-def make_checkpoint(name: str, task: Task, folder: Path, adapter: Path | None = None) -> tuple[str, Path]:
-    """Paths of a base and of a checkpoint: `adapter`, or a random one made in `folder`."""
+def find_base(name: str, task: Task, folder: Path) -> str:
+    """Return the path of a model, or write the untrained one to a folder."""
+    if name != "random":
+        return model_path(name, task, Path("results") / "benchmarks" / "cache")
+    tokenizer = word_tokenizer(task, 4000)
+    write_llama(
+        folder / "base",
+        tokenizer,
+        vocab_size=len(tokenizer),
+        hidden_size=512,
+        intermediate_size=1536,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        max_position_embeddings=WINDOW,
+        initializer_range=0.1,
+    )
+    return str(folder / "base")
+
+
+def write_adapter(base: str, folder: Path) -> Path:
+    """Write an adapter with random weights to a folder, and return the folder."""
     torch.manual_seed(0)
-    if name == "random":
-        tokenizer = word_tokenizer(task, 4000)
-        shape: dict[str, Any] = {
-            "hidden_size": 512,
-            "intermediate_size": 1536,
-            "num_hidden_layers": 8,
-            "num_attention_heads": 8,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": WINDOW,
-            "initializer_range": 0.1,
-            "pad_token_id": tokenizer.pad_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-        }
-        path = str(folder / "base")
-        LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **shape)).save_pretrained(path)
-        tokenizer.save_pretrained(path)
-    else:
-        path = model_path(name, task, Path("results") / "benchmarks" / "cache")
-    if adapter:
-        return path, adapter
-    model = add_lora(load_base(path), Lora(), checkpointing=False)
+    model = add_lora(load_base(base), Lora(), checkpointing=False)
     with torch.no_grad():
         for part, parameter in model.named_parameters():
-            if "lora_B" in part:  # zero in a fresh adapter
+            if "lora_B" in part:  # zero in a new adapter
                 parameter.normal_(0, 0.02)
-    model.save_pretrained(str(folder / "adapter"))
-    return path, folder / "adapter"
+    model.save_pretrained(str(folder))
+    return folder
 
 
 @torch.inference_mode()
 def padded(
     model: Any, tokenizer: PreTrainedTokenizerBase, prompts: Prompts, new: int, size: int
 ) -> list[str]:
-    """Transformers' generate on batches of `size` prompts in the order given."""
+    """Answer with transformers' `generate` on padded batches of `size` prompts, in the order given."""
     stop, pad, answers = stop_tokens(tokenizer), tokenizer.pad_token_id, list[str]()
     for start in range(0, len(prompts), size):
         batch = prompts[start : start + size]
@@ -97,88 +94,104 @@ def padded(
     return answers
 
 
-def timed(work: Callable[[], list[str]], repeats: int) -> tuple[float, list[str]]:
-    """Seconds of the fastest run, and its answers."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        answers = work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds), answers
+def compare(
+    responder: Responder,
+    questions: QuestionSet,
+    adapter: Path,
+    folder: Path,
+    *,
+    new_tokens: int,
+    batch: int = 32,
+    one: int = 8,
+    repeats: int = 1,
+) -> dict[str, Any]:
+    """Answer all questions in three ways, `one` of them with single calls.
 
-
-def compare(name: str, args: argparse.Namespace, folder: Path) -> None:
-    """Print the seconds and the ratios of one task."""
-    task = load_task(name, seed=0, **args.options)
-    path, adapter = make_checkpoint(args.model, task, folder, args.adapter)
-    questions = make_questions(task, args.k, seed=0, n_targets=args.n_targets)
-    new = min(task.max_new_tokens, args.max_new_tokens)
-    responder = Responder(path, folder, quantise=not args.float, window=WINDOW)
+    Returns the number of `questions` and of prompt `tokens`, the latter by the tokens without repeated
+    prefixes (`shared`), the seconds a question of this package (`ours`), and by method in `others` the
+    seconds a question, the number of equal answers, and the number of answers.
+    """
     prompts = responder.prompts(questions)
     ids = [prompt.ids for prompt in prompts]
-    shared = sum(len(node.tokens) for depth in grow(sorted(ids)) for node in depth)
+    tokens = sum(map(len, ids))
     run = itertools.count()
 
-    def ours() -> list[str]:
-        """A checkpoint probed, answers written to files; a new folder each time, so that none is known."""
+    def ours(number: int) -> list[str]:
+        """Answer, writing to a new folder, so that no answer is read from the cache."""
         return responder.answers(
-            prompts, max_new_tokens=new, adapter=adapter, folder=folder / str(next(run)), name="probe"
+            prompts[:number],
+            max_new_tokens=new_tokens,
+            adapter=adapter,
+            folder=folder / str(next(run)),
+            name="probe",
         )
 
-    ours()  # loads the base
-    seconds, answers = timed(ours, args.repeats)
-    per = 1000 * seconds / len(ids)
-    print(f"\n{name}: {len(ids)} questions, k = {args.k}, up to {new} new tokens, model {args.model}")
-    print(
-        f"{sum(map(len, ids))} tokens of prompts, {sum(map(len, ids)) / shared:.2f} times fewer once shared"
-    )
-    print(f"{'this package':24} {per:8.2f} s per 1,000 questions", flush=True)
-    known = {tuple(prompt): text for prompt, text in zip(ids, answers, strict=True)}
-    model, tokenizer = load_adapter(load_base(path, quantise=not args.float), adapter), responder.tokenizer
-    for size, repeats, some in (
-        (args.batch, args.repeats, ids),
-        (1, 1, ids[:: max(1, len(ids) // args.one)]),
+    ours(8)  # loads the base and compiles kernels
+    seconds, answers = timed(partial(ours, len(ids)), repeats)
+    expected = {tuple(prompt): text for prompt, text in zip(ids, answers, strict=True)}
+    model, others = load_adapter(responder.base, adapter), dict[str, tuple[float, int, int]]()
+    for name, size, some in (
+        (f"padded batches of {batch}", batch, ids),
+        ("one call each", 1, ids[:: max(1, len(ids) // one)]),
     ):
-        each, other = timed(partial(padded, model, tokenizer, some, new, size), repeats)
-        same = sum(known[tuple(prompt)] == text for prompt, text in zip(some, other, strict=True))
-        what = f"padded batches of {size}" if size > 1 else "one call each"
-        times = each / len(some) * len(ids) / seconds
-        print(f"{what:24} {1000 * each / len(some):8.2f} s, {times:.2f} times as long; ", end="")
-        print(f"{same} of {len(some)} answers the same", flush=True)
+        work = partial(padded, model, responder.tokenizer, new=new_tokens, size=size)
+        work(some[:size])
+        other, texts = timed(partial(work, some), repeats if size > 1 else 1)
+        same = sum(expected[tuple(prompt)] == text for prompt, text in zip(some, texts, strict=True))
+        others[name] = other / len(some), same, len(some)
+    return {
+        "questions": len(ids),
+        "tokens": tokens,
+        "shared": tokens / sum(len(node.tokens) for depth in grow(sorted(ids)) for node in depth),
+        "ours": seconds / len(ids),
+        "others": others,
+    }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--task", nargs="+", default=["topics", "gloss"])
-    parser.add_argument("--options", type=json.loads, default={}, help="the task's options, as JSON")
-    parser.add_argument("--model", default="tiny", help="tiny, random, a model directory or a Hub id")
-    parser.add_argument("--float", action="store_true", help="the base as it is, without NF4")
-    parser.add_argument("--adapter", type=Path, help="a trained checkpoint of the model; else a random one")
+@command
+def main(arguments: Sequence[str]) -> None:
+    """Compare the three methods, and print seconds and ratios."""
+    parser = make_parser(__doc__)
+    add_task(parser, "topics")
+    parser.add_argument("--model", default="tiny", help="tiny, smollm2, random, a directory or a Hub id")
+    parser.add_argument("--float", action="store_true", help="do not quantise the base to NF4")
+    parser.add_argument("--adapter", type=Path, help="a checkpoint of the model; default: random weights")
     parser.add_argument("--k", type=int, default=6)
     parser.add_argument("--n-targets", type=int, default=100, help="targets of each test set")
-    parser.add_argument("--max-new-tokens", type=int, default=32, help="at most, and at most the task's own")
+    parser.add_argument("--max-new-tokens", type=int, default=32, help="limit, beside the task's own")
     parser.add_argument("--batch", type=int, default=32, help="prompts in a padded batch")
-    parser.add_argument("--one", type=int, default=100, help="prompts that are asked one by one")
-    parser.add_argument("--repeats", type=int, default=3, help="the fastest counts")
-    args = parser.parse_args()
-    versions = [f"{name} {version(name)}" for name in ("torch", "transformers", "bitsandbytes")]
-    device = (
-        torch.cuda.get_device_name()
-        if torch.cuda.is_available()
-        else f"CPU, {torch.get_num_threads()} threads"
+    parser.add_argument("--one", type=int, default=100, help="prompts answered by single calls")
+    parser.add_argument("--repeats", type=int, default=3, help="runs, of which the fastest is reported")
+    given = parser.parse_args(arguments)
+    print(machine())
+    task = load_chosen(given)
+    questions = make_questions(task, given.k, seed=0, n_targets=given.n_targets)
+    new_tokens = min(task.max_new_tokens, given.max_new_tokens)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        base = find_base(given.model, task, folder)
+        found = compare(
+            Responder(base, folder, quantise=not given.float, window=WINDOW),
+            questions,
+            given.adapter or write_adapter(base, folder / "adapter"),
+            folder,
+            new_tokens=new_tokens,
+            batch=given.batch,
+            one=given.one,
+            repeats=given.repeats,
+        )
+    print(f"\n{given.task}, model {given.model}, k = {given.k}, up to {new_tokens} new tokens")
+    print(
+        f"{found['questions']} questions, {found['tokens']} tokens of prompts, {found['shared']:.2f} times "
+        "fewer once shared prefixes are computed once"
     )
-    print(f"python {platform.python_version()}, {', '.join(versions)}; {device}")
-    try:
-        for name in args.task:
-            with tempfile.TemporaryDirectory() as folder:
-                compare(name, args, Path(folder))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    print(f"{'this package':24} {1000 * found['ours']:8.2f} s per 1,000 questions")
+    for method, (each, same, asked) in found["others"].items():
+        print(
+            f"{method:24} {1000 * each:8.2f} s, {each / found['ours']:.2f} times as long; "
+            f"{same} of {asked} answers are equal"
+        )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,57 +1,57 @@
-"""What an addition to a LivePool costs, and a question after it, by the size of the pool and the similarity.
+"""Measure what adding an example to a LivePool costs, and a question afterwards, by pool size and similarity.
 
 python benchmarks/live_pool.py
 
-Processor time, which other work on the machine changes less than the time of the clock.
+Times are processor times, which other work on the machine changes less than wall times.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from contexts import fastest, machine, made_up_texts
-
+from benchmarks.common import machine, make_parser, print_table, synthetic_texts, timed
 from ccutils.probes import LivePool
 from ccutils.tasks import Example
 
 ADDED = 100
-COLUMNS = ("similarity", "pool", "index s", "add ms", "ask ms", f"ask ms after {ADDED} additions")
+
+
+def measure(similarity: str, size: int) -> dict[str, object]:
+    """Measure one similarity at one pool size; times in ms are the fastest of three runs."""
+    examples = [Example(text, "label") for text in synthetic_texts(size + ADDED)]
+    start = time.process_time()
+    pool = LivePool.make(examples[:size], similarity)
+    seconds = time.process_time() - start
+    larger, question, new = pool.plus(*examples[size:]), examples[7], examples[size]
+    return {
+        "similarity": similarity,
+        "pool": f"{size:,}",
+        "index s": seconds,
+        "add ms": fastest(lambda: [pool.plus(new) for _ in range(1000)]),  # 1000 additions: s are ms
+        "ask ms": 1000 * fastest(partial(pool.nearest, question, 8)),
+        f"ask ms after {ADDED} additions": 1000 * fastest(partial(larger.nearest, question, 8)),
+    }
+
+
+def fastest(work: Callable[[], object]) -> float:
+    """Return the processor time of the fastest of three runs, in seconds."""
+    return timed(work, 3, time.process_time)[0]
 
 
 def main() -> None:
-    """Print the machine and a table in Markdown, a line for each similarity and size; the best of three."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print a table, one row for each similarity and size."""
+    parser = make_parser(__doc__)
     parser.add_argument("--similarities", nargs="+", default=["bm25", "tfidf"], help="also: minilm")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     given = parser.parse_args()
-    print(f"{machine()}\n\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
+    print(machine())
     for similarity in given.similarities:
-        LivePool.make(
-            [Example(text, "label") for text in made_up_texts(9)], similarity
-        )  # imports are no cost
-        for size in given.sizes:
-            examples = [Example(text, "label") for text in made_up_texts(size + ADDED)]
-            question, new = examples[7], examples[size]
-            start = time.process_time()
-            pool = LivePool.make(examples[:size], similarity)
-            made = time.process_time() - start
-            more = pool.plus(*examples[size:])
-            add = least(lambda pool=pool, new=new: [pool.plus(new) for _ in range(1000)])
-            ask, after = (
-                1000 * least(lambda p=p, question=question: p.nearest(question, 8)) for p in (pool, more)
-            )
-            print(
-                f"| {similarity} | {size:,} | {made:.2g} | {add:.2g} | {ask:.2g} | {after:.2g} |", flush=True
-            )
-
-
-def least(work: Callable[[], object]) -> float:
-    """Return the processor's seconds of the fastest of three runs."""
-    return fastest(work, 3, time.process_time)
+        measure(similarity, 9)  # not reported: it includes the imports
+        print_table([measure(similarity, size) for size in given.sizes], ".2g")
 
 
 if __name__ == "__main__":

@@ -1,55 +1,39 @@
-"""How well a base learns in context, by the form of the prompt: what to look at before training on a base.
+"""Measure how well a base learns in context by prompt form: check this before training on a base.
 
 python benchmarks/prompt_forms.py
 python benchmarks/prompt_forms.py --task mtop --options '{"path": "../shared/data/mtop_en"}'
 
-A second table has other numbers of demonstrations, a third the place of the one relevant among them.
-Forms are the task's own template, the same behind an instruction, the words Input and Label around it, and
-each of them in the model's chat template. The questions are of a validation seed (and, of `requests`, of its
-validation split), so that choosing a form by this table is no tuning on a test set.
+Three tables: the form of the prompt, the number of demonstrations, and the position of the only relevant one.
+Forms are the task's own template, the words Input and Label around the input, each also with an instruction
+and in the model's chat template. Questions are from a validation seed (for `requests`, from its validation
+split), so choosing a form by these tables does not tune on a test set.
 """
 
-import argparse
 import json
-import os
-import platform
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.common import add_task, load_chosen, machine, make_parser, print_table
 from ccutils.evaluation.responder import Responder
 from ccutils.models.base import model_path
 from ccutils.probes.judged import judge_answers
 from ccutils.probes.questions import PLAIN, SETS, Question, QuestionSet, make_questions
-from ccutils.tasks import Task, Template, load_task
+from ccutils.tasks import Task, Template
 
-SEED = 100  # a validation seed: never one of those that are reported
+SEED = 100  # a validation seed: never a reported seed
 INSTRUCTION = "Answer with the label of the input, as in the examples.\n\n"
-
-
-def forms(template: Template) -> Iterator[tuple[str, Template]]:
-    """Yield the forms of a prompt by name."""
-    yield "own", template
-    yield "own, instruction", replace(template, instruction=INSTRUCTION)
-    yield "Input/Label", Template("Input: {input}\nLabel:", separator="\n\n")
-    yield (
-        "Input/Label, instruction",
-        Template("Input: {input}\nLabel:", separator="\n\n", instruction=INSTRUCTION),
-    )
 
 
 Row = dict[str, Any]
 
 
 def ask(responder: Responder, questions: QuestionSet) -> dict[str, float]:
-    """Return the mean score by set and number of relevant demonstrations."""
+    """Return the mean tokens of a prompt and the mean score by set and number of relevant demonstrations."""
     prompts = responder.prompts(questions)
     answers = responder.answers(
         prompts,
@@ -65,13 +49,13 @@ def ask(responder: Responder, questions: QuestionSet) -> dict[str, float]:
 
 
 def chosen(task: Task, k: int, n_targets: int) -> QuestionSet:
-    """Return questions with nothing, one, and k relevant demonstrations of true labels."""
+    """Create questions with none, one and k relevant demonstrations, all with true labels."""
     made = make_questions(task, k, seed=SEED, n_targets=n_targets).only(PLAIN)
     return replace(made, questions=tuple(q for q in made.questions if q.grade in {0, 1, k}))
 
 
 def placed(question: Question, place: int) -> Question:
-    """Return a question whose one relevant demonstration stands at a place of the context, from 0."""
+    """Move the only relevant demonstration of a question to this index of its context."""
     others = [i for i, needed in enumerate(question.needed) if not needed]
     order = [*others[:place], question.needed.index(True), *others[place:]]
     return replace(
@@ -83,18 +67,22 @@ def placed(question: Question, place: int) -> Question:
 
 
 def by_form(responder: Responder, task: Task, k: int, n_targets: int) -> Iterator[Row]:
-    """Ask the same questions in every form of the prompt, plain and in the chat template."""
+    """Yield the scores of each prompt form, plain and in the chat template, on the same questions."""
     questions = chosen(task, k, n_targets)
-    for name, template in forms(task.template):
-        asked = replace(questions, task=replace(task, template=template))
-        for chat in (False, True):
-            responder.chat = chat
-            yield {"form": f"{name}, chat" if chat else name, **ask(responder, asked)}
+    labelled = Template("Input: {input}\nLabel:", separator="\n\n")
+    chats = (False, True) if responder.tokenizer.chat_template else (False,)
+    for name, own in (("own", task.template), ("Input/Label", labelled)):
+        for extra, instruction in (("", own.instruction), (", instruction", INSTRUCTION)):
+            template = replace(own, instruction=instruction)
+            asked = replace(questions, task=replace(task, template=template))
+            for chat in chats:
+                responder.chat = chat
+                yield {"form": f"{name}{extra}{', chat' if chat else ''}", **ask(responder, asked)}
     responder.chat = False
 
 
 def by_number(responder: Responder, task: Task, k: int, n_targets: int) -> Iterator[Row]:
-    """Ask with up to twice as many demonstrations as k; none of them, one or all relevant."""
+    """Yield the scores by number of demonstrations, 1 to 2k: none of them, one or all relevant."""
     for number in sorted({1, k // 2, k, 2 * k} - {0}):
         found = ask(responder, chosen(task, number, n_targets))
         grades = {"none": 0, "one": 1, "all": number}
@@ -105,7 +93,7 @@ def by_number(responder: Responder, task: Task, k: int, n_targets: int) -> Itera
 
 
 def by_place(responder: Responder, task: Task, k: int, n_targets: int) -> Iterator[Row]:
-    """Ask with the one relevant demonstration at each place; the last is next to the question."""
+    """Yield the scores by position of the only relevant demonstration; the last is next to the question."""
     questions = chosen(task, k, n_targets)
     one = [q for q in questions.questions if q.grade == 1]
     for place in range(k):
@@ -118,27 +106,23 @@ TABLES = {"forms": by_form, "number": by_number, "place": by_place}
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--task", default="requests")
-    parser.add_argument("--options", type=json.loads, default={}, help="of the task, as JSON")
+    parser = make_parser(__doc__)
+    add_task(parser, "requests")
     parser.add_argument("--model", default="smollm2")
     parser.add_argument("-k", type=int, default=4)
     parser.add_argument("--targets", type=int, default=20)
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     parser.add_argument("--results", type=Path, default=Path("results/prompt-forms"))
     given = parser.parse_args()
-    options: dict[str, Any] = {"test_split": "dev"} if given.task == "requests" else {}
-    task = load_task(given.task, seed=SEED, **options, **given.options)
+    task = load_chosen(given, SEED, **({"test_split": "dev"} if given.task == "requests" else {}))
     path = model_path(given.model, task, given.results / "cache")
-    responder = Responder(path, given.results / "cache", quantise=False, window=2048)  # loads the model once
+    responder = Responder(path, given.results / "cache", quantise=False, window=2048)
     print(
         f"{given.task} {json.dumps(given.options)}, {given.model}, k = {given.k}, {given.targets} targets "
-        f"a set, seed {SEED}; {platform.processor() or platform.machine()}, {os.cpu_count()} cores; "
-        f"torch {version('torch')}, transformers {version('transformers')}"
+        f"a set, seed {SEED}; {machine()}"
     )
     for name in given.tables:
-        rows = list(TABLES[name](responder, task, given.k, given.targets))
-        print("\n" + pd.DataFrame(rows, dtype=object).to_markdown(index=False, floatfmt=".2f"), flush=True)
+        print_table(TABLES[name](responder, task, given.k, given.targets))
 
 
 if __name__ == "__main__":

@@ -1,31 +1,26 @@
-"""How fast a training step is and what memory it needs, by this package and by what one would use instead.
+"""Measure the speed and peak memory of a training step: this package, TRL and the plain Trainer.
 
 python benchmarks/train_step.py
 python benchmarks/train_step.py --layers 16 --width 2048 --prompt 2048 --steps 10 --checkpointing --quantise
 
-All train the same model (a Llama's shape, random weights: speed does not depend on them) on the same prompts:
+All variants train the same Llama (random weights, which do not affect speed) on the same prompts:
 full          transformers' Trainer, padded, logits of every token
-trl           TRL's SFTTrainer, its loss computed at the answers alone
-trl_cpu       the same as it is where there is no Triton, as on a CPU: computed at every position
-liger         trl with Liger's kernels (a GPU and liger-kernel)
-padding_free  trl without padding (a GPU and flash-attn)
-liger_padding_free   both, TRL at its best (a GPU and both packages)
+trl           TRL's SFTTrainer, loss computed at the answers only
+trl_cpu       TRL as it runs without Triton, for example on a CPU: loss computed at every position
+liger         trl with Liger's kernels (needs a GPU and liger-kernel)
+padding_free  trl without padding (needs a GPU and flash-attn)
+liger_padding_free   both, TRL's fastest configuration (needs a GPU and both packages)
 ours          ccutils.training.trainer
-Each runs in a process of its own, in turns. Steps whose losses or gradients disagree are an error.
-Without a GPU, time is the processor's (of all threads), which other work on the machine changes little.
+Each run has a process of its own, and the variants alternate. The script fails if losses or gradients
+disagree. Without a GPU, times are processor times of all threads, which other work changes little.
 """
 
-import argparse
-import json
-import os
-import platform
-import subprocess
+import math
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,55 +29,49 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.common import find_version, machine, make_parser, print_table, write_llama
+from benchmarks.gpu.isolated import Failed, Isolation
+
 VARIANTS = ("full", "trl", "trl_cpu", "liger", "padding_free", "liger_padding_free", "ours")
 GB = 1e9
 PAD, EOS = 0, 1
+DAY = 86_400.0  # seconds
+
+
+def option(default: Any, text: str) -> Any:
+    """Define a field of Setting with its default and its text in --help."""
+    return field(default=default, metadata={"help": f"{text} ({default})"})
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is trained: the model's shape, the prompts, and for how long."""
+    """What is trained: the model's shape, the prompts and the number of steps."""
 
-    layers: int = 2
-    width: int = 256
-    vocabulary: int = 128_256
-    prompt: int = 512
-    answer: int = 16
-    k: int = 8
-    targets: int = 8
-    steps: int = 4
-    rounds: int = 2
-    seed: int = 0
-    checkpointing: bool = False
-    quantise: bool = False
-    attention: str = "auto"
-
-
-HELP = {
-    "layers": "decoder layers",
-    "width": "hidden size; heads of 64, for keys a quarter of them or so; the MLP is four times as wide",
-    "vocabulary": "tokens in the vocabulary",
-    "prompt": "mean tokens of a prompt with its answer",
-    "answer": "tokens of an answer",
-    "k": "demonstrations of a prompt",
-    "targets": "prompts of a step",
-    "steps": "steps that count; one more goes before",
-    "rounds": "times each is run, in turns",
-    "seed": "of weights and prompts",
-    "checkpointing": "compute activations again in the backward pass",
-    "quantise": "the base's linear layers in NF4",
-    "attention": "kernel by its name; auto: FlashAttention if installed, else sdpa",
-}
+    layers: int = option(2, "decoder layers")
+    width: int = option(
+        256, "hidden size; heads of 64, a quarter as many for keys; the MLP is 4 times as wide"
+    )
+    vocabulary: int = option(128_256, "tokens in the vocabulary")
+    prompt: int = option(512, "mean tokens of a prompt with its answer")
+    answer: int = option(16, "tokens of an answer")
+    k: int = option(8, "demonstrations in a prompt")
+    targets: int = option(8, "prompts in a step")
+    steps: int = option(4, "steps that are measured, after one that is not")
+    rounds: int = option(2, "runs of each variant")
+    seed: int = option(0, "seed of weights and prompts")
+    checkpointing: bool = option(False, "recompute activations in the backward pass")
+    quantise: bool = option(False, "linear layers of the base in NF4")
+    attention: str = option("auto", "attention kernel; auto: FlashAttention if installed, else sdpa")
 
 
-def made_up_prompts(s: Setting) -> list[dict[str, list[int]]]:
-    """Return features of all steps: demonstrations of random tokens, k - 1 of them the same in a step."""
+def synthetic_prompts(s: Setting) -> list[dict[str, list[int]]]:
+    """Sample the features of all steps: random tokens, k - 1 demonstrations common to a step."""
     rng = np.random.default_rng(s.seed)
     mean = s.prompt / (s.k + 1)  # the target is as long as a demonstration
 
     def demonstration() -> list[int]:
         length = max(s.answer + 2, round(mean * rng.uniform(0.75, 1.25)))
-        return rng.integers(2, s.vocabulary, length).tolist()
+        return list(map(int, rng.integers(2, s.vocabulary, length)))
 
     features = []
     for _ in range(s.steps + 1):
@@ -94,15 +83,12 @@ def made_up_prompts(s: Setting) -> list[dict[str, list[int]]]:
 
 
 def save_model(s: Setting, folder: Path) -> None:
-    """Write the base with random weights, as any other is read."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from ccutils.models.base import compute_dtype
-
-    torch.manual_seed(s.seed)
+    """Write the base with random weights."""
     heads = max(1, s.width // 64)
-    config = LlamaConfig(
+    write_llama(
+        folder,
+        make_tokenizer(),
+        seed=s.seed,
         vocab_size=s.vocabulary,
         hidden_size=s.width,
         intermediate_size=4 * s.width,
@@ -111,14 +97,11 @@ def save_model(s: Setting, folder: Path) -> None:
         num_key_value_heads=next(heads // n for n in (4, 3, 2, 1) if heads % n == 0),
         max_position_embeddings=2 * s.prompt,
         tie_word_embeddings=True,
-        pad_token_id=PAD,
-        eos_token_id=EOS,
     )
-    LlamaForCausalLM(config).to(compute_dtype()).save_pretrained(folder)
 
 
 def make_tokenizer() -> Any:
-    """TRL asks for one; the prompts are token ids already."""
+    """Create the tokenizer that TRL requires; the prompts are token ids already."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
@@ -128,7 +111,7 @@ def make_tokenizer() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """Stands where ccutils.training.trainer expects a TrainingSet."""
+    """The prompts, with the attributes of TrainingSet that ccutils.training.trainer uses."""
 
     features: list[dict[str, list[int]]]
     seed: int
@@ -140,7 +123,7 @@ class Prompts:
 
 
 def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
-    """One of the variants, ready to train."""
+    """Create a variant's trainer."""
     import torch
     from transformers import set_seed
 
@@ -148,14 +131,13 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
     from ccutils.models.lora import Lora
 
     gpu, dtype = torch.cuda.is_available(), compute_dtype()
-    attention = "flash_attention_2" if "padding_free" in variant else s.attention
+    attention = s.attention
+    if "padding_free" in variant:
+        attention = "flash_attention_2"
     set_seed(s.seed)
-    model = add_lora(
-        load_base(str(folder), quantise=s.quantise, attention=attention),
-        Lora(),
-        checkpointing=s.checkpointing,
-    )
-    prompts, tokenizer = Prompts(made_up_prompts(s), s.seed), make_tokenizer()
+    base = load_base(str(folder), quantise=s.quantise, attention=attention)
+    model = add_lora(base, Lora(), checkpointing=s.checkpointing)
+    prompts, tokenizer = Prompts(synthetic_prompts(s), s.seed), make_tokenizer()
     dataset = prompts.dataset((s.steps + 1) * s.targets)
     optimiser = "paged_adamw_8bit" if gpu else "adamw_torch"
     common: dict[str, Any] = {
@@ -181,13 +163,12 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
         from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
         collator = DataCollatorForSeq2Seq(tokenizer)
-        arguments = TrainingArguments(**common)
-        return Trainer(model, arguments, train_dataset=dataset, data_collator=collator)
+        return Trainer(model, TrainingArguments(**common), train_dataset=dataset, data_collator=collator)
     if variant != "ours":
         from trl import SFTConfig, SFTTrainer
         from trl.trainer import utils
 
-        if variant == "trl":  # as it does by itself on a GPU
+        if variant == "trl":  # TRL's own choice on a GPU
             utils._use_triton = lambda device: True  # type: ignore[attr-defined]
         arguments = SFTConfig(
             **common,
@@ -213,7 +194,11 @@ def make_trainer(variant: str, s: Setting, folder: Path, out: Path) -> Any:
 
 
 def measure(variant: str, s: Setting, folder: Path) -> dict[str, Any]:
-    """Train in this process: each step's loss and gradient norm, seconds of all but the first, peak bytes."""
+    """Train in this process.
+
+    Returns each step's loss and gradient norm, the seconds of all steps but the first, the peak in bytes
+    and the part of it above the loaded model.
+    """
     import torch
     from transformers import TrainerCallback
 
@@ -229,11 +214,11 @@ def measure(variant: str, s: Setting, folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as out:
         trainer = make_trainer(variant, s, folder, Path(out))
         trainer.add_callback(Clock())
-        before = torch.cuda.memory_allocated() if gpu else forget_peak()
+        before = torch.cuda.memory_allocated() if gpu else reset_peak()
         if gpu:
             torch.cuda.reset_peak_memory_stats()
         trainer.train()
-        peak = torch.cuda.max_memory_allocated() if gpu else memory("VmHWM")
+        peak = torch.cuda.max_memory_allocated() if gpu else read_memory("VmHWM")
     return {
         "steps": [[e["loss"], float(e["grad_norm"])] for e in trainer.state.log_history if "loss" in e],
         "seconds": np.diff(ends).tolist(),
@@ -242,127 +227,93 @@ def measure(variant: str, s: Setting, folder: Path) -> dict[str, Any]:
     }
 
 
-def memory(field: str) -> int:
-    """A line of this process's memory in bytes: VmRSS is held now, VmHWM its peak."""
+def read_memory(name: str) -> int:
+    """Read a field of this process's memory in bytes: VmRSS is the current value, VmHWM the peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
-def forget_peak() -> int:
-    """Let the peak start from what is held now, and return that."""
+def reset_peak() -> int:
+    """Reset the recorded peak to the current memory, and return that."""
     Path("/proc/self/clear_refs").write_text("5")
-    return memory("VmRSS")
+    return read_memory("VmRSS")
 
 
-def run(variant: str, s: Setting, folder: Path) -> dict[str, Any]:
-    """Measure in a process of its own."""
-    job = json.dumps({"variant": variant, "setting": asdict(s), "folder": str(folder)})
-    command = [sys.executable, "-W", "ignore", __file__, "--job", job]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{variant} failed:\n{done.stderr[-3000:]}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+def largest_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
+    """Return the largest relative difference between two runs' losses or gradient norms of a step.
 
-
-def largest_difference(found: dict[str, list[dict[str, Any]]]) -> float:
-    """The largest relative difference of a step's loss, or of its gradient's norm, from the first variant's.
-
-    Random weights guess, so it is the gradient that tells of the context.
+    With random weights the loss hardly depends on the context; the gradient does.
     """
-    steps = np.array([run["steps"] for runs in found.values() for run in runs])  # (runs, steps, 2)
-    return float(np.max(np.abs(steps - steps[0]) / steps[0]))
+    a, b = np.array(one["steps"]), np.array(other["steps"])  # (steps, 2)
+    return float(np.max(np.abs(a - b) / b))
 
 
-def check_steps(found: dict[str, list[dict[str, Any]]], tolerance: float) -> float:
-    """The largest difference of all variants; exits, naming it, where one's is too large."""
-    first = next(iter(found))
-    off = {v: largest_difference({first: found[first][:1], v: runs}) for v, runs in found.items()}
-    for variant, difference in off.items():
-        if not difference <= tolerance:
-            raise SystemExit(f"{variant} is off by {difference:.1e}: {found[variant]} and {found[first][0]}")
-    return max(off.values())
-
-
-def can_run() -> list[str]:
-    """The variants that this machine has what it takes for."""
+def available() -> list[str]:
+    """List the variants that this machine can run."""
     import torch
 
     gpu = torch.cuda.is_available()
-    needs = {
-        "trl_cpu": not gpu,
-        "liger": gpu and has("liger-kernel"),
-        "padding_free": gpu and has("flash-attn"),
-        "liger_padding_free": gpu and has("liger-kernel") and has("flash-attn"),
-    }
+    liger, flash = (gpu and bool(find_version(name)) for name in ("liger-kernel", "flash-attn"))
+    needs = {"trl_cpu": not gpu, "liger": liger, "padding_free": flash, "liger_padding_free": liger and flash}
     return [variant for variant in VARIANTS if needs.get(variant, True)]
-
-
-def has(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def machine() -> str:
-    """The device, and the versions that matter."""
-    import torch
-
-    cores = f"{os.cpu_count()} CPU cores, {torch.get_num_threads()} used, no GPU"
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else cores
-    names = ("torch", "transformers", "trl", "peft", "bitsandbytes", "liger-kernel", "flash-attn")
-    libraries = ", ".join(f"{name} {version(name)}" for name in names if has(name))
-    return f"{time.strftime('%Y-%m-%d')}; {device}; Python {platform.python_version()}, {libraries}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, check that the steps agree, and print a table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--job", help=argparse.SUPPRESS)
+    parser = make_parser(__doc__)
     for f in fields(Setting):
         how: dict[str, Any] = {"action": "store_true"} if f.type is bool else {"type": f.type}
-        parser.add_argument(f"--{f.name}", default=f.default, help=f"{HELP[f.name]} ({f.default})", **how)
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="which to run (all that can)")
+        parser.add_argument(f"--{f.name}", default=f.default, help=f.metadata["help"], **how)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="variants to run (all available)")
     given = vars(parser.parse_args(arguments))
-    job, only = given.pop("job"), given.pop("only")
-    if job:
-        job = json.loads(job)
-        print(json.dumps(measure(job["variant"], Setting(**job["setting"]), Path(job["folder"]))))
-        return 0
+    only = given.pop("only")
     s = Setting(**given)
     print(machine(), s, sep="\n", flush=True)
-    found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in only or can_run()}
-    with tempfile.TemporaryDirectory() as folder:
-        save_model(s, Path(folder))
-        for _ in range(s.rounds):
-            for variant, runs in found.items():
-                runs.append(run(variant, s, Path(folder)))
+    found: dict[str, list[dict[str, Any]]] = {variant: [] for variant in only or available()}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        apart = Isolation(folder / "log", math.inf, most=DAY)
+        try:
+            apart.run(save_model, s, folder / "base")
+            for variant in [*found] * s.rounds:
+                found[variant].append(apart.run(measure, variant, s, folder / "base"))
+        except Failed as error:
+            raise SystemExit(f"error: {error}\n{apart.log.read_text()[-3000:]}") from None
     report(s, found)
     return 0
 
 
 def report(s: Setting, found: dict[str, list[dict[str, Any]]]) -> None:
+    """Check that all runs agree with the first, and print speed and memory. Exits if one disagrees."""
     import torch
 
     from ccutils.models.base import compute_dtype
 
     # TRL keeps the adapter of a quantised model in bfloat16
     exact = compute_dtype() == torch.float32 and not s.quantise
-    worst = check_steps(found, 1e-4 if exact else 2e-2)
-    print(f"losses and gradient norms of all {s.steps + 1} steps agree to {worst:.0e}")
+    first = next(iter(found.values()))[0]
+    worst = {v: max(largest_difference(run, first) for run in runs) for v, runs in found.items()}
+    for variant, difference in worst.items():
+        if not difference <= (1e-4 if exact else 2e-2):
+            raise SystemExit(
+                f"{variant} differs from the first variant by {difference:.1e}: {found[variant]}"
+            )
+    print(f"losses and gradient norms of all {s.steps + 1} steps agree to {max(worst.values()):.0e}")
     speed = {v: s.targets / median(x for r in runs for x in r["seconds"]) for v, runs in found.items()}
-    peak = {v: median(r["peak"] for r in runs) / GB for v, runs in found.items()}
-    added = {v: median(r["added"] for r in runs) / GB for v, runs in found.items()}
-    heads = ["", "prompts/s", *(f"x {v}" for v in found), "peak GB", "GB above the loaded model"]
-    heads += [f"x {v}" for v in found]
-    print(f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", sep="\n")
-    for v in found:
-        cells = [speed[v], *(speed[v] / speed[o] for o in found)]
-        cells += [peak[v], added[v], *(added[v] / added[o] for o in found)]
-        print(f"| {v} | {' | '.join(f'{x:.2f}' for x in cells)} |")
+    peak, added = (
+        {v: median(run[part] for run in runs) / GB for v, runs in found.items()} for part in ("peak", "added")
+    )
+    print_table(
+        {
+            "": v,
+            "prompts/s": speed[v],
+            **{f"x {o}": speed[v] / speed[o] for o in found},
+            "peak GB": peak[v],
+            "GB above the loaded model": added[v],
+            **{f"GB x {o}": added[v] / added[o] for o in found},
+        }
+        for v in found
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Work in a process of its own: what fails, hangs, dies or holds memory there takes nothing else with it."""
+"""Run work in separate processes: an error, hang, kill or memory leak there affects no other work."""
 
 import multiprocessing
 import os
@@ -19,8 +19,8 @@ from ccutils.errors import reason
 Work = Callable[..., Any]
 
 
-class Failed(Exception):  # noqa: N818  # it tells of the work, which has failed
-    """Work that came to no end of its own, in one sentence; `signal` is what killed it, or 0."""
+class Failed(Exception):  # noqa: N818  # the work has failed, not this program
+    """Work that did not finish: the reason in one sentence, and the signal that killed it (or 0)."""
 
     def __init__(self, why: str, signal: int = 0) -> None:
         super().__init__(why)
@@ -29,11 +29,11 @@ class Failed(Exception):  # noqa: N818  # it tells of the work, which has failed
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """Runs work in processes of their own, one after the other, until `deadline` (of time.monotonic).
+    """Runs work in separate processes, one after the other, until `deadline` (of time.monotonic).
 
-    One that takes more than `most` seconds is killed: what hangs must leave the others their time. `fork`
-    starts them from this one, which must have touched no GPU: nothing is imported again. What they print goes
-    into `log`.
+    Work that takes more than `most` seconds is killed, so that hanging work leaves time for the rest. With
+    `fork`, processes are forked from this one, which must not have used a GPU: nothing is imported again.
+    Their output is appended to `log`.
     """
 
     log: Path
@@ -42,7 +42,7 @@ class Isolation:
     fork: bool = False
 
     def run(self, work: Work, *args: Any) -> Any:
-        """Return what `work(*args)` returns there. Raises Failed if it raises, is killed or takes longer."""
+        """Return the result of `work(*args)`. Raises Failed if it raises, is killed or exceeds the limit."""
         limit = min(self.most, self.deadline - time.monotonic())
         if limit <= 0:
             raise Failed("no time was left for it")
@@ -68,36 +68,35 @@ class Isolation:
 
 
 def child(sender: Connection, log: Path, work: Work, args: tuple[Any, ...]) -> None:
-    """Do the work in a group that ends with the parent, and send (True, value) or (False, why)."""
+    """Do the work in a process group that ends with the parent; send (True, value) or (False, reason)."""
     os.setpgid(0, 0)
     threading.Thread(target=end_with_parent, daemon=True).start()
     sys.stdout = sys.stderr = file = log.open("a", buffering=1, encoding="utf-8")
-    for descriptor in (1, 2):  # and what its own children print
+    for descriptor in (1, 2):  # also the output of its own child processes
         os.dup2(file.fileno(), descriptor)
     try:
         answer = (True, work(*args))
-    except BaseException as error:  # SystemExit as well: so scripts tell what is wrong
+    except BaseException as error:  # also SystemExit, by which scripts report errors
         traceback.print_exc()
-        text = " ".join(str(error).split())
-        answer = (False, f"{type(error).__name__}: {text}"[:400])
+        answer = (False, f"{type(error).__name__}: {' '.join(str(error).split())}"[:400])
     sender.send(answer)
 
 
-def tell(error: Exception) -> str:
-    """Return what an error is, and the first line of what it says."""
+def describe_error(error: Exception) -> str:
+    """Return an error's type and the first line of its message."""
     return f"{type(error).__name__}: {reason(error)}"
 
 
 def end_with_parent() -> None:
-    """Wait until the parent has ended, however it did, and kill this process and its children."""
+    """Wait until the parent has ended, for any reason, and kill this process and its children."""
     parent: Any = multiprocessing.parent_process()
     wait([parent.sentinel])
     os.killpg(0, signal.SIGKILL)
 
 
 def end(process: Any) -> None:
-    """Let a process that has answered end, and kill it and its children where it does not."""
+    """Give a process that has answered 5 seconds to end, then kill it and its children."""
     process.join(0 if process.exitcode is not None else 5)
-    with suppress(ProcessLookupError):  # nobody of its group is left
+    with suppress(ProcessLookupError):  # the group has ended
         os.killpg(process.pid, signal.SIGKILL)
     process.join()

@@ -1,4 +1,4 @@
-"""Memory predicted against measured, on cards of 16 and 24 GB, and as a T4 computes."""
+"""Predicted and measured memory on cards of 16 and 24 GB, and training as on a T4."""
 
 import json
 import math
@@ -10,21 +10,21 @@ from typing import Any
 
 from benchmarks.gpu.isolated import Failed
 from benchmarks.gpu.made import Bench
-from benchmarks.gpu.rows import SAME_LOSS, Row, at_least, at_most, failed, kept, largest_difference, noted
+from benchmarks.gpu.rows import SAME_LOSS, Row, at_least, at_most, failed, largest_difference, noted
 from ccutils.training.plan import Plan
 
 CARDS = {16: 15_800_000_000, 24: 25_300_000_000}
-"""Bytes that torch reports for a T4, and for cards of 24 GB."""
-WITHIN = 0.15  # that a prediction may be off
-CONTEXT_GB = 0.6  # what ccutils.training.memory assumes that a process needs besides its tensors
+"""Bytes that torch reports for a T4 and for cards of 24 GB."""
+WITHIN = 0.15  # largest relative error of a prediction
+CONTEXT_GB = 0.6  # what ccutils.training.memory adds for a process to its tensors
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A training on a card of `card` GB, `micro` prompts at a time.
+    """A run on a card of `card` GB, `micro` prompts at a time.
 
-    `turing`: as a T4 does it, in float16 and without FlashAttention; `plain`: with the kernel that makes all
-    scores at once, which is what is left where no other takes the shapes.
+    `turing`: as on a T4, in float16 without FlashAttention. `plain`: with the attention kernel that stores
+    all scores, which torch uses when no other kernel supports the shapes.
     """
 
     shape: str
@@ -35,7 +35,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Say which case it is."""
+        """Return the name in the table."""
         how = "fp16, plain attention" if self.plain else "fp16, as on a T4" if self.turing else "bf16"
         return f"{self.shape} in {self.card} GB, {how}"
 
@@ -47,7 +47,7 @@ CASES = (
 )
 T4_CASES = (
     Case("1B", 16, 8, turing=True),
-    Case("1B", 16, 2, turing=True, plain=True),  # it makes all scores in float32: 1 GB for a prompt and layer
+    Case("1B", 16, 2, turing=True, plain=True),  # scores in float32: 1 GB for each prompt and layer
     Case("8B", 16, 1, turing=True),
 )
 
@@ -63,8 +63,8 @@ def check_memory(bench: Bench) -> Iterator[Row]:
         yield at_most("memory", what, max(outside), CONTEXT_GB, "GB")
 
 
-def check_t4(bench: Bench) -> Iterator[Row]:
-    """Train as a T4 does, and once with the plain attention kernel forced: losses must be the same."""
+def check_fp16(bench: Bench) -> Iterator[Row]:
+    """Train as on a T4, and once with the plain attention kernel: losses must be the same."""
     curves: dict[bool, list[float]] = {}
     for case in T4_CASES:
         found = yield from run_case(bench, "fp16", case)
@@ -76,10 +76,10 @@ def check_t4(bench: Bench) -> Iterator[Row]:
 
 
 def run_case(bench: Bench, check: str, case: Case) -> Generator[Row, None, dict[str, Any]]:
-    """Yield the rows of a case and return what it found, or {} where it failed."""
+    """Yield the rows of a case; return its measurements, or {} if it failed."""
     results = f"{check}-{case.shape}-{case.plain}"
-    steps = min(bench.scale.steps, 6 if case.turing else 3)  # float16 skips the first ones to find its scale
-    batch = 16 if case.shape == "1B" else 2 * case.micro  # the same where losses are compared
+    steps = min(bench.scale.steps, 6 if case.turing else 3)  # float16 skips the first steps to find its scale
+    batch = 16 if case.shape == "1B" else 2 * case.micro  # equal for cases whose losses are compared
     plan = bench.plan(
         case.shape,
         results,
@@ -93,35 +93,30 @@ def run_case(bench: Bench, check: str, case: Case) -> Generator[Row, None, dict[
     except Failed as error:
         yield failed(check, case.name, str(error))
         return {}
-    yield from judge(check, case, found)
+    yield from case_rows(check, case, found)
     return found
 
 
-def judge(check: str, case: Case, found: dict[str, Any]) -> Iterator[Row]:
-    """Yield the rows of what `train_within` found."""
-    if "ratio" in found and not case.plain:  # that kernel's scores are in no prediction
+def case_rows(check: str, case: Case, found: dict[str, Any]) -> Iterator[Row]:
+    """Yield the rows of what `train_within` returned."""
+    if "ratio" in found and not case.plain:  # predictions do not include that kernel's scores
         predicted, measured, ratio = (found[name] for name in ("predicted_gb", "measured_gb", "ratio"))
         text = f"{predicted:.2f} by {measured:.2f} GB: {ratio:.3f}"
-        near = abs(ratio - 1) <= WITHIN
-        yield Row(
-            check, f"{case.name}: tensors, predicted by measured", text, f"1 ± {WITHIN}", near, kept(ratio)
-        )
+        what = f"{case.name}: tensors, predicted by measured"
+        yield Row(check, what, text, f"1 ± {WITHIN}", abs(ratio - 1) <= WITHIN)
     else:
         yield noted(check, f"{case.name}: predicted, with nothing to compare", found["predicted_gb"], "GB")
     yield at_least(check, f"{case.name}: prompts at a time, never out of memory", found["micro"], case.micro)
     finite = all(map(math.isfinite, found["losses"]))
-    yield Row(
-        check,
-        f"{case.name}: losses finite, adapter changed",
-        f"{'yes' if finite else 'no'}, by {found['moved']:.1e}",
-        "both",
-        finite and found["moved"] > 0,
-    )
+    text = f"{'yes' if finite else 'no'}, by {found['moved']:.1e}"
+    what = f"{case.name}: losses finite, adapter changed"
+    yield Row(check, what, text, "both", finite and found["moved"] > 0)
 
 
 def train_within(plan: Plan, case: Case) -> dict[str, Any]:
-    """Train in this process as on the case's card, and return what it took. Raises InputError for a plan that
-    is predicted not to fit the card.
+    """Train in this process with the memory of the case's card, and return the measurements.
+
+    Raises InputError for a plan that is predicted not to fit the card.
     """
     import torch
 
@@ -154,11 +149,11 @@ def train_within(plan: Plan, case: Case) -> dict[str, Any]:
 
 
 def pretend_turing(plain: bool) -> None:
-    """Let this process take its card for a T4: no bfloat16, no attention kernel that needs sm80."""
+    """Make this process treat its card as a T4: no bfloat16, no attention kernel that needs sm80."""
     import torch
 
     torch.cuda.is_bf16_supported = lambda including_emulation=True: False  # type: ignore[assignment]
-    # Not torch's own answer: what compiles kernels would make them for a card that is not here.
+    # Not torch's own capability, by which kernels would be compiled for a card that is not here.
     for name, module in list(sys.modules.items()):
         if name.startswith("ccutils.") and "repeats_kv_heads" in vars(module):
             module.repeats_kv_heads = lambda: True  # type: ignore[attr-defined]
@@ -168,7 +163,7 @@ def pretend_turing(plain: bool) -> None:
 
 
 def most_changed(checkpoint: Path) -> float:
-    """Return the largest weight of LoRA's second matrices, which are zero before training."""
+    """Return the largest absolute weight of LoRA's matrices B, which are zero before training."""
     from safetensors.torch import load_file
 
     weights = load_file(checkpoint / "adapter_model.safetensors")

@@ -199,10 +199,8 @@ TABLES: dict[str, Callable[[pd.DataFrame, pd.DataFrame | None], pd.DataFrame]] =
     "elsewhere": lambda rows, _: elsewhere_table(rows),
 }
 """Functions of a reference's rows and answers that lay out a table, by the kind named in its mark."""
-MARK = re.compile(
-    rf"(<!-- ({'|'.join([*TABLES, 'summary', 'origins', 'figure'])}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)",
-    re.S,
-)
+KINDS = "|".join([*TABLES, "summary", "origins", "figure"])
+MARK = re.compile(rf"(<!-- ({KINDS}): (\w+) ?(\w*) -->\n).*?(<!-- end of \2 -->)", re.S)
 
 
 def make_figure(profile: str, to_docs: str, folder: Path = FOLDER) -> str:
