@@ -4,6 +4,7 @@ from .dose import count_targets as count_targets
 from .epochs import EpochContexts as EpochContexts
 from .neighbours import Index as Index
 from .neighbours import Neighbours as Neighbours
+from .neighbours import duplicate_groups as duplicate_groups
 from .neighbours import neighbours_file as neighbours_file
 from .neighbours import pool_neighbours as pool_neighbours
 from .paraphrase import Paraphraser as Paraphraser
