@@ -71,7 +71,10 @@ def _rows_with_origin(results: Path, file: str) -> pd.DataFrame | None:
         if not origin:
             raise InputError(f"The run in {path.parent} has no record of its origin: probe it again (04).")
         tables.append(pd.read_parquet(path).assign(**{name: origin[name] for name in ORIGIN}))
-    return check_rows(pd.concat(tables, ignore_index=True)) if tables else None
+    if not tables:
+        return None
+    rows = pd.concat(tables, ignore_index=True)
+    return rows if file == BASELINE_FILE else check_rows(rows)
 
 
 def _add_runs(path: Path, table: pd.DataFrame) -> Path:
@@ -90,6 +93,12 @@ def find_reference(profile: str, folder: Path = FOLDER) -> pd.DataFrame | None:
     """Read the reference rows of a profile; None if there are none."""
     path = folder / f"{profile}.parquet"
     return check_rows(pd.read_parquet(path)) if path.is_file() else None
+
+
+def find_baselines_of(profile: str, folder: Path = FOLDER) -> pd.DataFrame | None:
+    """Read the rows of baselines of a profile's reference; None if there are none."""
+    path = folder / f"{profile}{OF_BASELINES}.parquet"
+    return pd.read_parquet(path) if path.is_file() else None
 
 
 def find_answers(profile: str, folder: Path = FOLDER) -> pd.DataFrame | None:

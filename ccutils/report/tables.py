@@ -38,10 +38,10 @@ from ccutils.report.paired import Difference, paired_difference
 from ccutils.report.reference import (
     FOLDER,
     OF_ANSWERS,
-    OF_BASELINES,
     OF_OTHER_TASKS,
     ORIGIN,
     find_answers,
+    find_baselines_of,
     find_reference,
 )
 
@@ -104,7 +104,7 @@ def make_table(kind: str, profile: str, folder: Path = FOLDER, task: str = "") -
         raise InputError(f"No reference rows of task {task!r} in profile {name}; found: {tasks}.")
     chosen = rows[rows["task"] == task] if task else rows
     if kind == "summary":
-        baselines = find_reference(profile + OF_BASELINES, folder)
+        baselines = find_baselines_of(profile, folder)
         shown = summary_table(usual_rows(chosen), baselines).drop(columns="step")
     else:
         shown = TABLES[kind](chosen, find_answers(profile, folder))

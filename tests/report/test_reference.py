@@ -8,20 +8,24 @@ from made_up import fabricate, write_results
 from made_up_answers import write_made_up
 
 from ccutils.errors import InputError
+from ccutils.evaluation.baselines import measure_baselines
 from ccutils.origin import describe_origin
-from ccutils.records import ELSEWHERE, read_json, write_json
+from ccutils.probes.questions import make_questions
+from ccutils.records import ELSEWHERE, Run, read_json, write_json
 from ccutils.report.aggregate import check_rows, find_rows
 from ccutils.report.paired import ANSWER_COLUMNS, find_judged
 from ccutils.report.reference import (
     ORIGIN,
     compare_rows,
     find_answers,
+    find_baselines_of,
     find_reference,
     main,
     tell_agreement,
     tell_origin,
     write_reference,
 )
+from ccutils.tasks import load_task
 
 OTHER = Path(__file__).parents[3] / "shared" / "data" / "rows_other_cpu" / "bf74f71_epyc_avx2.parquet"
 
@@ -136,3 +140,14 @@ def test_rows_of_another_processor_are_compared() -> None:
     assert (table["seeds"] == 3).all()
     assert 0.4 < table["agrees"].mean() < 0.8, "the bases differ, since these rows are of older code"
     assert compare_rows(rows, rows)["agrees"].all()
+
+
+def test_rows_of_baselines_are_kept_beside_those_of_a_profile(tmp_path: Path) -> None:
+    run = Run(tmp_path / "results", "topics", "tiny", "random", 0)
+    questions = make_questions(load_task("topics", seed=0), 4, seed=0, n_targets=5)
+    measure_baselines(questions, run, task_options={}, similarity="bm25")
+    written = write_reference(tmp_path / "results", "fake", tmp_path / "reference")
+    assert [path.name for path in written] == ["fake-baselines.parquet"]
+    found = find_baselines_of("fake", tmp_path / "reference")
+    assert found is not None and "nearest" in set(found["strategy"]) and {"commit", "date"} <= set(found)
+    assert find_baselines_of("other", tmp_path / "reference") is None
