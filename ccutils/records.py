@@ -60,23 +60,22 @@ class Row:
 
 
 PROBES: Mapping[str, str] = {
-    "quality": "quality, with `grade` relevant examples among k",
-    "empty": "quality, with no context at all",
-    "retrieved": "quality, with the k most similar of all labelled examples as context",
-    "nearest_label": "what the label of the most similar example scores as an answer: a baseline without "
-    "a model",
-    "similarity": "quality, by similarity of the target to its most similar context example, the same "
-    "targets compared across similarities",
-    "iwl": "IWL-score: quality with a context that holds nothing relevant",
-    "icl": "ICL-score, override: how often the answer follows a relevant example whose label was changed",
-    "icl_known": "the same, of targets that the weights answer rightly with nothing relevant; older results",
-    "icl_unknown": "the same, of targets that they do not; older results",
-    "copy": "Copy-score: of the wrong answers with nothing relevant at hand, the share that repeats a label "
-    "of the context",
-    "copy_rate": "the same, of all answers",
-    "copy_chance": "the share of the same wrong answers that repeats a label of another target's context",
+    "quality": "quality with `grade` relevant examples among k",
+    "empty": "quality without a context",
+    "retrieved": "quality with the k most similar of all labelled examples as context",
+    "nearest_label": "score of the most similar example's label as an answer: a baseline without a model",
+    "similarity": "quality by similarity of the target to its most similar demonstration, the same targets "
+    "compared across similarities",
+    "iwl": "IWL-score: quality with nothing relevant in the context",
+    "icl": "ICL-score, override: share of answers that follow a relevant example whose label was changed",
+    "icl_known": "the same for targets that the weights answer correctly with nothing relevant; older rows",
+    "icl_unknown": "the same for the other targets; older results",
+    "copy": "Copy-score: of the wrong answers with nothing relevant in the context, the share that repeats a "
+    "label of the context",
+    "copy_rate": "the same as a share of all answers",
+    "copy_chance": "share of the same wrong answers that repeats a label of another target's context",
     "copy_excess": "Copy-score minus that chance level, from -1 to 1",
-    "blind": "blind copying: with one relevant example at hand, the share of answers that are wrong and the "
+    "blind": "copied irrelevant label: with one relevant example, share of answers that are wrong and the "
     "label of an irrelevant one",
     "gain": "quality with one relevant example minus quality with none, of the same targets, from -1 to 1",
     "gate": "share of answers that are a label in the context, with `grade` relevant examples among k",
@@ -84,7 +83,7 @@ PROBES: Mapping[str, str] = {
     "intrusion": "share of answers neither right nor a label in the context, with one relevant example",
     "hard": "quality with one relevant example among similar irrelevant ones (hard negatives)",
     "hard_choice": "choice with hard negatives",
-    "hard_changed": "override with hard negatives: how often the answer follows the changed label",
+    "hard_changed": "override with hard negatives: share of answers that follow the changed label",
     "mislabelled": "with a wrong label on one irrelevant example: IWL-score (grade 0), or override with hard "
     "negatives (grade 1)",
     "mislabelled_followed": "share of the same answers that are that wrong label",
@@ -92,7 +91,7 @@ PROBES: Mapping[str, str] = {
     "nearest_last": "as `retrieved`, with the most similar example last",
     "noisy_10": "as `retrieved`, with 10% of all stored labels wrong",
     "noisy_25": "as `retrieved`, with 25% of all stored labels wrong",
-    "unjudged": "share of the answers that could not be judged; there is a row only where there are some",
+    "unjudged": "share of the answers that could not be scored; a row only where there are some",
 }
 """What is measured. ICL-score, novel, is `quality` on the OOD set with one relevant example; `gain` there is
 novel minus zero relevant. Headlines that no simple rule solves: `iwl` (ID), `hard` (OOD) and `mislabelled`
