@@ -346,9 +346,7 @@ def explain(data: pd.DataFrame, what: str = "bands") -> str:
     few, many = int(data["seeds"].min()), int(data["seeds"].max())
     start = f"Model {models[0]}. " if len(models) == 1 else ""
     if many == 1:
-        return f"{start}One seed" + (
-            f"; {what}: 95% bootstrap interval over its items." if what == "bands" else "."
-        )
+        return f"{start}One seed" + (f"; {what}: 95% interval over its answers." if what == "bands" else ".")
     count = f"{many}" if few == many else f"{few} to {many}"
-    alone = " (of one seed, bootstrap interval over its items)" if few == 1 and what == "bands" else ""
-    return f"{start}Means over {count} seeds; {what}: 95% bootstrap interval over seeds and targets{alone}."
+    alone = " (of one seed, interval over its answers)" if few == 1 and what == "bands" else ""
+    return f"{start}Means over {count} seeds; {what}: 95% intervals over seeds and targets{alone}."
