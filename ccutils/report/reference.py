@@ -91,19 +91,21 @@ def _add_runs(path: Path, table: pd.DataFrame) -> Path:
 
 def find_reference(profile: str, folder: Path = FOLDER) -> pd.DataFrame | None:
     """Read the reference rows of a profile; None if there are none."""
-    path = folder / f"{profile}.parquet"
-    return check_rows(pd.read_parquet(path)) if path.is_file() else None
+    rows = _read(folder / f"{profile}.parquet")
+    return None if rows is None else check_rows(rows)
 
 
 def find_baselines_of(profile: str, folder: Path = FOLDER) -> pd.DataFrame | None:
     """Read the rows of baselines of a profile's reference; None if there are none."""
-    path = folder / f"{profile}{OF_BASELINES}.parquet"
-    return pd.read_parquet(path) if path.is_file() else None
+    return _read(folder / f"{profile}{OF_BASELINES}.parquet")
 
 
 def find_answers(profile: str, folder: Path = FOLDER) -> pd.DataFrame | None:
     """Read the scored answers of a profile's reference (ANSWER_COLUMNS); None if there are none."""
-    path = folder / f"{profile}{OF_ANSWERS}.parquet"
+    return _read(folder / f"{profile}{OF_ANSWERS}.parquet")
+
+
+def _read(path: Path) -> pd.DataFrame | None:
     return pd.read_parquet(path) if path.is_file() else None
 
 

@@ -81,11 +81,12 @@ def text_to_sql(
     new = {e.group for e in tests} - {e.group for e in rows} if rows and not single else set()
     held = new or hold_out(groups, ood_share, fixed, cause=report.cause())
     golds: dict[Query, Gold] = {}
+    # The same words to two databases are two questions.
+    sets, dropped = four_sets(rows, tests, held, fixed, place=lambda e: e.extra["db_id"])
     drawn = draw_task(
         "text_to_sql",
-        *four_sets(
-            rows, tests, held, fixed, place=lambda e: e.extra["db_id"]
-        ),  # of two databases: two questions
+        sets,
+        dropped,
         report,
         sizes={"pool": pool_size, "ood_pool": pool_size, "id_test": n_test, "ood_test": n_test},
         fixed=fixed,

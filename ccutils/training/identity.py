@@ -27,8 +27,6 @@ NO_EFFECT = ("results", "attention", "settings.micro_batch", "settings.checkpoin
 def describe_run(plan: Plan, task: Task) -> dict[str, Any]:
     """Describe a run for its plan.json: the plan, and hashes of its data, of a base from a folder or the Hub,
     and of a file or model of paraphrases.
-
-    `path` is the base's folder, or its id on the Hub.
     """
     from ccutils.models.base import hash_base, model_path  # here, since it takes seconds to import
 
